@@ -1,0 +1,1 @@
+"""Benchmarks: a registry of cases × phases × peers, run by ``python -m benchmarks``."""

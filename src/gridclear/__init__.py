@@ -1,0 +1,79 @@
+"""gridclear: the grid-constraint computation engine behind a TSO–DSO flexibility market.
+
+Names are loaded when first used: ``gridclear --help`` must not wait for numba.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gridclear.case import Case, Grid, Horizon, Limits
+    from gridclear.errors import CaseError, GridclearError, Issue, OptionError
+    from gridclear.io.folder import check_case, read_case, write_case
+    from gridclear.jobs.flow import Flow, power_flow
+    from gridclear.jobs.qualify import Qualification, qualify
+    from gridclear.network.compile import compile_network
+    from gridclear.network.network import Network
+    from gridclear.powerflow.solve import States, solve_batch
+
+_HOME = {
+    "Case": "gridclear.case",
+    "CaseError": "gridclear.errors",
+    "Flow": "gridclear.jobs.flow",
+    "Grid": "gridclear.case",
+    "GridclearError": "gridclear.errors",
+    "Horizon": "gridclear.case",
+    "Issue": "gridclear.errors",
+    "Limits": "gridclear.case",
+    "Network": "gridclear.network.network",
+    "OptionError": "gridclear.errors",
+    "Qualification": "gridclear.jobs.qualify",
+    "States": "gridclear.powerflow.solve",
+    "check_case": "gridclear.io.folder",
+    "compile_network": "gridclear.network.compile",
+    "power_flow": "gridclear.jobs.flow",
+    "qualify": "gridclear.jobs.qualify",
+    "read_case": "gridclear.io.folder",
+    "solve_batch": "gridclear.powerflow.solve",
+    "write_case": "gridclear.io.folder",
+}
+
+try:
+    __version__ = version("gridclear")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0"
+
+__all__ = [
+    "Case",
+    "CaseError",
+    "Flow",
+    "Grid",
+    "GridclearError",
+    "Horizon",
+    "Issue",
+    "Limits",
+    "Network",
+    "OptionError",
+    "Qualification",
+    "States",
+    "check_case",
+    "compile_network",
+    "power_flow",
+    "qualify",
+    "read_case",
+    "solve_batch",
+    "write_case",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gridclear' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,63 @@
+"""All rules, one after the other; nothing is repaired in silence."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gridclear.case.check_devices import check_devices
+from gridclear.case.check_grid import check_grid
+from gridclear.case.check_links import check_links
+from gridclear.case.check_tables import check_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gridclear.case.cells import Faults
+    from gridclear.case.grid import Grid
+    from gridclear.case.horizon import Horizon
+    from gridclear.case.sheets import Sheet
+    from gridclear.errors import Issue
+
+
+def check_parts(
+    sheets: Mapping[str, Sheet], grid: Grid | None, grid_file: str, horizon: Horizon | None, faults: Faults
+) -> None:
+    """Check the parts of a case against each other.
+
+    Parameters
+    ----------
+    sheets : mapping of table name → Sheet
+        All tables of the schema.
+    grid, horizon
+        None if they could not be read: what hangs on them is left unchecked.
+    grid_file : str
+    faults : Faults
+        Takes what is found.
+    """
+    check_tables(sheets, horizon, faults)
+    check_links(sheets, grid, faults)
+    if grid is not None:
+        check_grid(grid, grid_file, faults)
+        check_devices(sheets, grid, grid_file, faults)
+
+
+def sorted_issues(issues: Iterable[Issue]) -> list[Issue]:
+    """Order issues by file, row (numbers as numbers) and column; one that is there twice is kept once.
+
+    Parameters
+    ----------
+    issues : iterable of Issue
+
+    Returns
+    -------
+    list of Issue
+    """
+    return sorted(set(issues), key=_place)
+
+
+def _place(issue: Issue) -> tuple[object, ...]:
+    row = tuple(
+        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d{1,18})", issue.row)
+    )
+    return (issue.file, row, issue.column, issue.what, issue.expected)

@@ -1,0 +1,220 @@
+"""Rules that the grid keeps by itself."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.case.cells import Faults, Flags, Floats, Source, say
+from gridclear.case.grid_schema import GRID_TABLES
+from gridclear.case.grid_tables import element_row
+from gridclear.case.topology import BRANCHES, Groups, join_bus_switches, unsupplied_buses
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gridclear.case.grid import Grid
+
+#: Rated voltage of a winding over that of its bus: the tolerance of pandapower's own diagnostic. 110/20 kV
+#: transformers with windings of 115 or 21 kV are ordinary; 6 on 10, 10 on 20 or 20 on 110 kV are not.
+RATED_VOLTAGE_TOLERANCE = 0.3
+#: Buses at the two ends of a line have the same nominal voltage but for rounding.
+_SAME_VOLTAGE = 1e-6
+_TRAFO_WINDINGS = {"trafo": ("hv", "lv"), "trafo3w": ("hv", "mv", "lv")}
+_SWITCH_TABLE = {"b": "bus", "l": "line", "t": "trafo", "t3": "trafo3w"}
+_VOLTAGE_DEPENDENCE = ("const_z_p_percent", "const_z_q_percent", "const_i_p_percent", "const_i_q_percent")
+
+_CHARACTERISTICS = (
+    ("trafo", "tap_dependency_table"),
+    ("trafo3w", "tap_dependency_table"),
+    ("shunt", "step_dependency_table"),
+)
+
+
+def check_grid(grid: Grid, file: str, faults: Faults) -> None:
+    """Check every element of a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+    file : str
+        Where it came from.
+    faults : Faults
+        Takes what is found.
+    """
+    if not len(grid.tables["bus"]):
+        faults.add(file, "bus", "", "the grid has no bus", "at least one bus")
+    for table in GRID_TABLES:
+        if len(grid.tables[table]):
+            _check_names(grid, table, file, faults)
+            _check_bus_columns(grid, table, file, faults)
+    _check_voltage_band(grid, file, faults)
+    _check_lines(grid, file, faults)
+    _check_windings(grid, file, faults)
+    _check_unsupported(grid, file, faults)
+    _check_switches(grid, file, faults)
+    _check_steps(grid, file, faults)
+    _check_supply(grid, file, faults)
+    _check_set_points(grid, file, faults)
+
+
+def elements_source(grid: Grid, table: str, file: str) -> Source:
+    """How the rows of an element table are called in issues."""
+    frame = grid.tables[table]
+    return Source(file, [element_row(table, n, i) for n, i in zip(frame["name"], frame.index, strict=True)])
+
+
+def _voltage(grid: Grid, buses: pd.Series) -> Floats:
+    """Nominal voltage in kV at each bus, NaN where there is none."""
+    bus = grid.tables["bus"]
+    vn_kv = bus["vn_kv"].where(bus["vn_kv"] > 0)
+    return vn_kv.reindex(buses.to_numpy()).to_numpy(dtype=np.float64)
+
+
+def _apart(one: Floats, other: Floats) -> Flags:
+    return np.abs(one - other) > _SAME_VOLTAGE * np.fmax(one, other)
+
+
+def _check_names(grid: Grid, table: str, file: str, faults: Faults) -> None:
+    labels = grid.labels(table)
+    source = elements_source(grid, table, file)
+    what = say(f"{{}} (index {{}}) is not the only {table} of that name", labels, labels.index)
+    expected = "a name that is unique in its table, or an origin_id"
+    faults.rows(source, labels.duplicated(keep=False).to_numpy(), "name", what, expected)
+
+
+def _check_bus_columns(grid: Grid, table: str, file: str, faults: Faults) -> None:
+    frame, known = grid.tables[table], grid.tables["bus"].index
+    source = elements_source(grid, table, file)
+    columns = [column.name for column in GRID_TABLES[table] if column.kind == "bus"]
+    for name in columns:
+        buses = frame[name].to_numpy()
+        # -1 stands for a cell that has been reported already.
+        wrong = ~np.isin(buses, known) & (buses >= 0)
+        faults.rows(source, wrong, name, say("there is no bus {}", buses), "the index of a bus of the grid")
+    for one, other in combinations(columns, 2):
+        same = (frame[one] == frame[other]).to_numpy() & (frame[one] >= 0).to_numpy()
+        faults.rows(source, same, other, say(f"it is the same bus as {one}"), "two different buses")
+
+
+def _check_voltage_band(grid: Grid, file: str, faults: Faults) -> None:
+    bus, supply = grid.tables["bus"], grid.tables["ext_grid"]
+    low, high = bus["min_vm_pu"].to_numpy(), bus["max_vm_pu"].to_numpy()
+    # Test grids pin the bus of their slack: a band without width is no contradiction there.
+    pinned = np.isin(bus.index, supply["bus"][supply["in_service"].to_numpy(dtype=bool)])
+    wrong = (low > high) | ((low == high) & ~pinned)
+    what = say("min_vm_pu = {:.12g} is not below max_vm_pu = {:.12g}", low, high)
+    faults.rows(elements_source(grid, "bus", file), wrong, "min_vm_pu", what, "min_vm_pu < max_vm_pu")
+
+
+def _check_lines(grid: Grid, file: str, faults: Faults) -> None:
+    line, impedance = grid.tables["line"], grid.tables["impedance"]
+    source = elements_source(grid, "line", file)
+    one, other = _voltage(grid, line["from_bus"]), _voltage(grid, line["to_bus"])
+    what = say("the line joins a {:g} kV bus to a {:g} kV bus", one, other)
+    faults.rows(source, _apart(one, other), "to_bus", what, "buses of the same vn_kv")
+    expected = "an impedance other than 0, or a bus-bus switch instead"
+    zero = (line["r_ohm_per_km"] == 0).to_numpy() & (line["x_ohm_per_km"] == 0).to_numpy()
+    faults.rows(source, zero, "x_ohm_per_km", say("the impedance is zero"), expected)
+    source = elements_source(grid, "impedance", file)
+    for r, x in (("rft_pu", "xft_pu"), ("rtf_pu", "xtf_pu")):
+        zero = (impedance[r] == 0).to_numpy() & (impedance[x] == 0).to_numpy()
+        faults.rows(source, zero, x, say("the impedance is zero"), expected)
+
+
+def _check_windings(grid: Grid, file: str, faults: Faults) -> None:
+    for table, sides in _TRAFO_WINDINGS.items():
+        frame, source = grid.tables[table], elements_source(grid, table, file)
+        for side in sides:
+            rated, nominal = frame[f"vn_{side}_kv"].to_numpy(), _voltage(grid, frame[f"{side}_bus"])
+            ratio = np.where(rated > 0, rated, np.nan) / nominal
+            off = (ratio > 1 + RATED_VOLTAGE_TOLERANCE) | (ratio < 1 / (1 + RATED_VOLTAGE_TOLERANCE))
+            what = say("the winding is rated {:g} kV at a {:g} kV bus", rated, nominal)
+            expected = f"a rated voltage within {RATED_VOLTAGE_TOLERANCE:.0%} of the vn_kv of the bus"
+            faults.rows(source, off, f"vn_{side}_kv", what, expected)
+        for pair in ("",) if table == "trafo" else ("_hv", "_mv", "_lv"):
+            whole, real = frame[f"vk{pair}_percent"].to_numpy(), frame[f"vkr{pair}_percent"].to_numpy()
+            what = say(f"{{:g}} is above vk{pair}_percent = {{:g}}", real, whole)
+            expected = f"vkr{pair}_percent <= vk{pair}_percent"
+            faults.rows(source, (real > whole) & (whole > 0), f"vkr{pair}_percent", what, expected)
+
+
+def _check_unsupported(grid: Grid, file: str, faults: Faults) -> None:
+    load = grid.tables["load"]
+    for column in _VOLTAGE_DEPENDENCE:
+        share = load[column].to_numpy()
+        what = say("{:g} % of the load depends on the voltage", share)
+        expected = "0: gridclear cannot represent it yet"
+        wrong = np.isfinite(share) & (share != 0)
+        faults.rows(elements_source(grid, "load", file), wrong, column, what, expected)
+    for table, column in _CHARACTERISTICS:
+        where = grid.tables[table][column].to_numpy(dtype=bool)
+        expected = "false: gridclear cannot represent it yet"
+        faults.rows(elements_source(grid, table, file), where, column, say(f"{column} is set"), expected)
+    slack = (grid.tables["gen"]["slack"] & grid.tables["gen"]["in_service"]).to_numpy()
+    expected = "an ext_grid at its bus: that is where the exchange with transmission is counted"
+    faults.rows(elements_source(grid, "gen", file), slack, "slack", say("a generator is the slack"), expected)
+
+
+def _check_switches(grid: Grid, file: str, faults: Faults) -> None:
+    switch, source = grid.tables["switch"], elements_source(grid, "switch", file)
+    kind, element, bus = switch["et"], switch["element"], switch["bus"].to_numpy()
+    wrong = (kind.notna() & ~kind.isin(list(_SWITCH_TABLE))).to_numpy()
+    faults.rows(source, wrong, "et", say("{} is unknown", kind), "one of b, l, t, t3")
+    for letter, table in _SWITCH_TABLE.items():
+        mine = (kind == letter).to_numpy() & (element >= 0).to_numpy()
+        frame = grid.tables[table]
+        found = mine & element.isin(frame.index).to_numpy()
+        what = say(f"there is no {table} {{}}", element)
+        faults.rows(source, mine & ~found, "element", what, f"the index of a {table} of the grid")
+        if table == "bus":
+            one, other = _voltage(grid, switch["bus"]), _voltage(grid, element)
+            what = say("the switch joins a {:g} kV bus to a {:g} kV bus", one, other)
+            faults.rows(source, found & _apart(one, other), "element", what, "buses of the same vn_kv")
+            what = say("the switch joins bus {} to itself", bus)
+            faults.rows(source, found & (element.to_numpy() == bus), "element", what, "two different buses")
+            continue
+        at_an_end = np.zeros(len(switch), dtype=bool)
+        for column in BRANCHES[table][0]:
+            at_an_end |= frame[column].reindex(element).to_numpy() == bus
+        what = say(f"bus {{}} is no end of {table} {{}}", bus, element)
+        faults.rows(source, found & ~at_an_end & (bus >= 0), "bus", what, f"a bus of that {table}")
+
+
+def _check_steps(grid: Grid, file: str, faults: Faults) -> None:
+    step, most = grid.tables["shunt"]["step"].to_numpy(), grid.tables["shunt"]["max_step"].to_numpy()
+    what = say("step = {:g} is above max_step = {}", step, most)
+    source = elements_source(grid, "shunt", file)
+    faults.rows(source, (step > most) & (most >= 0), "step", what, "step <= max_step")
+
+
+def _check_supply(grid: Grid, file: str, faults: Faults) -> None:
+    bus, supply = grid.tables["bus"], grid.tables["ext_grid"]
+    live = bus.index[bus["in_service"].to_numpy(dtype=bool)]
+    if not (supply["in_service"] & supply["bus"].isin(live)).any():
+        expected = "at least one ext_grid in service at a bus in service"
+        faults.add(file, "ext_grid", "", "no ext_grid is in service: the grid has no slack", expected)
+        return
+    isolated = np.isin(bus.index, unsupplied_buses(grid))
+    what = say("the bus is isolated: no path to an ext_grid in the normal topology")
+    expected = "a path over lines, transformers and closed switches in service, or in_service = false"
+    faults.rows(elements_source(grid, "bus", file), isolated, "", what, expected)
+
+
+def _check_set_points(grid: Grid, file: str, faults: Faults) -> None:
+    """Elements that hold the voltage of one bus have to agree on it."""
+    buses = grid.tables["bus"].index.tolist()
+    groups, known = Groups(buses), set(buses)
+    join_bus_switches(grid, groups)
+    held: dict[int, tuple[str, float]] = {}
+    for table in ("ext_grid", "gen"):
+        frame, source = grid.tables[table], elements_source(grid, table, file)
+        cells = zip(frame["bus"].tolist(), frame["vm_pu"].tolist(), frame["in_service"].tolist(), strict=True)
+        for row, (at, vm_pu, active) in enumerate(cells):
+            if active and at in known and vm_pu > 0:
+                other, value = held.setdefault(groups.root(at), (source.row(row), vm_pu))
+                if value != vm_pu:
+                    what = f"{vm_pu:.12g} p.u., but {other} at the same bus holds {value:.12g} p.u."
+                    faults.add(file, source.row(row), "vm_pu", what, "one set point per bus")

@@ -1,0 +1,357 @@
+"""The attribute table of every table of a case: the checks and the documentation both read it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gridclear.case.attributes import Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Grid tables whose elements inject power and can be named in a forecast or a bid.
+INJECTING = ("load", "sgen", "gen", "storage")
+#: Grid tables of transformers with tap changers.
+TAPPED = ("trafo", "trafo3w")
+#: Grid tables whose elements an outage can switch.
+SWITCHABLE = (
+    "bus", "line", "trafo", "trafo3w", "impedance", "switch", "ext_grid", *INJECTING,
+    "shunt", "ward", "motor", "asymmetric_load", "asymmetric_sgen",
+)  # fmt: skip
+
+
+_START = Column("start", "time", "start of the period", required=True)
+_MODE = Column(
+    "mode", "text", "who sets the position", required=True, choices=("fixed", "automatic", "optimised")
+)
+_POSITION = Column("position", "whole", "position at the start", default="the grid's")
+_MAX_MOVES = Column("max_moves", "whole", "most moves within the horizon", low=0, default="no limit")
+_MOVE_COST = Column("cost_per_move_eur", "number", "cost of one move", unit="EUR", low=0, default="0")
+_DIRECTION = Column("direction", "text", "change of injection", required=True, choices=("up", "down"))
+_PRICE = Column("price_eur_mwh", "number", "price", required=True, unit="EUR/MWh")
+_BLOCK = Column("block", "text", "bids of one block stand or fall together", default="no block")
+
+
+def _number(name: str, unit: str, meaning: str, default: str = "no limit", low: float = -math.inf) -> Column:
+    return Column(name, "number", meaning, unit=unit, low=low, default=default)
+
+
+def _element(
+    what: str, meaning: str = "name or origin_id of the element", *, required: bool = True
+) -> Column:
+    return Column("element", "text", f"{meaning} ({what})", required=required)
+
+
+def _element_type(choices: tuple[str, ...], *, required: bool = True, default: str = "") -> Column:
+    return Column("element_type", "text", "grid table", required=required, choices=choices, default=default)
+
+
+TABLES: Mapping[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "forecast",
+            "What loads, generators and storages are expected to take or give: stands in for `p_mw` and"
+            " `q_mvar` of the grid table (whose `scaling` still applies); an element without forecast keeps"
+            " the grid's value.",
+            (
+                _element_type(INJECTING),
+                _element("load, sgen, gen, storage"),
+                _START,
+                Column("p_mw", "number", "active power, sign as in pandapower", required=True, unit="MW"),
+                _number("q_mvar", "Mvar", "reactive power, sign as in pandapower", "the grid's"),
+            ),
+            ("element_type", "element", "start"),
+            "complete",
+        ),
+        Table(
+            "outages",
+            "Planned switching: within [start, end) the element has the state.",
+            (
+                _element_type(SWITCHABLE),
+                _element("any table"),
+                Column("start", "time", "first moment", required=True),
+                Column("end", "time", "first moment after", required=True),
+                Column(
+                    "state",
+                    "text",
+                    "`out`/`in` of service; `open`/`closed` for switches only",
+                    required=True,
+                    choices=("out", "in", "open", "closed"),
+                ),
+            ),
+            (),
+        ),
+        Table(
+            "connection_points",
+            "Where distribution meets transmission. Without this table every ext_grid in service is one.",
+            (
+                Column("connection_point", "text", "its name", required=True),
+                _element("ext_grid"),
+                _number("p_min_mw", "MW", "least exchange"),
+                _number("p_max_mw", "MW", "most exchange"),
+                _number("q_min_mvar", "Mvar", "least exchange"),
+                _number("q_max_mvar", "Mvar", "most exchange"),
+                Column(
+                    "s_max_mva",
+                    "number",
+                    "most apparent power",
+                    unit="MVA",
+                    low=0,
+                    above=True,
+                    default="no limit",
+                ),
+            ),
+            ("connection_point",),
+        ),
+        Table(
+            "tap_changers",
+            "On-load tap changers that somebody sets.",
+            (
+                _element_type(TAPPED, required=False, default="trafo"),
+                _element("trafo, trafo3w"),
+                _MODE,
+                _POSITION,
+                Column("tap_min", "whole", "lowest position", default="the grid's"),
+                Column("tap_max", "whole", "highest position", default="the grid's"),
+                Column(
+                    "vm_set_pu", "number", "voltage that `automatic` holds", unit="p.u.", low=0.5, high=1.5
+                ),
+                Column(
+                    "deadband_pu",
+                    "number",
+                    "full width of the dead band",
+                    unit="p.u.",
+                    low=0,
+                    high=0.5,
+                    above=True,
+                ),
+                Column("group", "text", "transformers of one group move together", default="alone"),
+                _MAX_MOVES,
+                _MOVE_COST,
+            ),
+            ("element_type", "element"),
+        ),
+        Table(
+            "capacitor_banks",
+            "Shunts with steps that somebody sets.",
+            (
+                _element("shunt"),
+                _MODE,
+                Column("position", "whole", "steps in at the start", low=0, default="the grid's"),
+                Column("max_step", "whole", "number of steps", low=1, default="the grid's"),
+                _MAX_MOVES,
+                _MOVE_COST,
+            ),
+            ("element",),
+        ),
+        Table(
+            "storage",
+            "Storages and what they can do.",
+            (
+                _element("storage"),
+                _number("p_min_mw", "MW", "least power (charging is positive)"),
+                _number("p_max_mw", "MW", "most power (charging is positive)"),
+                Column(
+                    "s_max_mva", "number", "apparent power", unit="MVA", low=0, above=True, default="no limit"
+                ),
+                _number("e_min_mwh", "MWh", "least energy", "0", 0),
+                _number("e_max_mwh", "MWh", "most energy", low=0),
+                _number("e_start_mwh", "MWh", "energy at the start", "unknown", 0),
+                _number("e_end_min_mwh", "MWh", "least energy at the end", "no limit", 0),
+                Column(
+                    "efficiency_charge",
+                    "number",
+                    "share that is stored",
+                    low=0,
+                    high=1,
+                    above=True,
+                    default="1",
+                ),
+                Column(
+                    "efficiency_discharge",
+                    "number",
+                    "share that comes out",
+                    low=0,
+                    high=1,
+                    above=True,
+                    default="1",
+                ),
+                Column(
+                    "p_mode",
+                    "text",
+                    "who sets its active power",
+                    choices=("scheduled", "optimised"),
+                    default="scheduled",
+                ),
+            ),
+            ("element",),
+        ),
+        Table(
+            "inverters",
+            "What inverters can do with reactive power.",
+            (
+                _element("sgen or storage"),
+                Column(
+                    "s_max_mva", "number", "apparent power", unit="MVA", low=0, above=True, default="no limit"
+                ),
+                Column(
+                    "min_power_factor",
+                    "number",
+                    "power factor",
+                    low=0,
+                    high=1,
+                    above=True,
+                    default="no limit",
+                ),
+                Column("curve", "text", "name of a Q(P) curve", default="none"),
+            ),
+            ("element",),
+        ),
+        Table(
+            "active_bids",
+            "Offers of active power. `up` is more generation or less consumption.",
+            (
+                Column("bid", "text", "its id", required=True),
+                _element_type(INJECTING, required=False, default="needed where element is given"),
+                _element(
+                    "load, sgen, gen, storage; empty: connected to transmission",
+                    "name or origin_id",
+                    required=False,
+                ),
+                _START,
+                _DIRECTION,
+                Column("p_mw", "number", "offered change of injection", required=True, unit="MW", low=0),
+                _PRICE,
+                Column("min_p_mw", "number", "least amount taken", unit="MW", low=0, default="0"),
+                _BLOCK,
+                Column("tan_phi", "number", "reactive power that moves with the active power", default="0"),
+            ),
+            ("bid", "start", "direction"),
+        ),
+        Table(
+            "active_need",
+            "What the TSO needs.",
+            (_START, _DIRECTION, Column("p_mw", "number", "need", required=True, unit="MW", low=0)),
+            ("start", "direction"),
+        ),
+        Table(
+            "reactive_bids",
+            "Offers of reactive power. `inject` raises the voltage.",
+            (
+                Column("bid", "text", "its id", required=True),
+                _element_type(INJECTING),
+                _element("load, sgen, gen, storage"),
+                _START,
+                Column(
+                    "direction", "text", "change of injection", required=True, choices=("inject", "absorb")
+                ),
+                Column("q_mvar", "number", "offered change of injection", required=True, unit="Mvar", low=0),
+                Column("price_eur_mvarh", "number", "price", required=True, unit="EUR/Mvarh"),
+                Column("min_q_mvar", "number", "least amount taken", unit="Mvar", low=0, default="0"),
+                _BLOCK,
+            ),
+            ("bid", "start", "direction"),
+        ),
+        Table(
+            "reactive_profile",
+            "The reactive power asked for at a connection point, from transmission into distribution.",
+            (
+                Column("connection_point", "text", "its name", required=True),
+                _START,
+                Column("q_mvar", "number", "exchange", required=True, unit="Mvar"),
+                Column(
+                    "tolerance_mvar", "number", "allowed distance either way", unit="Mvar", low=0, default="0"
+                ),
+            ),
+            ("connection_point", "start"),
+        ),
+        Table(
+            "metered",
+            "What was measured, for the settlement.",
+            (
+                Column("bid", "text", "id of an active or reactive bid", required=True),
+                _START,
+                _number("p_mw", "MW", "metered change of injection", "not metered"),
+                _number("q_mvar", "Mvar", "metered change of injection", "not metered"),
+            ),
+            ("bid", "start"),
+        ),
+    )
+}
+
+#: Keys of ``case.toml``, by section.
+SETTINGS: Mapping[str, tuple[Column, ...]] = {
+    "case": (
+        Column("name", "text", "name of the case", default="name of the folder"),
+        Column(
+            "grid",
+            "text",
+            "file of the grid in pandapower's JSON, inside the folder, or `simbench:CODE`",
+            required=True,
+        ),
+        Column("start", "time", "start of the first period", required=True),
+        Column("resolution", "text", "length of a period, ISO 8601", default="PT15M"),
+        Column("periods", "whole", "number of periods", low=1, default="28"),
+    ),
+    "limits": (
+        Column(
+            "vm_min_pu",
+            "number",
+            "least voltage where the grid states none",
+            unit="p.u.",
+            low=0,
+            above=True,
+            default="0.95",
+        ),
+        Column(
+            "vm_max_pu",
+            "number",
+            "most voltage where the grid states none",
+            unit="p.u.",
+            low=0,
+            above=True,
+            default="1.05",
+        ),
+        Column(
+            "loading_percent",
+            "number",
+            "most loading where the grid states none",
+            unit="%",
+            low=0,
+            above=True,
+            default="100",
+        ),
+    ),
+}
+
+
+def schema_markdown() -> str:
+    """Document ``case.toml`` and every table of a case folder in Markdown.
+
+    Returns
+    -------
+    str
+        Sections with one table each, made from the same attributes that the checks read.
+    """
+    lines = ["## `case.toml`", ""]
+    for section, keys in SETTINGS.items():
+        lines += [f"### `[{section}]`", "", *_rows("key", keys), ""]
+    lines += ["## Tables", "", "CSV or Parquet under these names; columns with * are required.", ""]
+    for table in TABLES.values():
+        lines += [f"### `{table.name}`", "", table.meaning, "", *_rows("column", table.columns), ""]
+        if table.key:
+            lines += ["One row per " + ", ".join(f"`{name}`" for name in table.key) + ".", ""]
+    return "\n".join(lines)
+
+
+def _rows(head: str, columns: tuple[Column, ...]) -> list[str]:
+    rows = [f"| {head} | kind | unit | allowed | empty means | meaning |", "|---|---|---|---|---|---|"]
+    for column in columns:
+        allowed = ", ".join(f"`{choice}`" for choice in column.choices) or column.range_text.strip()
+        name = f"`{column.name}`" + (" *" if column.required else "")
+        rows.append(
+            f"| {name} | {column.kind} | {column.unit} | {allowed} | {column.default} | {column.meaning} |"
+        )
+    return rows

@@ -1,0 +1,105 @@
+"""What the base state breaks, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from gridclear.network.compiled import CompiledCase
+from gridclear.network.injections import INJECTION_SIGN, bus_positions, element_powers, in_service
+from gridclear.network.limits import EXCHANGE_SCALE_MVA, TOLERANCE, describe
+from gridclear.network.network import Floats
+from gridclear.powerflow.base import BaseState
+
+COLUMNS = ["start", "kind", "element_type", "element", "value", "limit"]
+
+
+def base_violations(compiled: CompiledCase, base: BaseState) -> pd.DataFrame:
+    """Every limit that the base state breaks, every supplied bus that an outage islands, every lost period.
+
+    Parameters
+    ----------
+    compiled : CompiledCase
+    base : BaseState
+
+    Returns
+    -------
+    DataFrame
+        start, kind, element_type, element, value, limit; ``value`` and ``limit`` in p.u., %, MW, Mvar or MVA;
+        ``islanded`` names each live bus of the normal grid that has no supply, with the MW of load lost there
+        as value; ``no-solution`` names the grid.
+    """
+    rows = _broken(compiled, base) + _islanded(compiled) + _unsolved(compiled, base)
+    table = pd.DataFrame(rows, columns=["period", *COLUMNS[1:]]).sort_values("period", kind="stable")
+    table.insert(0, "start", compiled.case.horizon.starts[table.pop("period").to_numpy(dtype=np.int64)])
+    return table.reset_index(drop=True)
+
+
+Row = tuple[int, str, str, str, float, float]
+
+
+def _broken(compiled: CompiledCase, base: BaseState) -> list[Row]:
+    rows: list[Row] = []
+    for topology, (network, limits) in enumerate(zip(compiled.networks, compiled.limits, strict=True)):
+        periods = np.flatnonzero((compiled.topology == topology) & base.solved)
+        if not len(periods):
+            continue
+        vm = np.abs(base.nodes[topology][periods])
+        power = base.exchange[topology][periods]
+        traded = np.stack([power.real, power.real, power.imag, power.imag, np.abs(power)], axis=-1).reshape(
+            len(periods), -1
+        )
+        bound = limits.exchange.reshape(-1)
+        low_side = np.tile([True, False, True, False, False], len(limits.point))
+        value = np.hstack([vm, vm, base.loading[topology][periods], traded])
+        limit = np.concatenate([limits.vm_min, limits.vm_max, limits.loading, bound])
+        is_low = np.concatenate(
+            [np.ones(network.n_node, bool), np.zeros(network.n_node + network.n_branch, bool), low_side]
+        )
+        margin = np.full(len(limit), TOLERANCE)
+        margin[2 * network.n_node + network.n_branch :] *= EXCHANGE_SCALE_MVA / compiled.s_base_mva
+        over = np.where(is_low, limit - value, value - limit)
+        for row, constraint in zip(*np.nonzero(over > margin), strict=True):
+            named = describe(network, limits, compiled.case, int(constraint))
+            rows.append(
+                (
+                    int(periods[row]), named.kind, named.element_type, named.element,
+                    float(value[row, constraint] * named.factor), float(limit[constraint] * named.factor),
+                )
+            )  # fmt: skip
+    return rows
+
+
+def _islanded(compiled: CompiledCase) -> list[Row]:
+    case = compiled.case
+    lost = _lost_load(compiled)
+    # Buses that the grid itself keeps out of service are no loss; all others should have supply.
+    wanted = case.grid.tables["bus"]["in_service"].to_numpy(dtype=bool)
+    labels = case.grid.labels("bus").to_numpy(dtype=object)
+    dead = np.stack([network.structure.node_of_bus < 0 for network in compiled.networks]) & wanted
+    return [
+        (int(period), "islanded", "bus", str(labels[bus]), float(lost[period, bus]), 0.0)
+        for period, topology in enumerate(compiled.topology)
+        for bus in np.flatnonzero(dead[topology])
+    ]
+
+
+def _lost_load(compiled: CompiledCase) -> Floats:
+    """Consumption forecast at each bus, (period, bus), MW."""
+    case = compiled.case
+    buses = bus_positions(case.grid)
+    total = np.zeros((case.horizon.periods, len(buses)))
+    for table, sign in INJECTION_SIGN.items():
+        frame = case.grid.tables[table]
+        if sign < 0 and len(frame):
+            p, _ = element_powers(case, table)
+            place = buses.loc[frame["bus"]].to_numpy()
+            np.add.at(total, (slice(None), place), np.where(in_service(case, table), p, 0.0))
+    return total
+
+
+def _unsolved(compiled: CompiledCase, base: BaseState) -> list[Row]:
+    return [
+        (int(period), "no-solution", "grid", compiled.case.name, float("nan"), float("nan"))
+        for period in np.flatnonzero(~base.solved)
+    ]

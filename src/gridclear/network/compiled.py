@@ -1,0 +1,170 @@
+"""A whole case as arrays: its topologies, injections, limits and devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gridclear.case import Case
+from gridclear.errors import CaseError, Issue
+from gridclear.network.compile import compile_topologies
+from gridclear.network.injections import base_injections, topologies
+from gridclear.network.limits import NodeLimits, node_limits
+from gridclear.network.network import Floats, Ints, Network
+
+
+@dataclass(frozen=True)
+class Regulators:
+    """The automatic tap changers of a case.
+
+    Attributes
+    ----------
+    device : (regulator,)
+        Place of each among the devices (tap changers, then banks).
+    lowest, highest : (regulator,)
+        Range of positions of the real regulator.
+    target, half_band : (regulator,)
+        Set point and half the dead band in p.u.
+    group : (regulator,)
+        Regulators with the same number move together.
+    direction, regulated : (regulator,)
+        As in ``TapTable``.
+    """
+
+    device: Ints
+    lowest: Ints
+    highest: Ints
+    target: Floats
+    half_band: Floats
+    group: Ints
+    direction: Ints
+    regulated: Ints
+
+
+@dataclass(frozen=True)
+class CompiledCase:
+    """A case ready for power flows.
+
+    Attributes
+    ----------
+    case : Case
+    networks : tuple of Network
+        One per distinct topology of the horizon.
+    limits : tuple of NodeLimits
+        In the same order.
+    topology : (period,)
+        Which network stands in each period.
+    p, q : (period, bus)
+        Net injections in p.u., everything that no bid moves.
+    positions : (device,)
+        Scheduled positions: tap changers, then banks.
+    regulators : Regulators
+    """
+
+    case: Case
+    networks: tuple[Network, ...]
+    limits: tuple[NodeLimits, ...]
+    topology: Ints
+    p: Floats
+    q: Floats
+    positions: Ints
+    regulators: Regulators
+
+    @property
+    def s_base_mva(self) -> float:
+        """Power base of ``p`` and ``q``."""
+        return self.networks[0].s_base_mva
+
+
+def compile_case(case: Case) -> CompiledCase:
+    """Compile a case: every topology of its horizon once.
+
+    Parameters
+    ----------
+    case : Case
+
+    Returns
+    -------
+    CompiledCase
+
+    Raises
+    ------
+    CaseError
+        The grid holds elements that gridclear does not represent, or a device is outside its range.
+    """
+    changes, topology = topologies(case)
+    networks = tuple(compile_topologies(case.grid, changes))
+    base = networks[0]
+    p_mw, q_mvar = base_injections(case)
+    constant = base.constant_power
+    return CompiledCase(
+        case=case,
+        networks=networks,
+        limits=tuple(node_limits(network, case) for network in networks),
+        topology=topology,
+        p=np.ascontiguousarray((p_mw + constant.real) / base.s_base_mva),
+        q=np.ascontiguousarray((q_mvar + constant.imag) / base.s_base_mva),
+        positions=_positions(case, base),
+        regulators=_regulators(case, base),
+    )
+
+
+def _device(case: Case, network: Network, table: str, element: str) -> int:
+    """Place of a device among tap changers and banks, -1 if the grid gives it no positions."""
+    index = case.grid.lookup(table)[element]
+    if table == "shunt":
+        return len(network.taps.element) + int(np.flatnonzero(network.banks.element == index)[0])
+    found = np.flatnonzero((network.taps.element_type == table) & (network.taps.element == index))
+    return int(found[0]) if len(found) else -1
+
+
+def _positions(case: Case, network: Network) -> Ints:
+    positions = network.positions.copy()
+    tables = ((case.tap_changers, "tap_changers"), (case.capacitor_banks, "capacitor_banks"))
+    highest = np.concatenate([network.taps.highest, network.banks.highest])
+    lowest = np.concatenate([network.taps.lowest, np.zeros_like(network.banks.highest)])
+    issues = []
+    for frame, name in tables:
+        for row in frame.itertuples():
+            table = "shunt" if name == "capacitor_banks" else str(row.element_type)
+            device = _device(case, network, table, str(row.element))
+            if device < 0:
+                issues.append(
+                    Issue(name, str(row.element), "element", "the transformer has no tap changer", "tap data")
+                )
+                continue
+            if np.isnan(row.position):
+                continue
+            positions[device] = int(row.position)
+            if not lowest[device] <= positions[device] <= highest[device]:
+                range_ = f"{lowest[device]} … {highest[device]}, the grid's range"
+                issues.append(
+                    Issue(name, str(row.element), "position", f"{positions[device]} is out of range", range_)
+                )
+    if issues:
+        raise CaseError(tuple(issues))
+    return positions
+
+
+def _regulators(case: Case, network: Network) -> Regulators:
+    rows = case.tap_changers[case.tap_changers["mode"] == "automatic"]
+    device = np.array(
+        [_device(case, network, str(row.element_type), str(row.element)) for row in rows.itertuples()],
+        dtype=np.int64,
+    )
+    lowest, highest = network.taps.lowest[device], network.taps.highest[device]
+    stated_low, stated_high = rows["tap_min"].to_numpy(np.float64), rows["tap_max"].to_numpy(np.float64)
+    # An empty group is a group of one.
+    names = [str(name) or f"\0{place}" for place, name in enumerate(rows["group"])]
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return Regulators(
+        device=device,
+        lowest=np.where(np.isnan(stated_low), lowest, stated_low).astype(np.int64),
+        highest=np.where(np.isnan(stated_high), highest, stated_high).astype(np.int64),
+        target=rows["vm_set_pu"].to_numpy(np.float64),
+        half_band=rows["deadband_pu"].to_numpy(np.float64) / 2.0,
+        group=np.array([number[name] for name in names], dtype=np.int64),
+        direction=network.taps.direction[device],
+        regulated=network.taps.regulated[device],
+    )

@@ -1,0 +1,181 @@
+"""From voltages to what is asked for: currents, mismatch, exchange, the worst limit. Kernels on arrays.
+
+The mismatch found here sums branch currents node by node and shares nothing with the factors that the
+voltages came from: it is the proof of every state that is published.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gridclear.powerflow.jit import inner
+from gridclear.powerflow.simd import LANES, larger, load, root, spread, store, where_above
+
+#: Quantities of an exchange that can be limited, in the order of the limit columns.
+EXCHANGE_LIMITS = ("p_min", "p_max", "q_min", "q_max", "s_max")
+
+
+@inner
+def balance(structure, admittance, shunt, sr, si, vr, vi, current, cr, ci, mismatch):  # type: ignore[no-untyped-def]
+    """Branch currents and the power mismatch of the free nodes.
+
+    Parameters
+    ----------
+    admittance : (branch, 4) complex
+    shunt : (node,) complex
+    sr, si, vr, vi : (node, LANES)
+        Injections and voltages in p.u.
+    current : (2·branch, LANES), filled here
+        Magnitudes of current at the from ends, then at the to ends, in p.u.
+    cr, ci : (node, LANES), filled here
+        Current drawn by branches and shunts at each node.
+    mismatch : (2, LANES), filled here
+        Row 0: largest |S_drawn - S| over free nodes in p.u.; NaN if any is NaN. At voltage-controlled nodes only P
+        counts. Row 1: room to work in.
+    """
+    n_free = len(structure.diagonal)
+    for i in range(len(shunt)):
+        g, b = shunt[i].real, shunt[i].imag
+        x, y = load(vr, i), load(vi, i)
+        store(cr, i, g * x - b * y)
+        store(ci, i, g * y + b * x)
+    m = len(structure.from_node)
+    for k in range(m):
+        f, t = structure.from_node[k], structure.to_node[k]
+        a, b, c, d = load(vr, f), load(vi, f), load(vr, t), load(vi, t)
+        yf, yt = admittance[k, 0], admittance[k, 1]
+        x = yf.real * a - yf.imag * b + yt.real * c - yt.imag * d
+        y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
+        store(cr, f, load(cr, f) + x)
+        store(ci, f, load(ci, f) + y)
+        store(current, k, root(x * x + y * y))
+        yf, yt = admittance[k, 2], admittance[k, 3]
+        x = yf.real * a - yf.imag * b + yt.real * c - yt.imag * d
+        y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
+        store(cr, t, load(cr, t) + x)
+        store(ci, t, load(ci, t) + y)
+        store(current, m + k, root(x * x + y * y))
+    worst, total = spread(0.0), spread(0.0)
+    for i in range(n_free):
+        a, b, x, y = load(vr, i), load(vi, i), load(cr, i), load(ci, i)
+        p = a * x + b * y - load(sr, i)
+        q = b * x - a * y - load(si, i)
+        miss = p * p + q * q if structure.is_pv[i] == 0 else p * p
+        total = total + miss
+        worst = larger(miss, worst)
+    store(mismatch, 0, root(worst))
+    store(mismatch, 1, total)
+    for lane in range(LANES):
+        # A NaN anywhere is in the sum, whatever the comparison made of it.
+        if not np.isfinite(mismatch[1, lane]):
+            mismatch[0, lane] = np.nan
+
+
+@inner
+def load_limits(limits, row, lo, hi, loading, exchange):  # type: ignore[no-untyped-def]
+    """Limits of a block's lanes, (constraint, LANES), from rows of the limit tables.
+
+    Parameters
+    ----------
+    limits : LimitArrays
+    row : (LANES,) int
+    lo, hi : (node, LANES); loading : (branch, LANES); exchange : (5·point, LANES), filled here
+    """
+    for lane in range(LANES):
+        r = row[lane]
+        for i in range(lo.shape[0]):
+            lo[i, lane] = limits.vm_min[r, i]
+            hi[i, lane] = limits.vm_max[r, i]
+        for k in range(loading.shape[0]):
+            loading[k, lane] = limits.loading[r, k]
+        for e in range(len(limits.point_node)):
+            for j in range(5):
+                exchange[5 * e + j, lane] = limits.exchange[r, e, j]
+
+
+@inner
+def worst_limit(structure, limits, lo, hi, loading, exchange, current, sr, si, cr, ci, vr, vi, found):  # type: ignore[no-untyped-def]
+    """The worst normalised violation of each lane, and the constraint that has it.
+
+    A violation is value minus limit, in p.u. of voltage, as a fraction of the rated current, or in units of
+    ``limits.exchange_scale``: the same number is equally bad for each kind. Constraints are numbered: lower
+    voltage of node i → i, upper → n + i, loading of branch k → 2n + k, exchange limit j of point e → 2n + m + 5e + j.
+    Of equal violations the first that is met is named.
+
+    Parameters
+    ----------
+    lo, hi, loading, exchange
+        From ``load_limits``.
+    current, sr, si, cr, ci, vr, vi
+        From ``balance``.
+    found : (2, LANES), filled here
+        Worst violation, and its constraint as a float.
+    """
+    n = lo.shape[0]
+    m = len(structure.from_node)
+    high, which = spread(-np.inf), spread(-1.0)
+    for i in range(n):
+        a, b = load(vr, i), load(vi, i)
+        vm = root(a * a + b * b)
+        below = load(lo, i) - vm
+        which = where_above(below, high, spread(1.0 * i), which)
+        high = larger(below, high)
+        above = vm - load(hi, i)
+        which = where_above(above, high, spread(1.0 * (n + i)), which)
+        high = larger(above, high)
+    for k in range(m):
+        at_from = load(current, k) * limits.per_rated[k, 0]
+        over = larger(load(current, m + k) * limits.per_rated[k, 1], at_from) - load(loading, k)
+        which = where_above(over, high, spread(1.0 * (2 * n + k)), which)
+        high = larger(over, high)
+    unit = 1.0 / limits.exchange_scale
+    for e in range(len(limits.point_node)):
+        i = limits.point_node[e]
+        share = limits.point_share[e]
+        a, b, x, y = load(vr, i), load(vi, i), load(cr, i), load(ci, i)
+        p = (a * x + b * y - load(sr, i)) * share
+        q = (b * x - a * y - load(si, i)) * share
+        for j in range(5):
+            limit = load(exchange, 5 * e + j)
+            if j == 0:
+                over = limit - p
+            elif j == 1:
+                over = p - limit
+            elif j == 2:
+                over = limit - q
+            elif j == 3:
+                over = q - limit
+            else:
+                over = root(p * p + q * q) - limit
+            over = over * unit
+            which = where_above(over, high, spread(1.0 * (2 * n + m + 5 * e + j)), which)
+            high = larger(over, high)
+    store(found, 0, high)
+    store(found, 1, which)
+
+
+@inner
+def value_of(structure, limits, constraint, lane, current, sr, si, cr, ci, vr, vi):  # type: ignore[no-untyped-def]
+    """Value of one constraint in one lane, in its own unit: p.u. of voltage, fraction of rating, p.u. of power.
+
+    Numbering as in ``worst_limit``; NaN for -1.
+    """
+    n = len(cr)
+    m = len(structure.from_node)
+    if constraint < 0:
+        return np.nan
+    if constraint < 2 * n:
+        i = constraint % n
+        return np.sqrt(vr[i, lane] * vr[i, lane] + vi[i, lane] * vi[i, lane])
+    if constraint < 2 * n + m:
+        k = constraint - 2 * n
+        return max(current[k, lane] * limits.per_rated[k, 0], current[m + k, lane] * limits.per_rated[k, 1])
+    e, j = (constraint - 2 * n - m) // 5, (constraint - 2 * n - m) % 5
+    i = limits.point_node[e]
+    p = (vr[i, lane] * cr[i, lane] + vi[i, lane] * ci[i, lane] - sr[i, lane]) * limits.point_share[e]
+    q = (vi[i, lane] * cr[i, lane] - vr[i, lane] * ci[i, lane] - si[i, lane]) * limits.point_share[e]
+    if j < 2:
+        return p
+    if j < 4:
+        return q
+    return np.sqrt(p * p + q * q)

@@ -1,0 +1,89 @@
+"""How kernels are compiled: one decorator, and a cache folder that is right for these sources.
+
+numba's cache does not notice when a kernel calls one in another file that has changed, and writes beside the
+sources, where an installation may be read-only. So the folder is named after a hash of all kernel sources and
+of the versions that compile them, and lies in the user's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+from numba.core import config
+
+_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
+
+
+def user_cache() -> Path:
+    """Folder for what can be made again: ``$GRIDCLEAR_CACHE``, else the user's cache, else a temporary one."""
+    named = os.environ.get("GRIDCLEAR_CACHE")
+    if named:
+        candidates = [Path(named)]
+    else:
+        base = os.environ.get("XDG_CACHE_HOME")
+        candidates = [Path(base) / "gridclear"] if base else []
+        home = os.environ.get("HOME") or os.environ.get("LOCALAPPDATA")
+        candidates += [Path(home) / ".cache" / "gridclear"] if home else []
+    candidates.append(
+        Path(tempfile.gettempdir()) / f"gridclear-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    )
+    for folder in candidates:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    return candidates[-1]
+
+
+#: Files that kernels are made of.
+_SOURCES = ("jit.py", "simd.py", "kernels.py", "newton.py", "evaluate.py", "batch.py")
+
+
+def _sources_hash() -> str:
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        digest.update((Path(__file__).parent / name).read_bytes())
+    for version in (numba.__version__, llvmlite.__version__, platform.python_version(), platform.machine()):
+        digest.update(version.encode())
+    return digest.hexdigest()[:16]
+
+
+def kernel(function: _Kernel) -> _Kernel:
+    """Compile ``function`` without the interpreter's lock; cached on disk.
+
+    Floating-point contraction (a·b + c in one rounding) is allowed, reordering is not: NaN and infinity keep
+    their meaning, and every lane goes through the same instructions, so its bits do not depend on its neighbours.
+    """
+    return _compile(function, called_from_python=True)
+
+
+def inner(function: _Kernel) -> _Kernel:
+    """Like ``kernel``, for functions that only kernels call: without the wrappers that would cost compile time."""
+    return _compile(function, called_from_python=False)
+
+
+def _compile(function: _Kernel, *, called_from_python: bool) -> _Kernel:
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(user_cache() / "kernels" / _sources_hash())
+    try:
+        compiled = numba.njit(
+            cache=True,
+            nogil=True,
+            fastmath={"contract"},
+            error_model="numpy",
+            no_cpython_wrapper=not called_from_python,
+            no_cfunc_wrapper=True,
+        )(function)
+    finally:
+        config.CACHE_DIR = before
+    return compiled  # type: ignore[no-any-return]

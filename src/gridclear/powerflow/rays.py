@@ -1,0 +1,183 @@
+"""How far along its ray an activation stays inside the limits: many rays at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridclear.network.limits import TOLERANCE
+from gridclear.network.network import Floats, Ints
+
+#: Width of the bracket, as a share of the offer, at which a crossing counts as found.
+RESOLUTION = 1e-5
+#: A fitted parabola that comes this near to a limit between samples is followed up by a power flow.
+_NEAR = 1e-4
+#: Rounds of the search; bisection alone needs 17 from [0, 1] to ``RESOLUTION``.
+_ROUNDS = 60
+
+
+class Violation(Protocol):
+    """Worst violation and its constraint at a share of the offer; +inf and -1 where there is no solution."""
+
+    def __call__(self, ray: Ints, share: Floats) -> tuple[Floats, Ints]:
+        """(ray,), (ray,) → (ray,), (ray,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where each ray leaves the safe set.
+
+    Attributes
+    ----------
+    safe : (ray,)
+        Largest share up to which the ray is safe; 1 where it never leaves.
+    which : (ray,)
+        Constraint that is broken just beyond; at safe = 1 the one with the least margin; -1 for no solution.
+    over_at_full : (ray,)
+        Worst violation at the full offer; +inf without solution.
+    """
+
+    safe: Floats
+    which: Ints
+    over_at_full: Floats
+
+
+def first_crossing(
+    violation: Violation, at_nothing: Floats, progress: Callable[[int, int], None] | None = None
+) -> Crossing:
+    """First crossing of every ray, from nothing to the full offer.
+
+    Parameters
+    ----------
+    violation : Violation
+        Evaluated in bulk.
+    at_nothing : (ray,)
+        Violation at share 0; by the definition of the effective limits not above the tolerance.
+    progress : callable, optional
+        Called with (rays that are done, all).
+
+    Returns
+    -------
+    Crossing
+
+    Notes
+    -----
+    Lower voltages and currents are convex along a ray, an upper voltage is concave: it can pass its limit and
+    come back. So every ray is looked at in the middle, too, and where a parabola through the samples comes near
+    the limit between them, at its peak. The bracket that then holds the first crossing is closed by false
+    position from both sides, with bisection where that does not halve it in two rounds.
+    """
+    count = len(at_nothing)
+    rays = np.arange(count)
+    samples = [_Sample(np.zeros(count), at_nothing, np.full(count, -1, dtype=np.int64))]
+    samples.extend(
+        _Sample(np.full(count, share), *violation(rays, np.full(count, share))) for share in (0.5, 1.0)
+    )
+    low, high = _bracket(samples)
+    which = np.where(np.isinf(high.share), samples[-1].which, high.which)
+    peaks = _peaks(samples)
+    suspect = np.flatnonzero(np.isinf(high.share) & (peaks > 0.0))
+    if len(suspect):
+        over, constraint = violation(suspect, peaks[suspect])
+        beyond = ~(over <= TOLERANCE)
+        hit = suspect[beyond]
+        before = peaks[hit] > samples[1].share[hit]
+        low.share[hit] = np.where(before, samples[1].share[hit], 0.0)
+        low.over[hit] = np.where(before, samples[1].over[hit], samples[0].over[hit])
+        high.share[hit], high.over[hit] = peaks[hit], over[beyond]
+        which[hit] = constraint[beyond]
+    open_ = np.flatnonzero(np.isfinite(high.share))
+    if progress is not None:
+        progress(count - len(open_), count)
+    _close(
+        violation,
+        low,
+        high,
+        which,
+        open_,
+        lambda left: None if progress is None else progress(count - left, count),
+    )
+    safe = np.where(np.isinf(high.share), 1.0, low.share)
+    return Crossing(safe, which, samples[-1].over)
+
+
+@dataclass
+class _Sample:
+    """A share per ray, with the violation there; arrays are changed in place by the search."""
+
+    share: Floats
+    over: Floats
+    which: Ints
+
+
+def _bracket(samples: list[_Sample]) -> tuple[_Sample, _Sample]:
+    """Last safe sample before the first broken one, and that one (share inf where none is broken)."""
+    count = len(samples[0].share)
+    low = _Sample(np.zeros(count), samples[0].over.copy(), samples[0].which.copy())
+    high = _Sample(np.full(count, np.inf), np.full(count, np.nan), np.full(count, -1, dtype=np.int64))
+    for sample in samples:
+        searching = np.isinf(high.share)
+        broken = searching & ~(sample.over <= TOLERANCE)
+        fine = searching & ~broken
+        high.share[broken], high.over[broken], high.which[broken] = (
+            sample.share[broken],
+            sample.over[broken],
+            sample.which[broken],
+        )
+        low.share[fine], low.over[fine], low.which[fine] = (
+            sample.share[fine],
+            sample.over[fine],
+            sample.which[fine],
+        )
+    return low, high
+
+
+def _peaks(samples: list[_Sample]) -> Floats:
+    """Share of a parabola's peak where it comes near the limit inside (0, 1); 0 elsewhere."""
+    start, middle, end = (sample.over for sample in samples)
+    bend = 2.0 * (start - 2.0 * middle + end)
+    slope = -3.0 * start + 4.0 * middle - end
+    with np.errstate(divide="ignore", invalid="ignore"):
+        peak = -slope / (2.0 * bend)
+        top = start + slope * peak / 2.0
+    near = (bend < 0.0) & (peak > 0.0) & (peak < 1.0) & (top > -_NEAR)
+    return np.where(near, peak, 0.0)
+
+
+def _close(
+    violation: Violation, low: _Sample, high: _Sample, which: Ints, open_: Ints, done: Callable[[int], None]
+) -> None:
+    """Narrow every open bracket to ``RESOLUTION``, in place."""
+    width_before = np.full(len(low.share), np.inf)
+    side = np.zeros(len(low.share), dtype=bool)
+    for round_ in range(_ROUNDS):
+        open_ = open_[high.share[open_] - low.share[open_] > RESOLUTION]
+        if not len(open_):
+            return
+        a, b = low.share[open_], high.share[open_]
+        trial = _trial(a, b, low.over[open_], high.over[open_], side[open_])
+        if round_ % 2 == 1:
+            stuck = ~(b - a < 0.5 * width_before[open_])
+            trial = np.where(stuck, 0.5 * (a + b), trial)
+            width_before[open_] = b - a
+        over, constraint = violation(open_, trial)
+        fine = over <= TOLERANCE
+        low.share[open_[fine]], low.over[open_[fine]] = trial[fine], over[fine]
+        high.share[open_[~fine]], high.over[open_[~fine]] = trial[~fine], over[~fine]
+        which[open_[~fine]] = constraint[~fine]
+        side[open_] = fine
+        done(len(open_))
+
+
+def _trial(a: Floats, b: Floats, at_a: Floats, at_b: Floats, beyond: NDArray[np.bool_]) -> Floats:
+    """Next share: the chord's root, pushed a little to the side that was not hit last; else the middle."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        root = a + (b - a) * (TOLERANCE - at_a) / (at_b - at_a)
+    push = 0.4 * RESOLUTION
+    trial = np.clip(root + np.where(beyond, push, -push), a + push, b - push)
+    return np.where(np.isfinite(trial), trial, 0.5 * (a + b))

@@ -1,0 +1,249 @@
+"""Scenarios of a whole case: spread over topologies and settings, gathered back in their own order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridclear.network.compiled import CompiledCase
+from gridclear.network.limits import NodeLimits
+from gridclear.network.network import Complexes, Floats, Ints
+from gridclear.powerflow.batch import Lanes, LimitArrays, Output
+from gridclear.powerflow.factors import FactorStore
+from gridclear.powerflow.kernels import NEWTON
+from gridclear.powerflow.solve import no_limits, output, solve_lanes
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Scenarios as a period each and one change of injection each.
+
+    Attributes
+    ----------
+    period : (scenario,)
+    bus : (scenario,)
+        Place in the bus table.
+    p, q : (scenario,)
+        Change of injection in p.u.
+    """
+
+    period: Ints
+    bus: Ints
+    p: Floats
+    q: Floats
+
+    @classmethod
+    def none(cls, period: Ints) -> Activations:
+        """Nothing is changed in these periods."""
+        zero = np.zeros(len(period))
+        return cls(period, np.zeros(len(period), dtype=np.int64), zero, zero)
+
+    def part(self, rows: Ints | NDArray[np.bool_], share: Floats | float = 1.0) -> Activations:
+        """Some of the scenarios, each with a share of its change."""
+        return Activations(self.period[rows], self.bus[rows], self.p[rows] * share, self.q[rows] * share)
+
+
+@dataclass(frozen=True)
+class PeriodLimits:
+    """Limits per topology with a row per period, as the kernels scan them.
+
+    Attributes
+    ----------
+    vm_min, vm_max, loading, exchange : tuples by topology
+        (period, node), (period, node), (period, branch), (period, point, 5).
+    """
+
+    vm_min: tuple[Floats, ...]
+    vm_max: tuple[Floats, ...]
+    loading: tuple[Floats, ...]
+    exchange: tuple[Floats, ...]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the limit scan of scenarios found.
+
+    Attributes
+    ----------
+    solved : (scenario,) of bool
+    high : (scenario,)
+        Worst violation, NaN without solution.
+    which : (scenario,) of int
+        Constraint that has it, -1 without solution.
+    probed : (scenario,)
+        Value of the constraint that was asked for.
+    """
+
+    solved: NDArray[np.bool_]
+    high: Floats
+    which: Ints
+    probed: Floats
+
+
+class Scenarios:
+    """Solves scenarios of one compiled case; keeps factors and starting voltages for the time of a job.
+
+    Parameters
+    ----------
+    compiled : CompiledCase
+    threads : int or None
+        As in ``solve_batch``.
+    """
+
+    def __init__(self, compiled: CompiledCase, threads: int | None) -> None:
+        self.compiled = compiled
+        self._threads = threads
+        self._factors = FactorStore(compiled.networks)
+        self._start: tuple[Complexes, ...] = ()
+        self._settings = np.zeros((0, len(compiled.positions)), dtype=np.int64)
+
+    def start_from(self, voltages: tuple[Complexes, ...]) -> None:
+        """Start every later scenario from its period's voltages: (period, node) by topology."""
+        self._start = voltages
+
+    def setting(self, positions: Ints) -> Ints:
+        """Number each row of positions, (scenario, device) → (scenario,); equal rows have equal numbers."""
+        known = len(self._settings)
+        stacked = np.vstack([self._settings, positions])
+        member = _row_numbers(stacked)
+        _, first = np.unique(member, return_index=True)
+        # Known settings keep their numbers: they are the first rows.
+        order = np.argsort(first)
+        place = np.empty(len(first), dtype=np.int64)
+        place[order] = np.arange(len(first))
+        self._settings = stacked[first[order]]
+        return place[member[known:]]
+
+    def positions(self, setting: Ints) -> Ints:
+        """Positions of numbered settings, (scenario,) → (scenario, device)."""
+        return self._settings[setting]
+
+    def scan(
+        self,
+        activations: Activations,
+        setting: Ints,
+        limits: PeriodLimits,
+        probe: Ints | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Scan:
+        """Solve scenarios and look only at their limits.
+
+        Parameters
+        ----------
+        activations : Activations
+        setting : (scenario,) of int
+            Number of every scenario's setting, from ``setting``.
+        limits : PeriodLimits
+        probe : (scenario,) of int, optional
+            Constraint whose value is wanted.
+        progress : callable, optional
+            Called with (done, all).
+
+        Returns
+        -------
+        Scan
+        """
+        count = len(activations.period)
+        result = Scan(
+            solved=np.zeros(count, dtype=bool),
+            high=np.full(count, np.nan),
+            which=np.full(count, -1, dtype=np.int64),
+            probed=np.full(count, np.nan),
+        )
+        asked = np.full(count, -1, dtype=np.int64) if probe is None else probe
+        done = 0
+        for topology, positions, rows in self._groups(activations.period, setting):
+            network, own = self.compiled.networks[topology], self.compiled.limits[topology]
+            out = output(network, len(rows))
+            arrays = _limit_arrays(own, limits, topology, activations.period[rows], asked[rows])
+            self._solve(topology, positions, activations.part(rows), arrays, out)
+            result.solved[rows] = out.code <= NEWTON
+            result.high[rows], result.which[rows], result.probed[rows] = out.high, out.which, out.probed
+            done += len(rows)
+            if progress is not None:
+                progress(done, count)
+        return result
+
+    def states(self, activations: Activations, setting: Ints) -> list[tuple[int, Ints, Output]]:
+        """Solve scenarios and keep node voltages, currents and slack power.
+
+        Parameters
+        ----------
+        activations, setting
+            As in ``scan``.
+
+        Returns
+        -------
+        list of (topology, rows, Output)
+            Results of the scenarios ``rows`` of each group.
+        """
+        groups = []
+        for topology, positions, rows in self._groups(activations.period, setting):
+            network = self.compiled.networks[topology]
+            out = output(network, len(rows), voltages=True, nodes=True, currents=True, slack=True)
+            self._solve(topology, positions, activations.part(rows), no_limits(network), out)
+            groups.append((topology, rows, out))
+        return groups
+
+    def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, Ints]]:
+        """Scenarios by topology and setting; inside a group by period, so that neighbours share their limits."""
+        if not len(period):
+            return []
+        topology = self.compiled.topology[period]
+        group = topology * len(self._settings) + setting
+        by_group = np.argsort(group * len(self.compiled.topology) + period, kind="stable")
+        cuts = np.flatnonzero(np.diff(group[by_group])) + 1
+        parts = np.split(by_group, cuts)
+        return [(int(topology[rows[0]]), self._settings[setting[rows[0]]], rows) for rows in parts]
+
+    def _solve(
+        self, topology: int, positions: Ints, part: Activations, limits: LimitArrays, out: Output
+    ) -> None:
+        network = self.compiled.networks[topology]
+        node = network.structure.node_of_bus[part.bus]
+        changed = (node >= 0) & ((part.p != 0.0) | (part.q != 0.0))
+        start = self._start[topology] if self._start else np.zeros((0, 0), dtype=np.complex128)
+        lanes = Lanes(
+            p=self.compiled.p,
+            q=self.compiled.q,
+            row=part.period,
+            delta_start=np.concatenate([[0], np.cumsum(changed)]).astype(np.int64),
+            delta_node=node[changed],
+            delta_p=part.p[changed],
+            delta_q=part.q[changed],
+            start_r=np.ascontiguousarray(start.real),
+            start_i=np.ascontiguousarray(start.imag),
+            start=part.period,
+        )
+        solve_lanes(network, self._factors.at(topology, positions), lanes, limits, out, threads=self._threads)
+
+
+def _limit_arrays(
+    own: NodeLimits, limits: PeriodLimits, topology: int, period: Ints, probe: Ints
+) -> LimitArrays:
+    return LimitArrays(
+        vm_min=limits.vm_min[topology],
+        vm_max=limits.vm_max[topology],
+        loading=limits.loading[topology],
+        per_rated=own.per_rated,
+        point_node=own.point_node,
+        point_share=own.point_share,
+        exchange=limits.exchange[topology],
+        exchange_scale=own.exchange_scale,
+        row=period,
+        probe=probe,
+    )
+
+
+def _row_numbers(keys: Ints) -> Ints:
+    """The same number for equal rows: by a hash of each row that is then checked, else by comparing rows."""
+    if not keys.shape[1]:
+        return np.zeros(len(keys), dtype=np.int64)
+    weights = np.random.default_rng(0).integers(1, 2**62, keys.shape[1]) | 1
+    _, first, member = np.unique((keys * weights).sum(axis=1), return_index=True, return_inverse=True)
+    if (keys[first][member] == keys).all():
+        return member.astype(np.int64)
+    return np.unique(keys, axis=0, return_inverse=True)[1].ravel().astype(np.int64)

@@ -1,0 +1,1 @@
+"""Slow, plain references: they share no code with the engine that they check."""

@@ -1,0 +1,54 @@
+"""What the pages say is what the code does."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gridclear.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(
+        rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+
+
+def test_python_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    (example,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102
+    printed = capsys.readouterr().out
+    assert re.search(r"wind +(yellow|red)", printed)
+    assert (tmp_path / "result" / "wind-and-sun" / "lights.csv").is_file()
+
+
+def test_readme_has_exactly_two_commands_to_set_up():
+    (commands,) = blocks("sh")
+    assert re.findall(r"^make \w+", commands, re.MULTILINE) == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("command", ["check", "flow", "tlq", "demo"])
+def test_readme_names_every_option(command):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"gridclear {command}" in text
+    shown = CliRunner().invoke(main, [command, "--help"]).output
+    options = set(re.findall(r"^  (?:-\w, )?(--[a-z]+)", shown, re.MULTILINE)) - {"--help", "--out"}
+    assert options <= set(re.findall(r"--[a-z]+", text))
+
+
+def test_page_on_the_case_folder_is_in_step():
+    update = runpy.run_path(str(ROOT / "docs" / "update.py"))
+    page = (ROOT / "docs" / "case-folder.md").read_text(encoding="utf-8")
+    assert page == update["up_to_date"](page), "run: make docs"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/lights.md", "docs/results.md"])
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
