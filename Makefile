@@ -26,6 +26,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: $(RUN)
+	@echo "(the first run compiles its kernels, which takes up to a minute)"
 	$(BIN)/gridclear demo -o result
 
 test: $(DEV)

@@ -38,8 +38,8 @@ REMARKS = {
         that would be green turn red or yellow, and the battery at bus 77 may charge, which it could not
         before. At 08:45 the forecast itself breaks the limit at bus 28.""",
         """With `MV1.101 Line 66` out, buses 69 and 70 are islanded, wind included: red.""",
-        """The regulator of the two parallel transformers finds its voltage inside the dead band all the
-        time.""",
+        """The regulator of the two parallel transformers finds its voltage inside the dead band around
+        SimBench's set point all the time.""",
     ),
     "mv-urban": (
         """With `MV3.101 Line 49` out, feeder 7 and the charging buses hang on the end of feeder 9, whose
@@ -49,8 +49,8 @@ REMARKS = {
         upper voltage limit.""",
         """Charging fully, the battery at bus 143 overloads `MV3.101 Line 126`.""",
         """With `MV3.101 Line 8` out, bus 18 is islanded: the bids of its battery and its load are red.""",
-        """The two transformers feed separate busbars. Each is regulated on its own and moves within the
-        window.""",
+        """The two transformers feed separate busbars. Each is regulated on its own, to SimBench's set
+        point; the first moves within the window, the second stays.""",
     ),
     "hv-mixed": (
         """The forecast overloads the double line `HV1 Line 54`/`HV1 Line 75` in four quarter-hours. In

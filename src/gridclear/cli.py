@@ -93,7 +93,7 @@ def check(case: Path, *, as_json: bool) -> None:
 def flow(case: Path, *, out: Path | None, format_: TableFormat, threads: int | None, as_json: bool) -> None:
     """Compute the base state of CASE: voltages, loadings, exchange, devices and broken limits."""
     with _exit_codes(as_json=as_json):
-        _need(format_)
+        _check_output(case, out, format_)
         session = _read(case)
         result = _flow(session, threads)
         folder = _write(result, _folder(out, Path("result", "flow"), as_json=as_json), format_)
@@ -133,7 +133,7 @@ def tlq(
 ) -> None:
     """Give every bid of CASE its traffic light per period: green, yellow or red, with the safe MW and why."""
     with _exit_codes(as_json=as_json):
-        _need(format_)
+        _check_output(case, out, format_)
         session = _read(case)
         result = _tlq(session, guarantee, devices, threads)
         folder = _write(result, _folder(out, Path("result", "tlq"), as_json=as_json), format_)
@@ -200,12 +200,15 @@ def _exit_codes(*, as_json: bool) -> Iterator[None]:
         raise SystemExit(_INTERRUPTED) from fault
 
 
-def _need(format_: TableFormat) -> None:
-    """Refuse Parquet before the work rather than after it."""
+def _check_output(case: Path, out: Path | None, format_: TableFormat) -> None:
+    """Refuse before the work what could not be written after it."""
     from importlib.util import find_spec
 
     if format_ == "parquet" and find_spec("pyarrow") is None:
         msg = "--format parquet needs pyarrow: pip install 'gridclear[parquet]'"
+        raise OptionError(msg)
+    if out is not None and out.resolve() == case.resolve():
+        msg = f"'{out}' is the case folder itself; name another one for the result"
         raise OptionError(msg)
 
 

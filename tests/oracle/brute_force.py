@@ -73,8 +73,7 @@ def ray(problem: Problem, base: Base, bid: Mapping[str, object]) -> Ray:
     def state(fraction: float) -> pd.DataFrame | None:
         net.sgen.loc[sgen, "p_mw"] = fraction * full_mw
         net.sgen.loc[sgen, "q_mvar"] = fraction * full_mw * number(bid, "tan_phi", 0.0)
-        solved = solve(net, base.net.res_bus)
-        return base.constraints.assign(value=measure(problem, net)["value"]) if solved else None
+        return base.constraints.assign(value=measure(problem, net)["value"]) if solve(net) else None
 
     return state
 
@@ -195,7 +194,7 @@ def verify_light(problem: Problem, light: Mapping[str, object], base: Base | Non
         right = accepted == 0 and light["kind"] == stop[0]
         return faults if right else [*faults, f"is {stop[0]}, not {light['light']} for {light['kind']!r}"]
     state = ray(problem, base, bid)
-    for part in np.linspace(0.0, accepted / offered, 6)[1:].tolist() if accepted > 0 else []:
+    for part in np.linspace(0.0, accepted / offered, 4)[1:].tolist() if accepted > 0 else []:
         broken = broken_by(state(part), EDGE)
         if broken:
             faults.append(f"{part * offered} MW of {accepted} accepted break {sorted(broken)}")

@@ -131,21 +131,26 @@ def find(net: pp.pandapowerNet, table: str, element: object) -> int:
     return hits[0]
 
 
-def solve(net: pp.pandapowerNet, near: pd.DataFrame | None = None) -> bool:
-    """Run the AC power flow; False where none of the starts leads to a solution.
+def solve(net: pp.pandapowerNet) -> bool:
+    """Run the AC power flow; False where neither plain Newton nor the damped one finds a solution.
 
-    The starts are the bus voltages ``near`` (a ``res_bus`` table), pandapower's own choice, and flat.
+    Both start from a DC power flow. Not from earlier results, nor flat: behind the phase shift of a
+    transformer those put pandapower's own nodes at open line ends half a turn away from the rest, and
+    Newton then converges to a state that no grid is in.
     """
     slacks = net.ext_grid["in_service"] & net.bus["in_service"].loc[net.ext_grid["bus"]].to_numpy()
     if not slacks.any():
         return False
-    starts: list[dict[str, object]] = [{"init": "auto"}, {"init": "flat"}]
-    if near is not None:
-        voltage = {"init_vm_pu": near["vm_pu"].fillna(1.0), "init_va_degree": near["va_degree"].fillna(0.0)}
-        starts.insert(0, voltage)
-    for start in starts:
+    for algorithm in ("nr", "iwamoto_nr"):
         try:
-            pp.runpp(net, calculate_voltage_angles=True, tolerance_mva=1e-8, max_iteration=30, **start)
+            pp.runpp(
+                net,
+                algorithm=algorithm,
+                init="dc",
+                calculate_voltage_angles=True,
+                tolerance_mva=1e-8,
+                max_iteration=30,
+            )
         except LoadflowNotConverged:
             continue
         return True

@@ -39,13 +39,26 @@ def built_net():
     pp.create_transformer_from_parameters(
         net, 0, 1, sn_mva=40.0, vn_hv_kv=110.0, vn_lv_kv=20.0, vkr_percent=0.0, vk_percent=10.0, pfe_kw=0.0,
         i0_percent=0.0, tap_side="hv", tap_neutral=0, tap_min=-4, tap_max=4, tap_step_percent=1.5, tap_pos=0,
-        tap_changer_type="Ratio", max_loading_percent=100.0, name="T",
+        tap_changer_type="Ratio", shift_degree=150.0, max_loading_percent=100.0, name="T",
     )  # fmt: skip
     for name, end in (("BC", 2), ("BD", 3)):
         pp.create_line_from_parameters(
             net, 1, end, length_km=5.0, r_ohm_per_km=0.2, x_ohm_per_km=0.3, c_nf_per_km=0.0, max_i_ka=0.3,
             name=name,
         )  # fmt: skip
+    # an open line end and a phase shift (above): neither may change a voltage
+    stub = pp.create_line_from_parameters(
+        net,
+        2,
+        3,
+        length_km=1.0,
+        r_ohm_per_km=0.2,
+        x_ohm_per_km=0.3,
+        c_nf_per_km=0.0,
+        max_i_ka=0.3,
+        name="stub",
+    )
+    pp.create_switch(net, 3, stub, et="l", closed=False)
     pp.create_load(net, 2, p_mw=3.0, q_mvar=1.0, name="town")
     pp.create_sgen(net, 3, p_mw=0.0, q_mvar=0.0, name="park")
     return net

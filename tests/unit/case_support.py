@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pandapower as pp
+import pandapower.networks as networks
 import pandas as pd
 
 BASE = Path(__file__).parents[1] / "cases" / "bad" / "base"
@@ -40,6 +41,16 @@ def _tiny_net():
 
 def tiny_net():
     return copy.deepcopy(_tiny_net())
+
+
+@functools.cache
+def _oberrhein():
+    # networks.mv_oberrhein() solves a power flow first, which costs seconds and changes nothing here.
+    return pp.from_json(str(Path(networks.__file__).parent / "mv_oberrhein.json"))
+
+
+def oberrhein():
+    return copy.deepcopy(_oberrhein())
 
 
 @functools.cache

@@ -25,7 +25,9 @@ WHEN = Column("start", "time", "", required=True)
 def read(reader, cells, column):
     size = len(cells)
     faults = Faults()
-    values, ok = reader(cells, column, Source("t.csv", range(2, size + 2)), faults, np.zeros(size, dtype=bool))
+    values, ok = reader(
+        cells, column, Source("t.csv", range(2, size + 2)), faults, np.zeros(size, dtype=bool)
+    )
     return values, ok, faults.issues
 
 
@@ -39,7 +41,24 @@ def test_numbers_read_back_bit_for_bit(values):
 
 
 @pytest.mark.parametrize(
-    "cell", ["abc", "1,5", "nan", "inf", "1_000", "0x10", "1e999", "--1", "1 2", "٣", True, date(2016, 1, 1), [1], 10**400, np.inf]
+    "cell",
+    [
+        "abc",
+        "1,5",
+        "nan",
+        "inf",
+        "1_000",
+        "0x10",
+        "1e999",
+        "--1",
+        "1 2",
+        "٣",
+        True,
+        date(2016, 1, 1),
+        [1],
+        10**400,
+        np.inf,
+    ],
 )
 def test_cells_that_are_no_number(cell):
     values, ok, issues = read(numbers, ["1.5", cell], MAYBE)
@@ -50,8 +69,8 @@ def test_cells_that_are_no_number(cell):
 
 
 @pytest.mark.parametrize(
-    "cells", [["1", "", "2.5"], [1, None, 2.5], pd.Series([1, np.nan, 2.5]), pd.Series([1, pd.NA, "2.5"], dtype=object),
-              pd.Series([Decimal("1"), None, Decimal("2.5")]), [" 1 ", "", "+2.5"]]
+    "cells", [["1", "", "2.5"], [1, None, 2.5], pd.Series([1, np.nan, 2.5]), pd.Series([1, pd.NA, "2.5"]),
+              pd.Series([Decimal(1), None, Decimal("2.5")]), [" 1 ", "", "+2.5"]]
 )  # fmt: skip
 def test_empty_cells_are_missing_where_the_column_is_required(cells):
     values, ok, issues = read(numbers, cells, MAYBE)
@@ -89,7 +108,15 @@ def test_ids_stay_texts():
     values, _, issues = read(texts, ["NA", "007", "nan", "None", " x "], NAME)
     assert values == ["NA", "007", "nan", "None", " x "]
     assert not issues
-    assert [as_text(cell) for cell in (None, np.nan, pd.NA, 7, 7.0, 7.5, "7")] == ["", "", "", "7", "7", "7.5", "7"]
+    assert [as_text(cell) for cell in (None, np.nan, pd.NA, 7, 7.0, 7.5, "7")] == [
+        "",
+        "",
+        "",
+        "7",
+        "7",
+        "7.5",
+        "7",
+    ]
 
 
 def test_time_columns():
@@ -105,7 +132,9 @@ def test_time_columns():
 
 @pytest.mark.parametrize("unit", ["s", "us", "ns"])
 def test_time_columns_of_frames(unit):
-    aware = pd.Series(pd.to_datetime(["2016-06-19T10:00Z", None])).dt.tz_convert("Europe/Lisbon").dt.as_unit(unit)
+    aware = (
+        pd.Series(pd.to_datetime(["2016-06-19T10:00Z", None])).dt.tz_convert("Europe/Lisbon").dt.as_unit(unit)
+    )
     values, ok, issues = read(times, aware, WHEN)
     assert ok.tolist() == [True, False]
     assert str(values.dtype) == "datetime64[ns, UTC]"

@@ -29,7 +29,14 @@ def test_starts_follow_one_another():
 def test_position_of_stamps():
     horizon = Horizon(START, QUARTER, 4)
     stamps = pd.DatetimeIndex(
-        ["2016-06-19T10:45Z", "2016-06-19T10:07Z", "2016-06-19T11:00Z", "2016-06-19T09:45Z", None, "2016-06-19T10:00Z"]
+        [
+            "2016-06-19T10:45Z",
+            "2016-06-19T10:07Z",
+            "2016-06-19T11:00Z",
+            "2016-06-19T09:45Z",
+            None,
+            "2016-06-19T10:00Z",
+        ]
     )
     assert horizon.position(stamps).tolist() == [3, -1, -1, -1, -1, 0]
     assert horizon.position(pd.Series(stamps)).tolist() == [3, -1, -1, -1, -1, 0]
@@ -44,7 +51,18 @@ def test_days_of_92_and_100_quarter_hours():
 
 @pytest.mark.parametrize(
     "given_",
-    ["2016-06-19T10:00:00", "2016-06-19", "now", "", None, 3, float("nan"), pd.NaT, datetime(2016, 6, 19), "0001-01-01T00:00+23:00"],
+    [
+        "2016-06-19T10:00:00",
+        "2016-06-19",
+        "now",
+        "",
+        None,
+        3,
+        float("nan"),
+        pd.NaT,
+        pd.Timestamp("2016-06-19"),
+        "0001-01-01T00:00+23:00",
+    ],
 )
 def test_stamps_that_are_refused(given_):
     assert parse_stamp(given_) is None
@@ -52,14 +70,23 @@ def test_stamps_that_are_refused(given_):
 
 @pytest.mark.parametrize(
     "given_",
-    ["2016-06-19T10:00:00Z", "2016-06-19 12:00+02:00", START, START.tz_convert("Europe/Lisbon"), datetime(2016, 6, 19, 10, tzinfo=UTC)],
+    [
+        "2016-06-19T10:00:00Z",
+        "2016-06-19 12:00+02:00",
+        START,
+        START.tz_convert("Europe/Lisbon"),
+        datetime(2016, 6, 19, 10, tzinfo=UTC),
+    ],
 )
 def test_stamps_that_are_read(given_):
     assert parse_stamp(given_) == START
     assert parse_stamp(given_).unit == "ns"
 
 
-@pytest.mark.parametrize("given_", ["15min", "PT", "P", "", "PT0S", "-PT15M", "P400D", "P1M", 15, None, "PT" + "9" * 30 + "S", pd.NaT])
+@pytest.mark.parametrize(
+    "given_",
+    ["15min", "PT", "P", "", "PT0S", "-PT15M", "P400D", "P1M", 15, None, "PT" + "9" * 30 + "S", pd.NaT],
+)
 def test_resolutions_that_are_refused(given_):
     assert parse_resolution(given_) is None
 

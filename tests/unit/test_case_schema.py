@@ -12,15 +12,16 @@ CONTRACT = {
     "forecast": "element_type* element* start* p_mw* q_mvar",
     "outages": "element_type* element* start* end* state*",
     "connection_points": "connection_point* element* p_min_mw p_max_mw q_min_mvar q_max_mvar s_max_mva",
-    "tap_changers": "element_type element* mode* position tap_min tap_max vm_set_pu deadband_pu group max_moves"
-    " cost_per_move_eur",
+    "tap_changers": "element_type element* mode* position tap_min tap_max vm_set_pu deadband_pu group"
+    " max_moves cost_per_move_eur",
     "capacitor_banks": "element* mode* position max_step max_moves cost_per_move_eur",
     "storage": "element* p_min_mw p_max_mw s_max_mva e_min_mwh e_max_mwh e_start_mwh e_end_min_mwh"
     " efficiency_charge efficiency_discharge p_mode",
     "inverters": "element* s_max_mva min_power_factor curve",
     "active_bids": "bid* element_type element start* direction* p_mw* price_eur_mwh* min_p_mw block tan_phi",
     "active_need": "start* direction* p_mw*",
-    "reactive_bids": "bid* element_type* element* start* direction* q_mvar* price_eur_mvarh* min_q_mvar block",
+    "reactive_bids": "bid* element_type* element* start* direction* q_mvar* price_eur_mvarh* min_q_mvar"
+    " block",
     "reactive_profile": "connection_point* start* q_mvar* tolerance_mvar",
     "metered": "bid* start* p_mw q_mvar",
 }
@@ -53,7 +54,9 @@ def test_page_says_everything_once():
         section = page.split(f"### `{name}`\n")[1].split("\n### ")[0]
         rows = [line for line in section.splitlines() if line.startswith("| `")]
         assert [row.split("`")[1] for row in rows] == [column.name for column in table.columns]
-        assert [row.split("|")[1].endswith("* ") for row in rows] == [column.required for column in table.columns]
+        assert [row.split("|")[1].endswith("* ") for row in rows] == [
+            column.required for column in table.columns
+        ]
         assert all(row.count("|") == 7 for row in rows)
     for section, keys in SETTINGS.items():
         assert f"### `[{section}]`" in page

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandapower as pp
 import pandas as pd
@@ -17,6 +19,7 @@ from click.testing import CliRunner, Result
 import gridclear
 from gridclear.cli import main
 from gridclear.errors import CaseError, Issue, OptionError
+from gridclear.io import shipped
 from gridclear.io.results import read_result, write_result
 
 START = "2026-06-21T11:00:00Z"
@@ -249,6 +252,7 @@ def test_json_and_folder_together(run, village):
         ["tlq", "{case}", "--devices", "optimised"],
         ["tlq", "{case}", "--threads", "0"],
         ["tlq", "{case}", "-o", "{case}/case.toml"],
+        ["tlq", "{case}", "-o", "{case}/../village"],
         ["flow", "{case}", "--format", "xlsx"],
         ["flows", "{case}"],
     ],
@@ -311,6 +315,23 @@ def test_demo_shows_every_step(run):
     assert {"shown/flow/result.json", "shown/tlq/lights.csv"} <= set(files_in(Path()))
     lights = read_result("shown/tlq").tables["lights"]
     assert set(lights["light"]) == {"green", "yellow", "red"}
+
+
+def test_shipped_case_is_found_where_a_wheel_has_put_it(tmp_path, monkeypatch):
+    folder = tmp_path / "share" / "gridclear" / "grids" / "mv-rural"
+    folder.mkdir(parents=True)
+    (folder / "case.toml").touch()
+    installed = metadata.PackagePath("../../../share/gridclear/grids/mv-rural/case.toml")
+    installed.dist = SimpleNamespace(
+        locate_file=lambda path: tmp_path / "lib" / "python" / "site-packages" / path
+    )
+    monkeypatch.setattr(
+        shipped, "__file__", str(tmp_path / "lib" / "python" / "site-packages" / "x" / "io" / "s.py")
+    )
+    monkeypatch.setattr(shipped.metadata, "files", lambda _name: [installed])
+    assert shipped.shipped_case("mv-rural") == folder
+    with pytest.raises(OptionError, match="no case 'elsewhere'"):
+        shipped.shipped_case("elsewhere")
 
 
 def test_as_a_process_a_wrong_case_gives_no_traceback(broken, tmp_path):

@@ -127,6 +127,8 @@ def _check_lines(grid: Grid, file: str, faults: Faults) -> None:
 def _check_windings(grid: Grid, file: str, faults: Faults) -> None:
     for table, sides in _TRAFO_WINDINGS.items():
         frame, source = grid.tables[table], elements_source(grid, table, file)
+        if not len(frame):
+            continue
         for side in sides:
             rated, nominal = frame[f"vn_{side}_kv"].to_numpy(), _voltage(grid, frame[f"{side}_bus"])
             ratio = np.where(rated > 0, rated, np.nan) / nominal

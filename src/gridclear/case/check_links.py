@@ -37,6 +37,8 @@ def check_links(sheets: Mapping[str, Sheet], grid: Grid | None, faults: Faults) 
     """
     if grid is not None:
         for name, sheet in sheets.items():
+            if not len(sheet.frame):
+                continue
             if name in _ELEMENT_OF:
                 _check_elements(sheet, np.ones(len(sheet.frame), dtype=bool), _ELEMENT_OF[name], grid, faults)
             elif "element" in sheet.ok:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -141,8 +142,11 @@ def read_grid_tables(raw: RawGrid, faults: Faults) -> dict[str, pd.DataFrame]:
     """
     tables: dict[str, pd.DataFrame] = {}
     for table, schema in GRID_TABLES.items():
-        elements = raw.tables.get(table, RawElements([], {}))
-        tables[table] = _read_elements(raw.file, table, elements, schema, faults)
+        elements = raw.tables.get(table)
+        if elements is None or not elements.index:
+            tables[table] = _no_elements(table).copy()
+        else:
+            tables[table] = _read_elements(raw.file, table, elements, schema, faults)
     for table in UNSUPPORTED_TABLES:
         if table in raw.tables:
             _refuse_in_service(raw.file, table, raw.tables[table], faults)
@@ -150,6 +154,13 @@ def read_grid_tables(raw: RawGrid, faults: Faults) -> dict[str, pd.DataFrame]:
         if table in raw.tables and raw.tables[table].index:
             tables[table] = _read_elements(raw.file, table, raw.tables[table], (), faults)
     return tables
+
+
+@cache
+def _no_elements(table: str) -> pd.DataFrame:
+    frame = pd.DataFrame({column.name: _absent(column, 0) for column in GRID_TABLES[table]})
+    frame.index = pd.Index([], dtype=np.int64)
+    return frame
 
 
 def element_row(table: str, name: object, index: object) -> str:
@@ -190,17 +201,17 @@ def _read_elements(
         if cells is not None:
             data[column.name] = _READERS[column.kind](cells, column, source, faults)
         else:
-            if not column.empty and column.default is None and elements.index:
+            if not column.empty and column.default is None:
                 faults.add(file, table, column.name, "the column is missing", column.expectation)
             data[column.name] = _absent(column, len(elements.index))
     for name, cells in elements.columns.items():
-        if name not in data and elements.index:
+        if name not in data:
             values = _read_text(cells, _ORIGIN_ID, source, faults) if name == "origin_id" else _plain(cells)
             if values is not None:
                 data[name] = values
     frame = pd.DataFrame(data, index=pd.RangeIndex(len(index)))
     frame.index = pd.Index(index, dtype=np.int64)
-    return frame[usable].sort_index()
+    return frame[usable]
 
 
 def _read_index(source: Source, given: list[Any], faults: Faults) -> tuple[list[int], Flags]:

@@ -41,7 +41,7 @@ def check_limits(limits: Limits, file: str) -> list[Issue]:
     issues = []
     for name in ("vm_min_pu", "vm_max_pu", "loading_percent"):
         value = getattr(limits, name)
-        if not (math.isfinite(value) and value > 0.0):
+        if not (isinstance(value, int | float) and math.isfinite(value) and value > 0.0):
             issues.append(Issue(file, "", name, f"{value!r} is not a limit", "a finite number > 0"))
     if not issues and limits.vm_min_pu >= limits.vm_max_pu:
         what = f"vm_min_pu = {limits.vm_min_pu!r} is not below vm_max_pu = {limits.vm_max_pu!r}"

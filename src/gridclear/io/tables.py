@@ -31,19 +31,21 @@ _OTHER_SEPARATORS = (";", "\t", "|")
 _MOST_ROWS = 50_000_000
 #: Whole numbers below this are written without ``.0`` or exponent.
 _WHOLE = 1e15
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
 _TWO_HALVES = re.compile(r"\d+")
 
 
-def read_bytes(path: Path, faults: Faults, most: int = LARGEST_FILE) -> bytes | None:
+def read_bytes(path: Path, faults: Faults) -> bytes | None:
     """Read a file of bounded size; None after a fault."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(most + 1)
+            data = stream.read(LARGEST_FILE + 1)
     except OSError as error:
         faults.add(path.name, "", "", f"the file cannot be read: {error.strerror}", "a readable file")
         return None
-    if len(data) > most:
-        faults.add(path.name, "", "", f"the file is larger than {most} bytes", "a file of at most that size")
+    if len(data) > LARGEST_FILE:
+        what = f"the file is larger than {LARGEST_FILE} bytes"
+        faults.add(path.name, "", "", what, "a file of at most that size")
         return None
     return data
 
@@ -253,11 +255,8 @@ def _has_content(cells: pd.Series) -> bool:
 
 
 def _csv_text(frame: pd.DataFrame) -> str:
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(frame.columns)
-    writer.writerows(zip(*(_as_text(frame[name]) for name in frame.columns), strict=True))
-    return stream.getvalue()
+    rows = zip(*(_as_text(frame[name]) for name in frame.columns), strict=True)
+    return "".join(",".join(row) + "\n" for row in ([str(name) for name in frame.columns], *rows))
 
 
 def _as_text(cells: pd.Series) -> list[str]:
@@ -266,8 +265,13 @@ def _as_text(cells: pd.Series) -> list[str]:
         words = [stamp_text(stamp) for stamp in pd.DatetimeIndex(uniques)]
         return [words[code] for code in codes]
     if cells.dtype == object:
-        return cells.tolist()
+        return [_quoted_cell(text) for text in cells.tolist()]
     return ["" if math.isnan(value) else _shortest(value) for value in cells.tolist()]
+
+
+def _quoted_cell(text: str) -> str:
+    """Quote a cell where it has to be; Python's own writer leaves a carriage return bare."""
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
 def stamp_text(stamp: pd.Timestamp) -> str:

@@ -83,8 +83,8 @@ def light_table(compiled: CompiledCase, base: BaseState, bids: Bids, verdict: Ve
         }
     )
     witness = _constraint_witness(compiled, base, bids, verdict, share)
-    _fill_blocks(compiled, bids, verdict, witness)
     _fill_unjudged(compiled, bids, verdict, witness)
+    _fill_blocks(compiled, bids, verdict, witness)
     for name in _WITNESS:
         table[name] = witness[name]
     return table

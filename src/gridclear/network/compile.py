@@ -159,10 +159,10 @@ def _labels(net: Any, conversion: Conversion, ordering: Ordering) -> tuple[Branc
         else:
             elements[first:last] = index
     kinds, elements, windings = kinds[ordering.row], elements[ordering.row], windings[ordering.row]
-    sides = tuple(
-        _WINDINGS[winding] if kind == "trafo3w" else _SIDES[kind]
-        for kind, winding in zip(kinds, windings, strict=True)
-    )
+    sides = np.array(
+        [_WINDINGS[winding] if kind == "trafo3w" else _SIDES[kind] for kind, winding in zip(kinds, windings, strict=True)],
+        dtype="<U8",
+    ).reshape(len(kinds), 2)
     return BranchLabels(kinds, elements, sides), windings
 
 

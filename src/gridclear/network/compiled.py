@@ -8,10 +8,10 @@ import numpy as np
 
 from gridclear.case import Case
 from gridclear.errors import CaseError, Issue
-from gridclear.network.compile import compile_topologies
 from gridclear.network.injections import base_injections, topologies
 from gridclear.network.limits import NodeLimits, node_limits
 from gridclear.network.network import Floats, Ints, Network
+from gridclear.network.store import stored_topologies
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def compile_case(case: Case) -> CompiledCase:
         The grid holds elements that gridclear does not represent, or a device is outside its range.
     """
     changes, topology = topologies(case)
-    networks = tuple(compile_topologies(case.grid, changes))
+    networks = tuple(stored_topologies(case.grid, changes))
     base = networks[0]
     p_mw, q_mvar = base_injections(case)
     constant = base.constant_power

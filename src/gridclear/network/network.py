@@ -66,13 +66,13 @@ class BranchLabels:
         pandapower table: ``line``, ``trafo``, ``trafo3w``, ``impedance``, ``switch``.
     element : (branch,) of int
         pandapower index in that table.
-    sides : (branch,) of tuple
+    sides : (branch, 2) of str
         Names of the two ends, ``from``/``to`` or ``hv``/``lv``; empty where an end is an inner point.
     """
 
     element_type: NDArray[np.str_]
     element: Ints
-    sides: tuple[tuple[str, str], ...]
+    sides: NDArray[np.str_]
 
 
 @dataclass(frozen=True)

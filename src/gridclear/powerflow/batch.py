@@ -128,7 +128,7 @@ class Output(NamedTuple):
 
 
 @kernel
-def run(structure, factors, lanes, limits, out, first, last, tolerance, confirmed, max_iterations):  # type: ignore[no-untyped-def]
+def run(structure, factors, lanes, limits, out, first, last, tolerance, least, confirmed, max_iterations):  # type: ignore[no-untyped-def]
     """Solve scenarios first … last - 1.
 
     Parameters
@@ -137,6 +137,8 @@ def run(structure, factors, lanes, limits, out, first, last, tolerance, confirme
         See the classes of this module.
     tolerance : float
         Mismatch in p.u. at which an iteration stops.
+    least : float
+        See ``fixed_point``.
     confirmed : float
         Mismatch in p.u., found anew from branch currents, above which nothing counts as solved.
     max_iterations : int
@@ -165,7 +167,7 @@ def run(structure, factors, lanes, limits, out, first, last, tolerance, confirme
             code[:] = UNSOLVED
         else:
             iterations = fixed_point(
-                structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance, max_iterations, code
+                structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance, least, max_iterations, code
             )
         for lane in range(end - begin):
             if code[lane] == UNSOLVED:

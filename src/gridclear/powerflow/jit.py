@@ -8,9 +8,7 @@ of the versions that compile them, and lies in the user's cache.
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,30 +17,9 @@ import llvmlite
 import numba
 from numba.core import config
 
+from gridclear.io.cache import user_cache
+
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
-
-
-def user_cache() -> Path:
-    """Folder for what can be made again: ``$GRIDCLEAR_CACHE``, else the user's cache, else a temporary one."""
-    named = os.environ.get("GRIDCLEAR_CACHE")
-    if named:
-        candidates = [Path(named)]
-    else:
-        base = os.environ.get("XDG_CACHE_HOME")
-        candidates = [Path(base) / "gridclear"] if base else []
-        home = os.environ.get("HOME") or os.environ.get("LOCALAPPDATA")
-        candidates += [Path(home) / ".cache" / "gridclear"] if home else []
-    candidates.append(
-        Path(tempfile.gettempdir()) / f"gridclear-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    )
-    for folder in candidates:
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            return folder
-    return candidates[-1]
 
 
 #: Files that kernels are made of.

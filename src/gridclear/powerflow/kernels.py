@@ -115,7 +115,7 @@ def load_injections(structure, lanes, first, last, sr, si):  # type: ignore[no-u
 
 
 @inner
-def fixed_point(structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance, max_iterations, code):  # type: ignore[no-untyped-def]
+def fixed_point(structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance, least, max_iterations, code):  # type: ignore[no-untyped-def]
     """Current-injection fixed point V ← w + Y_LL⁻¹ conj(S/V) for one block.
 
     The step itself tells the mismatch: Y (V_new - w) = conj(S/V) holds exactly, so the power that V_new draws
@@ -130,6 +130,11 @@ def fixed_point(structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance
         Start on entry, solution on return.
     xr, xi, i2 : (node, LANES)
         Room to work in.
+    tolerance : float
+        Mismatch in p.u. at which a lane has arrived.
+    least : float
+        Squared current in p.u. that every node is taken to have at least: so that a step of voltage counts where
+        hardly any power flows, too.
     state : (3, LANES)
         Room: 1 while a lane moves, its last and its latest squared mismatch.
     code : (LANES,), filled here
@@ -150,7 +155,7 @@ def fixed_point(structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance
             a, b, p, q = load(vr, i), load(vi, i), load(sr, i), load(si, i)
             scale = 1.0 / (a * a + b * b)
             x, y = (p * a + q * b) * scale, (p * b - q * a) * scale
-            store(i2, i, x * x + y * y)
+            store(i2, i, larger(x * x + y * y, spread(least)))
             for k in range(structure.l_start[i], structure.l_start[i + 1]):
                 j = structure.l_col[k]
                 fr, fi, c, d = factors.lur[k], factors.lui[k], load(xr, j), load(xi, j)

@@ -102,7 +102,8 @@ def first_crossing(
         open_,
         lambda left: None if progress is None else progress(count - left, count),
     )
-    safe = np.where(np.isinf(high.share), 1.0, low.share)
+    # What a crossing within the resolution leaves is nothing.
+    safe = np.where(np.isinf(high.share), 1.0, np.where(low.share < RESOLUTION, 0.0, low.share))
     return Crossing(safe, which, samples[-1].over)
 
 

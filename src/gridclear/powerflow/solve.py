@@ -102,7 +102,8 @@ def solve_batch(
     threads : int, optional
         Threads to share the scenarios among; all cores if not given. Results do not depend on it, bit for bit.
     tolerance_mva : float
-        Nodal power mismatch at which the iteration stops; at most 1e-6, which every state is proved to keep.
+        The iteration stops at this nodal power mismatch and, in p.u., at this step of the voltages; at most 1e-6,
+        which every state is proved to keep as mismatch.
     progress : callable, optional
         Called with (scenarios done, scenarios in all) after each piece of work.
 
@@ -240,10 +241,11 @@ def solve_lanes(
     """Run the kernel over all scenarios, pieces of work shared among threads; fills ``out``."""
     count = len(lanes.row)
     tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
+    least = 1.0 / network.s_base_mva**2
 
     def piece(first: int) -> None:
         last = min(first + _PIECE, count)
-        run(network.structure, factors, lanes, limits, out, first, last, tolerance, proved, _MAX_ITERATIONS)
+        run(network.structure, factors, lanes, limits, out, first, last, tolerance, least, proved, _MAX_ITERATIONS)
 
     share_out(piece, range(0, count, _PIECE), threads=threads, progress=progress, total=count)
 
