@@ -32,10 +32,13 @@ demo: $(RUN)
 test: $(DEV)
 	$(BIN)/python -m pytest -n 2 --nbmake tests notebooks
 
+# All three parts always, so that one round shows everything there is to mend.
 check: $(DEV)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@failed=0; \
+	echo "rules";  $(BIN)/ruff check --output-format concise . || failed=1; \
+	echo "format"; $(BIN)/ruff format --check . || failed=1; \
+	echo "types";  $(BIN)/mypy || failed=1; \
+	exit $$failed
 
 bench: $(BENCH)
 	$(BIN)/python -m benchmarks

@@ -113,9 +113,12 @@ def one_flow(base: Base) -> float:
 
 def sample(problem: Problem, drawn: pd.DataFrame) -> tuple[list[Sampled], float, float]:
     """Recompute the drawn lights; also seconds of one base state and of one power flow (medians)."""
-    found, base_seconds, flow_seconds = [], [], []
+    found: list[Sampled] = []
+    base_seconds: list[float] = []
+    flow_seconds: list[float] = []
     table = problem.active_bids
-    for start, group in drawn.groupby("start"):
+    for start in drawn["start"].unique():
+        group = drawn[drawn["start"] == start]
         stopwatch = time.perf_counter()
         base = base_state(problem, start)
         base_seconds.append(time.perf_counter() - stopwatch)
@@ -168,7 +171,8 @@ def run(case_folder: str, settings: Settings) -> Result:
         for name, taken in (ours | loops).items()
     ]
     wrong = [s for s in found if s.faults]
-    phases = ", ".join(f"{k} {v:.3g} s" for k, v in answer.provenance.get("seconds", {}).items())
+    seconds = answer.provenance["seconds"]
+    phases = ", ".join(f"{k} {v:.3g} s" for k, v in seconds.items()) if isinstance(seconds, dict) else ""
     size = f"{settings.bids} made bids × {case.horizon.periods} periods on {case.name}, seed {settings.seed}"
     search = f"full offer first, bisection to {LEAN_RESOLUTION:g} of it only where it breaks something"
     notes = (
@@ -182,7 +186,7 @@ def run(case_folder: str, settings: Settings) -> Result:
     targets = (
         Target("seconds of qualify", ours[best], MOST_SECONDS, at_least=False),
         Target(f"times faster than {LEAN}", loops[LEAN] / ours[best], LEAST_RATIO, at_least=True),
-        Target("lights that differ from the oracle's", float(len(wrong)), 0.0, at_least=False),
+        Target("lights that differ from the oracle's", float(len(wrong)), 0.0, at_least=False, speed=False),
     )
     return Result("lights", case_folder, tuple(table), notes, targets)
 

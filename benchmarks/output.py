@@ -30,7 +30,7 @@ def machine() -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.2f} (one-minute mean at the end of the run)"
         if hasattr(os, "getloadavg")
         else "",
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }

@@ -36,7 +36,7 @@ TERMS = (
     ),
     (
         "models: pgm is given pandapower's own π values of the transformers (its T model after star-delta "
-        "conversion), so all peers solve the same admittances."
+        "conversion), so all peers solve the same admittances; it gives voltages per node, gridclear per bus."
     ),
 )
 
@@ -149,7 +149,11 @@ def run(case: str, settings: Settings) -> Result:
 def _targets(case: str, micros: dict[str, dict[str, float]], chosen: dict[str, Chosen]) -> list[Target]:
     targets = []
     if OURS in micros:
-        targets.append(Target("worst mismatch, MVA", chosen[OURS].mismatch_mva, MISMATCH_MVA, at_least=False))
+        targets.append(
+            Target(
+                "worst mismatch, MVA", chosen[OURS].mismatch_mva, MISMATCH_MVA, at_least=False, speed=False
+            )
+        )
     if OURS in micros and NEWTON in micros and "MV" in case:
         ratio = micros[NEWTON]["total"] / micros[OURS]["total"]
         targets.append(Target(f"times faster than {NEWTON}", ratio, 25.0, at_least=True))

@@ -154,7 +154,7 @@ def _year(name: str, net: pp.pandapowerNet, profiles: dict[tuple[str, str], Floa
     return Year(name, net, tuple(elements))
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
 def _add(values: Floats, target: NDArray[np.int64], factor: float, out: Floats) -> None:
     for scenario in range(values.shape[0]):
         for element in range(values.shape[1]):

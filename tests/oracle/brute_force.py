@@ -81,7 +81,8 @@ def ray(problem: Problem, base: Base, bid: Mapping[str, object]) -> Ray:
 def element_row(base: Base, bid: Mapping[str, object]) -> pd.Series:
     """The bid's element in the grid of the base state."""
     table = str(bid["element_type"])
-    return base.net[table].loc[find(base.net, table, bid["element"])]
+    row: pd.Series = base.net[table].loc[find(base.net, table, bid["element"])]
+    return row
 
 
 def stopped(base: Base, bid: Mapping[str, object]) -> Key | None:
@@ -232,7 +233,7 @@ def breaks_beyond(
             continue
         state = ray(problem, state_of, member)
         least = max((number(other, "min_p_mw", 0.0) / number(other, "p_mw") for other in linked), default=0.0)
-        parts = [fraction + BEYOND] if fraction > 0 or least == 0 else np.linspace(0, least, 21)[1:].tolist()
+        parts = [fraction + BEYOND] if fraction > 0 or least == 0 else np.linspace(0, least, 11)[1:].tolist()
         if any(same(key, named) for part in parts for key in broken_by(state(min(part, 1.0)))):
             return True
     return False

@@ -101,7 +101,8 @@ def rows(table: pd.DataFrame) -> Iterator[dict[str, object]]:
 
 def given(value: object) -> bool:
     """Whether a cell holds something: not None, NA, NaN or the empty string."""
-    return not (pd.isna(value) or value == "")
+    nothing = value is None or value is pd.NA or value is pd.NaT or (isinstance(value, str) and not value)
+    return not (nothing or (isinstance(value, float) and np.isnan(value)))
 
 
 def number(row: Mapping[str, object], column: str, default: float | None = None) -> float:

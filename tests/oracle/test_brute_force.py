@@ -308,7 +308,6 @@ def session(built_net):
     )
     table = [
         bid("plain", "sgen", "park", "up", 14.0, T0),
-        bid("plain", "sgen", "park", "up", 14.0, T1),
         bid("whole", "sgen", "park", "up", 14.0, T1, min_p_mw=14.0),
         bid("linked", "sgen", "park", "up", 14.0, T0, block="k"),
         bid("linked", "sgen", "park", "up", 14.0, T1, block="k"),
@@ -329,11 +328,10 @@ def published(session):
 
 def test_colours_smallest_amounts_and_blocks(published):
     table = pd.DataFrame(published[0])
-    assert table["light"].tolist() == ["yellow", "yellow", "red", "yellow", "yellow", "green", "green"]
+    assert table["light"].tolist() == ["yellow", "red", "yellow", "yellow", "green", "green"]
     amounts = table["accepted_mw"].to_numpy()
-    assert amounts[1] < amounts[0] < 14.0
-    assert amounts[2] == 0.0
-    np.testing.assert_allclose(amounts[3:5], amounts[1], rtol=0, atol=1e-9)
+    assert amounts[2] == amounts[3] < amounts[0] < 14.0
+    assert amounts[1] == 0.0
 
 
 def test_right_lights_pass_verification(session, published):
@@ -350,14 +348,14 @@ def test_right_lights_pass_verification(session, published):
         (0, {"accepted_mw": 14.0, "light": "green"}),
         (0, {"share": 0.002}),
         (0, {"share": -0.002}),
-        (1, {"accepted_mw": 0.0, "light": "red"}),
-        (2, {"accepted_mw": 1.0, "light": "yellow"}),
-        (2, {"element": "C"}),
-        (4, {"accepted_mw": 3.0}),
+        (0, {"accepted_mw": 0.0, "light": "red"}),
+        (0, {"value_at_full": 1.5}),
+        (1, {"accepted_mw": 1.0, "light": "yellow"}),
+        (1, {"element": "C"}),
+        (3, {"accepted_mw": 3.0}),
+        (4, {"accepted_mw": 0.0, "light": "red"}),
         (5, {"accepted_mw": 0.0, "light": "red"}),
-        (6, {"accepted_mw": 0.0, "light": "red"}),
-        (1, {"value_at_full": 1.5}),
-        (6, {"bid": "nobody"}),
+        (5, {"bid": "nobody"}),
     ],
 )
 def test_falsified_lights_are_caught(session, published, row, change):

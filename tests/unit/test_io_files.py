@@ -83,10 +83,9 @@ write_together(pathlib.Path(sys.argv[1]), {"seal": b"new", "x": b"new", "y": b"n
 """
 
 
-@pytest.mark.parametrize("moves", [0, 2])
-def test_a_kill_half_way_leaves_no_seal(tmp_path, moves):
+def test_a_kill_half_way_leaves_no_seal(tmp_path):
     write_together(tmp_path, {"seal": b"old", "x": b"old", "y": b"old"}, seal="seal", stale=[])
-    run = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(moves)], check=False)
+    run = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "1"], check=False)
     assert run.returncode == 9
     assert not (tmp_path / "seal").exists()
     assert {(tmp_path / name).read_bytes() for name in ("x", "y")} <= {b"old", b"new"}

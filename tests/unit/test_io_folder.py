@@ -196,7 +196,7 @@ NASTY = [
 
 
 @given(data=st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_combination_of_faults_raises(data, tmp_path):
     files = support.base_files()
     for _ in range(data.draw(st.integers(1, 6))):

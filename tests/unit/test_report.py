@@ -2,6 +2,7 @@
 
 import io
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from gridclear.report.tables import (
     render,
     violations_table,
 )
+from gridclear.report.text import describe_qualification
 
 STARTS = pd.date_range("2026-06-21T10:00Z", periods=4, freq="15min")
 
@@ -58,7 +60,6 @@ def test_constraint_that_holds_back_most_comes_first():
     assert table["constraint"].tolist() == ["overload line 'b'", "overvoltage line 'a'"]
     assert table["red"].tolist() == [3, 0]
     assert table["held back MWh"].tolist() == [1.5, 0.5]
-    assert len(constraints_table(lights({"a": "GYYG", "b": "RRRG"}), hours=0.25, rows=1)) == 1
 
 
 def test_bids_show_their_worst_period():
@@ -150,6 +151,15 @@ def test_notes_stand_below_their_row():
         "a       10",
         "      no",
     ]
+
+
+def test_report_counts_what_it_leaves_out():
+    many = lights({f"b{number}": "RRRR" for number in range(11)})
+    nothing = pd.DataFrame(columns=["start", "kind", "element_type", "element", "value", "limit", "position"])
+    case = SimpleNamespace(horizon=SimpleNamespace(hours=0.25))
+    text = describe_qualification(case, SimpleNamespace(lights=many, violations=nothing, devices=nothing))
+    assert text.count("and 3 more\n") == 2
+    assert "The forecast breaks no limit" in text
 
 
 def test_picture_with_letters():

@@ -223,7 +223,7 @@ def build_case(
     CaseError
         There is any fault; lists all of them.
     """
-    check_parts(sheets, grid, grid_file, horizon, faults)
+    check_parts(sheets, grid, grid_file, horizon, limits, faults)
     if faults.issues or grid is None or horizon is None:
         raise CaseError(tuple(sorted_issues(faults.issues)))
     frames = {table: sheet.frame for table, sheet in sheets.items()}

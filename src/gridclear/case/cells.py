@@ -170,7 +170,7 @@ def is_empty(cell: object) -> bool:
 
 def as_list(cells: Cells) -> list[Any]:
     """Give the cells as Python objects."""
-    return cells if isinstance(cells, list) else cells.astype(object).tolist()
+    return cells if isinstance(cells, list) else cells.tolist()
 
 
 def as_text(cell: object) -> str:

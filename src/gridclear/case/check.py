@@ -9,6 +9,7 @@ from gridclear.case.check_devices import check_devices
 from gridclear.case.check_grid import check_grid
 from gridclear.case.check_links import check_links
 from gridclear.case.check_tables import check_tables
+from gridclear.case.limits import Limits, check_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def check_parts(
-    sheets: Mapping[str, Sheet], grid: Grid | None, grid_file: str, horizon: Horizon | None, faults: Faults
+    sheets: Mapping[str, Sheet],
+    grid: Grid | None,
+    grid_file: str,
+    horizon: Horizon | None,
+    limits: Limits,
+    faults: Faults,
 ) -> None:
     """Check the parts of a case against each other.
 
@@ -32,13 +38,14 @@ def check_parts(
     grid, horizon
         None if they could not be read: what hangs on them is left unchecked.
     grid_file : str
+    limits : Limits
     faults : Faults
         Takes what is found.
     """
     check_tables(sheets, horizon, faults)
     check_links(sheets, grid, faults)
     if grid is not None:
-        check_grid(grid, grid_file, faults)
+        check_grid(grid, grid_file, None if check_limits(limits, "") else limits, faults)
         check_devices(sheets, grid, grid_file, faults)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Tap changer types that pandapower 3 knows; any other text makes it ignore the tap in silence.
 _TYPES = ("Ratio", "Symmetrical", "Ideal", "Tabular")
+_TAP_COLUMNS = ("tap_pos", "tap_min", "tap_max", "tap_changer_type", "tap_step_percent")
+_USED = {"trafo": _TAP_COLUMNS, "trafo3w": _TAP_COLUMNS, "shunt": ("q_mvar", "step", "max_step")}
 _SIDES = {"trafo": ("hv", "lv"), "trafo3w": ("hv", "mv", "lv")}
 
 
@@ -52,7 +54,8 @@ def check_devices(sheets: Mapping[str, Sheet], grid: Grid, file: str, faults: Fa
 
 def _element(grid: Grid, table: str, index: int) -> Mapping[str, Any]:
     frame = grid.tables[table]
-    return {str(column): frame[column].loc[index] for column in frame.columns}
+    row = frame.index.get_loc(index)
+    return {column: frame[column].to_numpy()[row] for column in _USED[table]}
 
 
 def _check_tap_data(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from gridclear.case.cells import Faults, Flags, Floats, Source, say
 from gridclear.case.grid_schema import GRID_TABLES
@@ -13,9 +15,8 @@ from gridclear.case.grid_tables import element_row
 from gridclear.case.topology import BRANCHES, Groups, join_bus_switches, unsupplied_buses
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from gridclear.case.grid import Grid
+    from gridclear.case.limits import Limits
 
 #: Rated voltage of a winding over that of its bus: the tolerance of pandapower's own diagnostic. 110/20 kV
 #: transformers with windings of 115 or 21 kV are ordinary; 6 on 10, 10 on 20 or 20 on 110 kV are not.
@@ -33,7 +34,7 @@ _CHARACTERISTICS = (
 )
 
 
-def check_grid(grid: Grid, file: str, faults: Faults) -> None:
+def check_grid(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> None:
     """Check every element of a grid.
 
     Parameters
@@ -41,6 +42,8 @@ def check_grid(grid: Grid, file: str, faults: Faults) -> None:
     grid : Grid
     file : str
         Where it came from.
+    limits : Limits or None
+        Stand in where a bus states none; None if they are wrong themselves.
     faults : Faults
         Takes what is found.
     """
@@ -50,9 +53,10 @@ def check_grid(grid: Grid, file: str, faults: Faults) -> None:
         if len(grid.tables[table]):
             _check_names(grid, table, file, faults)
             _check_bus_columns(grid, table, file, faults)
-    _check_voltage_band(grid, file, faults)
+    _check_voltage_band(grid, file, limits, faults)
     _check_lines(grid, file, faults)
     _check_windings(grid, file, faults)
+    _check_leakage(grid, file, faults)
     _check_unsupported(grid, file, faults)
     _check_switches(grid, file, faults)
     _check_steps(grid, file, faults)
@@ -69,8 +73,9 @@ def elements_source(grid: Grid, table: str, file: str) -> Source:
 def _voltage(grid: Grid, buses: pd.Series) -> Floats:
     """Nominal voltage in kV at each bus, NaN where there is none."""
     bus = grid.tables["bus"]
-    vn_kv = bus["vn_kv"].where(bus["vn_kv"] > 0)
-    return vn_kv.reindex(buses.to_numpy()).to_numpy(dtype=np.float64)
+    vn_kv = np.append(bus["vn_kv"].to_numpy(), np.nan)
+    at = bus.index.get_indexer(pd.Index(buses))  # -1, the NaN at the end, where there is no such bus
+    return np.where(vn_kv > 0, vn_kv, np.nan)[at]
 
 
 def _apart(one: Floats, other: Floats) -> Flags:
@@ -99,12 +104,14 @@ def _check_bus_columns(grid: Grid, table: str, file: str, faults: Faults) -> Non
         faults.rows(source, same, other, say(f"it is the same bus as {one}"), "two different buses")
 
 
-def _check_voltage_band(grid: Grid, file: str, faults: Faults) -> None:
+def _check_voltage_band(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> None:
     bus, supply = grid.tables["bus"], grid.tables["ext_grid"]
-    low, high = bus["min_vm_pu"].to_numpy(), bus["max_vm_pu"].to_numpy()
+    low, high = bus["min_vm_pu"], bus["max_vm_pu"]
+    if limits is not None:
+        low, high = low.fillna(limits.vm_min_pu), high.fillna(limits.vm_max_pu)
     # Test grids pin the bus of their slack: a band without width is no contradiction there.
     pinned = np.isin(bus.index, supply["bus"][supply["in_service"].to_numpy(dtype=bool)])
-    wrong = (low > high) | ((low == high) & ~pinned)
+    wrong = (low > high).to_numpy() | ((low == high).to_numpy() & ~pinned)
     what = say("min_vm_pu = {:.12g} is not below max_vm_pu = {:.12g}", low, high)
     faults.rows(elements_source(grid, "bus", file), wrong, "min_vm_pu", what, "min_vm_pu < max_vm_pu")
 
@@ -141,6 +148,16 @@ def _check_windings(grid: Grid, file: str, faults: Faults) -> None:
             what = say(f"{{:g}} is above vk{pair}_percent = {{:g}}", real, whole)
             expected = f"vkr{pair}_percent <= vk{pair}_percent"
             faults.rows(source, (real > whole) & (whole > 0), f"vkr{pair}_percent", what, expected)
+
+
+def _check_leakage(grid: Grid, file: str, faults: Faults) -> None:
+    """Check the optional split of an impedance: NaN in it would spread through the whole grid."""
+    trafo, source = grid.tables["trafo"], elements_source(grid, "trafo", file)
+    for column in ("leakage_resistance_ratio_hv", "leakage_reactance_ratio_hv"):
+        if column in trafo:
+            share = pd.to_numeric(trafo[column], errors="coerce").to_numpy(dtype=np.float64)
+            wrong = ~((share >= 0) & (share <= 1))
+            faults.rows(source, wrong, column, say("{} is not allowed", share), "a number from 0 to 1")
 
 
 def _check_unsupported(grid: Grid, file: str, faults: Faults) -> None:
@@ -206,17 +223,21 @@ def _check_supply(grid: Grid, file: str, faults: Faults) -> None:
 
 
 def _check_set_points(grid: Grid, file: str, faults: Faults) -> None:
-    """Elements that hold the voltage of one bus have to agree on it."""
-    buses = grid.tables["bus"].index.tolist()
-    groups, known = Groups(buses), set(buses)
-    join_bus_switches(grid, groups)
-    held: dict[int, tuple[str, float]] = {}
-    for table in ("ext_grid", "gen"):
-        frame, source = grid.tables[table], elements_source(grid, table, file)
-        cells = zip(frame["bus"].tolist(), frame["vm_pu"].tolist(), frame["in_service"].tolist(), strict=True)
-        for row, (at, vm_pu, active) in enumerate(cells):
-            if active and at in known and vm_pu > 0:
-                other, value = held.setdefault(groups.root(at), (source.row(row), vm_pu))
-                if value != vm_pu:
-                    what = f"{vm_pu:.12g} p.u., but {other} at the same bus holds {value:.12g} p.u."
-                    faults.add(file, source.row(row), "vm_pu", what, "one set point per bus")
+    """Compare the set points of all elements that hold the voltage of one bus."""
+    bus = grid.tables["bus"]
+    live = bus.index[bus["in_service"].to_numpy(dtype=bool)].tolist()
+    groups, known = Groups(live), set(live)
+    join_bus_switches(grid, groups, only_without_impedance=True)
+    for quantity, tables in (("vm_pu", ("ext_grid", "gen")), ("va_degree", ("ext_grid",))):
+        held: dict[int, tuple[str, float]] = {}
+        for table in tables:
+            frame, source = grid.tables[table], elements_source(grid, table, file)
+            cells = zip(
+                frame["bus"].tolist(), frame[quantity].tolist(), frame["in_service"].tolist(), strict=True
+            )
+            for row, (at, set_point, active) in enumerate(cells):
+                if active and at in known and math.isfinite(set_point):
+                    other, value = held.setdefault(groups.root(at), (source.row(row), set_point))
+                    if value != set_point:
+                        what = f"{set_point:.12g}, but {other} at the same bus holds {value:.12g}"
+                        faults.add(file, source.row(row), quantity, what, "one set point per bus")

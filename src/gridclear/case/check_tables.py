@@ -76,6 +76,8 @@ def codes_of(sheet: Sheet, columns: tuple[str, ...]) -> Codes:
 
 def _check_key(sheet: Sheet, key: tuple[str, ...], faults: Faults) -> None:
     good = np.flatnonzero(sheet.good(*key))
+    if len(good) <= 1:
+        return
     codes = codes_of(sheet, key)[good]
     doubled = pd.Series(codes).duplicated().to_numpy()
     if not doubled.any():

@@ -28,8 +28,8 @@ class Grid:
     name : str
     tables : mapping of table name → DataFrame
         Every table that gridclear represents is there, empty if the grid has none of it, with at least the
-        columns of :data:`gridclear.case.grid_schema.GRID_TABLES`. Index: pandapower's, in the order of the net. Buses
-        int64, numbers float64, flags bool, texts object with None for "none".
+        columns of :data:`gridclear.case.grid_schema.GRID_TABLES`. Index: pandapower's, in the order of the
+        net. Buses int64, numbers float64, flags bool, texts object with None for "none".
     sn_mva : float
         Base power of pandapower's per-unit system.
     f_hz : float

@@ -78,10 +78,10 @@ def raw_grid_from_net(net: Any, argument: str, faults: Faults) -> RawGrid:  # no
     for table in (*GRID_TABLES, *UNSUPPORTED_TABLES, *AUXILIARY_TABLES):
         frame = net.get(table)
         if isinstance(frame, pd.DataFrame):
-            unique = frame.loc[:, ~frame.columns.duplicated()]
-            tables[table] = RawElements(
-                unique.index.tolist(), {str(name): unique[name] for name in unique.columns}
-            )
+            # A net of pandapower has thirty tables, most of them empty: they cost nothing.
+            names = frame.columns if len(frame) else ()
+            columns = {str(name): frame.iloc[:, place] for place, name in enumerate(names)}
+            tables[table] = RawElements(frame.index.tolist(), columns)
     return raw_grid(argument, net, tables, faults)
 
 
@@ -306,7 +306,7 @@ def _read_flag(cells: Cells, column: GridColumn, source: Source, faults: Faults)
 
 def _is_zero_or_one(cell: object) -> bool:
     """Accept 0 and 1 as flags: some writers put flags into number columns."""
-    return isinstance(cell, int | float | np.integer | np.floating) and float(cell) in (0.0, 1.0)
+    return isinstance(cell, int | float | np.integer | np.floating) and cell in (0, 1)
 
 
 def _read_text(cells: Cells, column: GridColumn, source: Source, faults: Faults) -> pd.Series:

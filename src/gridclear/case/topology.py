@@ -81,10 +81,20 @@ def unsupplied_buses(grid: Grid) -> list[int]:
     return [b for b in live if groups.root(b) not in sources]
 
 
-def join_bus_switches(grid: Grid, groups: Groups) -> None:
-    """Join the buses on both sides of every closed bus-bus switch."""
+def join_bus_switches(grid: Grid, groups: Groups, *, only_without_impedance: bool = False) -> None:
+    """Join the buses on both sides of every closed bus-bus switch.
+
+    Parameters
+    ----------
+    grid : Grid
+    groups : Groups
+        Is changed.
+    only_without_impedance : bool
+        Leave out switches with ``z_ohm`` > 0, whose two buses have voltages of their own.
+    """
     switch = grid.tables["switch"]
-    joined = switch[(switch["et"] == "b") & switch["closed"]]
+    closed = (switch["et"] == "b") & switch["closed"]
+    joined = switch[closed & ~(switch["z_ohm"] > 0)] if only_without_impedance else switch[closed]
     for one, other in zip(joined["bus"].tolist(), joined["element"].tolist(), strict=True):
         groups.join(one, other)
 

@@ -175,7 +175,7 @@ def run(structure, factors, lanes, limits, out, first, last, tolerance, least, c
         balance(structure, factors.admittance, factors.shunt, sr, si, vr, vi, current, xr, xi, mismatch)
         for lane in range(end - begin):
             if code[lane] <= NEWTON and not mismatch[0, lane] <= confirmed:
-                code[lane] = NO_SOLUTION
+                code[lane] = NO_SOLUTION if _finite(sr, si, lane) else BAD_INPUT
             out.code[begin + lane] = code[lane]
             out.iterations[begin + lane] = iterations
             out.mismatch[begin + lane] = mismatch[0, lane] if code[lane] <= NEWTON else np.nan
@@ -212,15 +212,24 @@ def _load_start(factors, lanes, begin, end, vr, vi):  # type: ignore[no-untyped-
 
 
 @inner
+def _finite(sr, si, lane):  # type: ignore[no-untyped-def]
+    """Every injection of the lane is a number."""
+    for i in range(len(sr)):
+        if not (np.isfinite(sr[i, lane]) and np.isfinite(si[i, lane])):
+            return False
+    return True
+
+
+@inner
 def _fall_back(structure, factors, sr, si, vr, vi, lane, blocks, rhs, tolerance):  # type: ignore[no-untyped-def]
     """Newton from where the lane stands, then from the voltages without injection."""
     n = len(factors.shunt)
     pr, pi, ar, ai = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    if not _finite(sr, si, lane):
+        return BAD_INPUT
     for attempt in range(2):
         for i in range(n):
             pr[i], pi[i] = sr[i, lane], si[i, lane]
-            if not (np.isfinite(pr[i]) and np.isfinite(pi[i])):
-                return BAD_INPUT
             here = attempt == 0 and np.isfinite(vr[i, lane]) and np.isfinite(vi[i, lane])
             ar[i], ai[i] = (vr[i, lane], vi[i, lane]) if here else (factors.wr[i], factors.wi[i])
         if newton(

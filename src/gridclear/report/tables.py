@@ -86,7 +86,7 @@ def lights_table(lights: pd.DataFrame, *, hours: float) -> pd.DataFrame:
     )
 
 
-def constraints_table(lights: pd.DataFrame, *, hours: float, rows: int = 8) -> pd.DataFrame:
+def constraints_table(lights: pd.DataFrame, *, hours: float) -> pd.DataFrame:
     """Which constraints stop the bids, the one that holds back most energy first.
 
     Parameters
@@ -95,8 +95,6 @@ def constraints_table(lights: pd.DataFrame, *, hours: float, rows: int = 8) -> p
         ``lights`` of a qualification.
     hours : float
         Length of a period in hours.
-    rows : int
-        At most so many constraints.
 
     Returns
     -------
@@ -114,12 +112,10 @@ def constraints_table(lights: pd.DataFrame, *, hours: float, rows: int = 8) -> p
         }
     )
     summed = frame.groupby("constraint", sort=True, as_index=False).sum()
-    return (
-        summed.sort_values("held back MWh", ascending=False, kind="stable").head(rows).reset_index(drop=True)
-    )
+    return summed.sort_values("held back MWh", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def bids_table(lights: pd.DataFrame, *, hours: float, rows: int = 8) -> pd.DataFrame:
+def bids_table(lights: pd.DataFrame, *, hours: float) -> pd.DataFrame:
     """Bids that are held back, each with its worst period and the reason there, the worst bid first.
 
     Parameters
@@ -128,8 +124,6 @@ def bids_table(lights: pd.DataFrame, *, hours: float, rows: int = 8) -> pd.DataF
         ``lights`` of a qualification.
     hours : float
         Length of a period in hours.
-    rows : int
-        At most so many bids.
 
     Returns
     -------
@@ -155,20 +149,16 @@ def bids_table(lights: pd.DataFrame, *, hours: float, rows: int = 8) -> pd.DataF
         )
     columns = ["bid", "yellow", "red", "held back MWh", "worst at", "accepted MW", "reason"]
     frame = pd.DataFrame(found, columns=columns)
-    return (
-        frame.sort_values("held back MWh", ascending=False, kind="stable").head(rows).reset_index(drop=True)
-    )
+    return frame.sort_values("held back MWh", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def violations_table(violations: pd.DataFrame, *, rows: int = 8) -> pd.DataFrame:
+def violations_table(violations: pd.DataFrame) -> pd.DataFrame:
     """Limits that the base state breaks, one row per constraint, the one broken longest first.
 
     Parameters
     ----------
     violations : DataFrame
         ``violations`` of a flow.
-    rows : int
-        At most so many constraints.
 
     Returns
     -------
@@ -192,18 +182,16 @@ def violations_table(violations: pd.DataFrame, *, rows: int = 8) -> pd.DataFrame
             }
         )
     frame = pd.DataFrame(found, columns=["constraint", "periods", "first at", "worst", "limit"])
-    return frame.sort_values("periods", ascending=False, kind="stable").head(rows).reset_index(drop=True)
+    return frame.sort_values("periods", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def devices_table(devices: pd.DataFrame, *, rows: int = 12) -> pd.DataFrame:
+def devices_table(devices: pd.DataFrame) -> pd.DataFrame:
     """Where the devices stand at the start and the end of the horizon, and how often they move.
 
     Parameters
     ----------
     devices : DataFrame
         ``devices`` of a flow or a qualification.
-    rows : int
-        At most so many devices; those that move most first.
 
     Returns
     -------
@@ -224,7 +212,7 @@ def devices_table(devices: pd.DataFrame, *, rows: int = 12) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(found, columns=["device", "first", "last", "lowest", "highest", "steps moved"])
-    return frame.sort_values("steps moved", ascending=False, kind="stable").head(rows).reset_index(drop=True)
+    return frame.sort_values("steps moved", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def exchange_table(exchange: pd.DataFrame) -> pd.DataFrame:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.flow import Flow
     from gridclear.jobs.qualify import Qualification
 
+_ROWS = 8
 _ELEMENTS = {"bus": "buses", "line": "lines", "trafo": "transformers", "load": "loads", "sgen": "generators"}
 
 
@@ -90,10 +91,8 @@ def describe_qualification(
     parts = ["Lights\n" + render(lights_table(lights, hours=hours), width=width)]
     if (lights["light"] != "green").any():
         stopping, held = constraints_table(lights, hours=hours), bids_table(lights, hours=hours)
-        parts.append("What stops the bids\n" + render(stopping, width=width))
-        parts.append(
-            "Bids held back most, and why in their worst period\n" + render(held, width=width, note="reason")
-        )
+        parts.append("What stops the bids\n" + _top(stopping, width))
+        parts.append("Bids held back most, and why in their worst period\n" + _top(held, width, "reason"))
     if with_base:
         parts += [_violations(tlq.violations, width), _devices(tlq.devices, width)]
     parts.append("One mark per bid and period\n" + light_picture(lights, colour=colour, width=width))
@@ -120,7 +119,7 @@ def _extremes(flow: Flow) -> str:
 
 def _devices(devices: pd.DataFrame, width: int) -> str:
     """Table of the devices that move; one line for those that do not."""
-    table = devices_table(devices, rows=len(devices))
+    table = devices_table(devices)
     moving = table[table["steps moved"] > 0]
     still = len(table) - len(moving)
     stay = (
@@ -128,10 +127,16 @@ def _devices(devices: pd.DataFrame, width: int) -> str:
     )
     if moving.empty:
         return stay
-    return "Devices that move\n" + render(moving.head(12), width=width) + (f"\n{stay}" if stay else "")
+    return "Devices that move\n" + _top(moving, width) + (f"\n{stay}" if stay else "")
 
 
 def _violations(violations: pd.DataFrame, width: int) -> str:
     if violations.empty:
-        return "no limit is broken"
-    return "Limits that the forecast already breaks\n" + render(violations_table(violations), width=width)
+        return "The forecast breaks no limit"
+    return "Limits that the forecast already breaks\n" + _top(violations_table(violations), width)
+
+
+def _top(table: pd.DataFrame, width: int, note: str = "") -> str:
+    """First rows of a table, and how many there are besides."""
+    more = len(table) - _ROWS
+    return render(table.head(_ROWS), width=width, note=note) + (f"\nand {more} more" if more > 0 else "")
