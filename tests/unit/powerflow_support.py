@@ -26,7 +26,9 @@ def injections(net: pp.pandapowerNet) -> tuple[np.ndarray, np.ndarray]:
 
 def assert_agrees(net: pp.pandapowerNet, *, vm_pu: float = 1e-8, va_degree: float = 1e-6) -> gc.States:
     """gridclear and runpp agree on every bus, line and transformer; dead buses are dead in both."""
-    pp.runpp(net, calculate_voltage_angles=True, tolerance_mva=1e-10, voltage_depend_loads=False, max_iteration=50)
+    pp.runpp(
+        net, calculate_voltage_angles=True, tolerance_mva=1e-10, voltage_depend_loads=False, max_iteration=50
+    )
     network = gc.compile_network(net)
     p, q = injections(net)
     states = gc.solve_batch(network, p[None], q[None], threads=1)

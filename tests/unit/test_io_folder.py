@@ -218,15 +218,15 @@ def test_simbench_is_asked_by_code(tmp_path, monkeypatch):
     class FakeSimbench:
         @staticmethod
         def collect_all_simbench_codes():
-            return ["1-MV-tiny"]
+            return ["1-MV-tiny--0-sw"]
 
         @staticmethod
         def get_simbench_net(code):
-            assert code == "1-MV-tiny"
+            assert code == "1-MV-tiny--0-sw"
             return support.tiny_net()
 
     files = support.base_files()
-    files["case.toml"] = files["case.toml"].replace("grid.json", "simbench:1-MV-tiny")
+    files["case.toml"] = files["case.toml"].replace("grid.json", "simbench:1-MV-tiny--0-sw")
     folder = support.write_files(tmp_path / "c", files)
     monkeypatch.setitem(sys.modules, "simbench", FakeSimbench)
     assert (
@@ -235,5 +235,5 @@ def test_simbench_is_asked_by_code(tmp_path, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "simbench", None)
     assert [(i.row, i.column, i.what) for i in check_case(folder)] == [
-        ("3", "grid", "'simbench:1-MV-tiny' needs simbench")
+        ("3", "grid", "'simbench:1-MV-tiny--0-sw' needs simbench")
     ]

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandapower as pp
 import pandapower.networks as networks
 import pytest
+from powerflow_support import assert_agrees, injections
 
 import gridclear as gc
 
-from powerflow_support import assert_agrees, injections
+if TYPE_CHECKING:
+    from pathlib import Path
 
-RADIAL = ["create_cigre_network_mv", "mv_oberrhein", "case33bw", "create_kerber_landnetz_freileitung_1", "lv_schutterwald"]
+RADIAL = [
+    "create_cigre_network_mv",
+    "mv_oberrhein",
+    "case33bw",
+    "create_kerber_landnetz_freileitung_1",
+    "lv_schutterwald",
+]
 CONTROLLED = ["case9", "case14", "case30", "case39", "case57", "create_cigre_network_hv", "example_simple"]
 
 
@@ -21,7 +31,7 @@ def test_published_networks_agree_with_runpp(name: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["mv-rural", "mv-urban", "hv-mixed"])
-def test_shipped_grids_agree_with_runpp(folder: str, grids) -> None:
+def test_shipped_grids_agree_with_runpp(folder: str, grids: Path) -> None:
     assert_agrees(pp.from_json(str(grids / folder / "grid.json")))
 
 
@@ -61,7 +71,9 @@ def meshed() -> pp.pandapowerNet:
     net.trafo["tap_changer_type"] = "Ratio"
     net.trafo["parallel"] = [1, 2]
     for first, second in ((1, 2), (2, 3), (3, 4), (4, 1), (4, 5)):
-        pp.create_line(net, buses[first], buses[second], 3.0, "NA2XS2Y 1x185 RM/25 12/20 kV", parallel=1 + first % 2)
+        pp.create_line(
+            net, buses[first], buses[second], 3.0, "NA2XS2Y 1x185 RM/25 12/20 kV", parallel=1 + first % 2
+        )
     pp.create_impedance(net, buses[2], buses[4], rft_pu=0.02, xft_pu=0.05, sn_mva=10.0)
     pp.create_switch(net, buses[4], 4, et="l", closed=False)
     for bus in buses[2:5]:
@@ -120,7 +132,13 @@ def test_random_grids_agree(seed: int) -> None:
     for line in rng.choice(len(net.line), 2, replace=False):
         pp.create_switch(net, net.line.from_bus.iloc[line], line, et="l", closed=bool(rng.random() < 0.5))
     for bus in buses:
-        pp.create_load(net, bus, float(rng.uniform(0, 0.6)), float(rng.uniform(-0.1, 0.2)), scaling=float(rng.uniform(0.5, 1)))
+        pp.create_load(
+            net,
+            bus,
+            float(rng.uniform(0, 0.6)),
+            float(rng.uniform(-0.1, 0.2)),
+            scaling=float(rng.uniform(0.5, 1)),
+        )
         if rng.random() < 0.4:
             pp.create_sgen(net, bus, float(rng.uniform(0, 1.0)))
     assert_agrees(net)

@@ -7,14 +7,15 @@ import pandapower as pp
 import pandapower.networks as networks
 import pytest
 from pandapower.pypower.makeYbus import makeYbus
+from powerflow_support import injections
 
 import gridclear as gc
 
-from powerflow_support import injections
+Batch = tuple[pp.pandapowerNet, gc.Network, np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def oberrhein() -> tuple[pp.pandapowerNet, gc.Network, np.ndarray, np.ndarray]:
+def oberrhein() -> Batch:
     net = networks.mv_oberrhein()
     p, q = injections(net)
     rng = np.random.default_rng(7)
@@ -23,11 +24,16 @@ def oberrhein() -> tuple[pp.pandapowerNet, gc.Network, np.ndarray, np.ndarray]:
 
 
 def same_bits(a: gc.States, b: gc.States, rows: np.ndarray | slice = slice(None)) -> bool:
-    pairs = ((a.v_pu[rows], b.v_pu), (a.i_from_ka[rows], b.i_from_ka), (a.mismatch_mva[rows], b.mismatch_mva))
+    pairs = (
+        (a.vm_pu[rows], b.vm_pu),
+        (a.va_degree[rows], b.va_degree),
+        (a.i_from_ka[rows], b.i_from_ka),
+        (a.mismatch_mva[rows], b.mismatch_mva),
+    )
     return all(x.tobytes() == y.tobytes() for x, y in pairs)
 
 
-def test_bits_do_not_depend_on_threads_order_or_neighbours(oberrhein) -> None:
+def test_bits_do_not_depend_on_threads_order_or_neighbours(oberrhein: Batch) -> None:
     _, network, p, q = oberrhein
     whole = gc.solve_batch(network, p, q, threads=1)
     assert same_bits(whole, gc.solve_batch(network, p, q, threads=2))
@@ -37,7 +43,7 @@ def test_bits_do_not_depend_on_threads_order_or_neighbours(oberrhein) -> None:
     assert same_bits(whole, gc.solve_batch(network, p[alone], q[alone]), alone)
 
 
-def test_mismatch_is_that_of_an_independent_balance(oberrhein) -> None:
+def test_mismatch_is_that_of_an_independent_balance(oberrhein: Batch) -> None:
     net, network, p, q = oberrhein
     pp.runpp(net, calculate_voltage_angles=True)
     internal = net._ppc["internal"]
@@ -62,7 +68,7 @@ def test_mismatch_is_that_of_an_independent_balance(oberrhein) -> None:
         assert miss.max() <= 1e-6
 
 
-def test_one_bad_scenario_does_not_touch_the_others(oberrhein) -> None:
+def test_one_bad_scenario_does_not_touch_the_others(oberrhein: Batch) -> None:
     _, network, p, q = oberrhein
     good = gc.solve_batch(network, p[:64], q[:64])
     spoiled_p, spoiled_q = p[:64].copy(), q[:64].copy()
@@ -76,21 +82,24 @@ def test_one_bad_scenario_does_not_touch_the_others(oberrhein) -> None:
     assert np.isnan(states.v_pu[lost]).all()
     assert np.isnan(states.mismatch_mva[lost]).all()
     assert (states.status[~lost] == "solved").all()
-    assert states.v_pu[~lost].tobytes() == good.v_pu[~lost].tobytes()
+    assert states.vm_pu[~lost].tobytes() == good.vm_pu[~lost].tobytes()
 
 
 def two_buses() -> pp.pandapowerNet:
     net = pp.create_empty_network()
     a, b = pp.create_bus(net, 20.0), pp.create_bus(net, 20.0)
     pp.create_ext_grid(net, a)
-    pp.create_line_from_parameters(net, a, b, 10.0, r_ohm_per_km=0.2, x_ohm_per_km=0.4, c_nf_per_km=0.0, max_i_ka=1.0)
+    pp.create_line_from_parameters(
+        net, a, b, 10.0, r_ohm_per_km=0.2, x_ohm_per_km=0.4, c_nf_per_km=0.0, max_i_ka=1.0
+    )
     pp.create_load(net, b, 1.0, 0.0)
     return net
 
 
 def test_to_the_nose_and_not_beyond() -> None:
-    # Closed form of two buses: |V|⁴ + (2(RP + XQ) - E²)|V|² + |Z|²|S|² = 0 has a real root up to the nose; with Q = 0
-    # and E = 1 that is P ≤ (sqrt(R² + X²) - R) / (2 X²) in per unit (T. Van Cutsem, Voltage Stability, 1998, ch. 2).
+    # Closed form of two buses: |V|⁴ + (2(RP + XQ) - E²)|V|² + |Z|²|S|² = 0 has a real root up to the nose;
+    # with Q = 0 and E = 1 that is P ≤ (sqrt(R² + X²) - R) / (2 X²) in per unit (T. Van Cutsem, Voltage
+    # Stability, 1998, ch. 2).
     net = two_buses()
     network = gc.compile_network(net)
     r, x = 2.0 / 400.0, 4.0 / 400.0
@@ -116,13 +125,13 @@ def test_no_scenarios_and_one_without_load() -> None:
 @pytest.mark.parametrize(
     ("p_shape", "q_shape"), [((3, 5), (3, 5)), ((3, 2), (2, 2)), ((2,), (2,))], ids=["buses", "rows", "flat"]
 )
-def test_shapes_that_do_not_fit_are_refused(p_shape, q_shape) -> None:
+def test_shapes_that_do_not_fit_are_refused(p_shape: tuple[int, ...], q_shape: tuple[int, ...]) -> None:
     network = gc.compile_network(two_buses())
     with pytest.raises(gc.OptionError, match="scenario, bus"):
         gc.solve_batch(network, np.zeros(p_shape), np.zeros(q_shape))
 
 
-def test_options_out_of_range_are_refused(oberrhein) -> None:
+def test_options_out_of_range_are_refused(oberrhein: Batch) -> None:
     _, network, p, q = oberrhein
     with pytest.raises(gc.OptionError, match="tolerance_mva"):
         gc.solve_batch(network, p[:1], q[:1], tolerance_mva=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ GRID_FILE = "grid.json"
 _TABLE_SUFFIXES = (".csv", ".parquet")
 _CGMES_SUFFIXES = (".zip", ".xml")
 _SIMBENCH = "simbench:"
+_SIMBENCH_CODE = re.compile(r"[0-9]-\w+-\w+-[\w.]*-[0-9]-(no_)?sw")
 
 
 def read_case(path: str | os.PathLike[str]) -> Case:
@@ -151,6 +153,9 @@ def _read_grid(folder: Path, settings: Settings, faults: Faults) -> tuple[Grid |
 
 def _read_simbench(name: str, fault: Callable[[str, str], None], faults: Faults) -> Grid | None:
     code = name.removeprefix(_SIMBENCH)
+    if not _SIMBENCH_CODE.fullmatch(code):
+        fault(f"{quoted(code)} is no SimBench code", "a code such as 1-MV-rural--0-sw")
+        return None
     try:
         import simbench  # noqa: PLC0415  an optional extra, and a slow one
     except ImportError:

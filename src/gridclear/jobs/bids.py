@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from gridclear.errors import CaseError, Issue
-from gridclear.network.compiled import CompiledCase
 from gridclear.network.injections import bus_positions, in_service
-from gridclear.network.network import Floats, Ints
 from gridclear.powerflow.scenarios import Activations
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gridclear.network.compiled import CompiledCase
+    from gridclear.network.network import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class Bids:
     block: Ints
 
     def conditions(self, free: Floats) -> tuple[Floats, Ints]:
-        """What blocks and smallest amounts leave of the safe shares.
+        """Apply blocks and smallest amounts to the safe shares.
 
         Parameters
         ----------
@@ -53,7 +57,8 @@ class Bids:
         Returns
         -------
         share : (row,)
-            Accepted share: the worst of the block; nothing where that is below any smallest amount of the block.
+            Accepted share: the worst of the block; nothing where that is below any smallest amount of the
+            block.
         decisive : (row,) of int
             Row that decided it: itself, or the block's worst.
         """
@@ -104,7 +109,8 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
     for table in dict.fromkeys(rows["element_type"][marked]):
         mine = np.flatnonzero(marked & (rows["element_type"] == table).to_numpy())
         frame, lookup = case.grid.tables[table], case.grid.lookup(table)
-        element = frame.index.get_indexer(rows["element"].iloc[mine].map(lookup).to_numpy(dtype=np.int64))
+        index = rows["element"].iloc[mine].map(lookup).to_numpy(dtype=np.int64)
+        element = frame.index.get_indexer(pd.Index(index))
         bus[mine] = place.loc[frame["bus"].to_numpy()].to_numpy()[element]
         works[mine] = in_service(case, table)[period[mine], element]
     node = np.stack([network.structure.node_of_bus for network in compiled.networks])
@@ -124,7 +130,7 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
 
 
 def _blocks(rows: pd.DataFrame) -> Ints:
-    """Number of each row's block, -1 without."""
+    """Find the number of each row's block, -1 without."""
     names = rows["block"]
     number = {name: place for place, name in enumerate(dict.fromkeys(names[names != ""]))}
     return np.array([number.get(name, -1) for name in names], dtype=np.int64)

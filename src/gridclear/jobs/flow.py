@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from gridclear.case import Case
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.violations import base_violations
 from gridclear.network.compiled import CompiledCase, compile_case
-from gridclear.network.network import Ints
 from gridclear.powerflow.base import BaseState, base_state
 from gridclear.powerflow.scenarios import Scenarios
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gridclear.case import Case
+    from gridclear.network.network import Ints
 
 #: Tables whose elements carry current and are reported.
 _BRANCH_TABLES = ("line", "trafo", "trafo3w", "impedance")
@@ -99,7 +103,7 @@ def status_of(base: BaseState) -> str:
 
 
 def hunting_periods(case: Case, base: BaseState) -> list[str]:
-    """Starts of the periods in which a regulator found no rest."""
+    """List the starts of the periods in which a regulator found no rest."""
     return [stamp.isoformat() for stamp in case.horizon.starts[base.hunting]]
 
 
@@ -126,19 +130,19 @@ def _buses(compiled: CompiledCase, base: BaseState) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "start": case.horizon.starts.repeat(len(labels)),
-            "bus": np.tile(labels, len(base.v_pu)),
-            "vm_pu": np.abs(base.v_pu).ravel(),
-            "va_degree": np.degrees(np.angle(base.v_pu)).ravel(),
+            "bus": np.tile(labels, len(base.vm_pu)),
+            "vm_pu": base.vm_pu.ravel(),
+            "va_degree": base.va_degree.ravel(),
         }
     )
-    return table[~np.isnan(base.v_pu).ravel()].reset_index(drop=True)
+    return table[~np.isnan(base.vm_pu).ravel()].reset_index(drop=True)
 
 
 def _branches(compiled: CompiledCase, base: BaseState) -> pd.DataFrame:
     case = compiled.case
     elements = [(table, index) for table in _BRANCH_TABLES for index in case.grid.tables[table].index]
     place = {key: number for number, key in enumerate(elements)}
-    periods = len(base.v_pu)
+    periods = len(base.vm_pu)
     loading, i_ka = np.zeros((periods, len(elements))), np.zeros((periods, len(elements)))
     for topology, network in enumerate(compiled.networks):
         rows = np.flatnonzero((compiled.topology == topology) & base.solved)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gridclear.jobs.bids import Bids
-from gridclear.network.compiled import CompiledCase
 from gridclear.network.limits import Constraint, NodeLimits, describe, value_from_violation
 from gridclear.network.network import Floats, Ints
-from gridclear.powerflow.base import BaseState
+
+if TYPE_CHECKING:
+    from gridclear.jobs.bids import Bids
+    from gridclear.network.compiled import CompiledCase
+    from gridclear.powerflow.base import BaseState
 
 _WITNESS = ("kind", "element_type", "element", "value", "limit", "value_at_full", "reason")
 
@@ -36,7 +39,8 @@ class Verdict:
     over : (row,)
         Its violation at the full offer, for rows accepted in full; NaN for others.
     value, value_at_full : (row,)
-        Its value at the accepted share and at the full offer in the kernels' unit, for rows not accepted in full.
+        Its value at the accepted share and at the full offer in the kernels' unit, for rows not accepted in
+        full.
     confirmed : (row,) of bool
         The accepted share passed a power flow of its own.
     """
@@ -202,7 +206,7 @@ def _fill_unjudged(compiled: CompiledCase, bids: Bids, verdict: Verdict, witness
 
 
 def _number(name: Constraint, value: float) -> str:
-    """A value with its unit, as in a sentence."""
+    """Write a value with its unit, as in a sentence."""
     if name.kind == "overload":
         return f"{value:.2f} %"
     unit = {"p": "MW", "q": "Mvar", "s": "MVA"}[name.detail[0]] if name.kind == "exchange" else "p.u."

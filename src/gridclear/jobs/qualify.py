@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from gridclear.case import Case
 from gridclear.errors import OptionError
 from gridclear.jobs.bids import Bids, resolve_bids
 from gridclear.jobs.flow import device_table, hunting_periods, status_of
@@ -17,11 +15,18 @@ from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.violations import base_violations
 from gridclear.network.compiled import CompiledCase, compile_case
 from gridclear.network.limits import TOLERANCE
-from gridclear.network.network import Floats, Ints
 from gridclear.powerflow.base import BaseState, base_state
 from gridclear.powerflow.rays import first_crossing
 from gridclear.powerflow.regulators import settle
 from gridclear.powerflow.scenarios import Activations, Scenarios
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pandas as pd
+
+    from gridclear.case import Case
+    from gridclear.network.network import Floats, Ints
 
 GUARANTEES = ("each",)
 DEVICES = ("scheduled", "automatic")
@@ -73,8 +78,8 @@ def qualify(
     guarantee : {"each"}
         ``each``: every bid alone is safe, from nothing to the accepted amount, all others idle.
     devices : {"scheduled", "automatic"}
-        ``scheduled``: taps and banks stay where the base state has them. ``automatic``: an amount is safe only if
-        it is so both before the regulators react and after they have settled.
+        ``scheduled``: taps and banks stay where the base state has them. ``automatic``: an amount is safe
+        only if it is so both before the regulators react and after they have settled.
     threads : int, optional
         As in ``solve_batch``; the lights do not depend on it.
     progress : callable, optional
@@ -140,7 +145,8 @@ def _judge(
     full = verdict.share[rays] >= 1.0
     verdict.confirmed[rays[full]] = crossing.over_at_full[full] <= TOLERANCE
     verdict.over[rays[full]] = crossing.over_at_full[full]
-    # Less than in full: a power flow of its own at the accepted amount, and one at the full offer for the witness.
+    # Less than in full: a power flow of its own at the accepted amount, and one at the full offer for the
+    # witness.
     less = np.flatnonzero(~full)
     over, value = violation.confirm(less, verdict.share[rays[less]], crossing.which[less])
     verdict.confirmed[rays[less]] = over <= TOLERANCE
@@ -152,7 +158,9 @@ def _judge(
 class _Violation:
     """Worst violation along the rays of the bids; see ``rays.Violation``."""
 
-    def __init__(self, scenarios: Scenarios, base: BaseState, activations: Activations, *, settles: bool) -> None:
+    def __init__(
+        self, scenarios: Scenarios, base: BaseState, activations: Activations, *, settles: bool
+    ) -> None:
         self._scenarios, self._base, self._activations = scenarios, base, activations
         self._setting = base.setting[activations.period]
         self._settles = settles and len(scenarios.compiled.regulators.device) > 0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
-from gridclear.network.compiled import CompiledCase
 from gridclear.network.injections import INJECTION_SIGN, bus_positions, element_powers, in_service
 from gridclear.network.limits import EXCHANGE_SCALE_MVA, TOLERANCE, describe
-from gridclear.network.network import Floats
-from gridclear.powerflow.base import BaseState
+
+if TYPE_CHECKING:
+    from gridclear.network.compiled import CompiledCase
+    from gridclear.network.network import Floats
+    from gridclear.powerflow.base import BaseState
 
 COLUMNS = ["start", "kind", "element_type", "element", "value", "limit"]
 
@@ -94,7 +98,8 @@ def _lost_load(compiled: CompiledCase) -> Floats:
         if sign < 0 and len(frame):
             p, _ = element_powers(case, table)
             place = buses.loc[frame["bus"]].to_numpy()
-            np.add.at(total, (slice(None), place), np.where(in_service(case, table), p, 0.0))
+            cells = (slice(None), place)
+            np.add.at(total, cells, np.where(in_service(case, table), p, 0.0))  # type: ignore[arg-type]  # numpy's stub of ``at`` knows no slices
     return total
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,9 @@ from gridclear.case.grid import Grid
 from gridclear.network.convert import Conversion, convert, pandapower_net, with_every_tap
 from gridclear.network.network import BankTable, BranchLabels, Complexes, Floats, Ints, Network, TapTable
 from gridclear.network.topology import Ordering, order, structure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: One change of a topology: table, pandapower index, in service (or closed).
 Switching = tuple[str, int, bool]
@@ -160,14 +162,17 @@ def _labels(net: Any, conversion: Conversion, ordering: Ordering) -> tuple[Branc
             elements[first:last] = index
     kinds, elements, windings = kinds[ordering.row], elements[ordering.row], windings[ordering.row]
     sides = np.array(
-        [_WINDINGS[winding] if kind == "trafo3w" else _SIDES[kind] for kind, winding in zip(kinds, windings, strict=True)],
+        [
+            _WINDINGS[winding] if kind == "trafo3w" else _SIDES[kind]
+            for kind, winding in zip(kinds, windings, strict=True)
+        ],
         dtype="<U8",
     ).reshape(len(kinds), 2)
     return BranchLabels(kinds, elements, sides), windings
 
 
 def _ratings(net: Any, labels: BranchLabels, windings: Ints) -> tuple[Floats, Floats]:  # noqa: ANN401
-    """Current of 100 % at both ends in kA, as pandapower's results take it, and the stated limit of loading.
+    """Find the current of 100 % at both ends in kA, as pandapower takes it, and the stated limit of loading.
 
     Lines: ``max_i_ka·df·parallel``. Transformers: rated current of each winding times ``df·parallel``
     (``trafo_loading="current"``).
@@ -200,7 +205,7 @@ def _ratings(net: Any, labels: BranchLabels, windings: Ints) -> tuple[Floats, Fl
 
 
 def _slacks(net: Any, node_of_bus: Ints) -> tuple[Ints, np.ndarray[Any, np.dtype[np.str_]], Ints]:  # noqa: ANN401
-    """Sources in service: external grids, then generators that are slack."""
+    """List the sources in service: external grids, then generators that are slack."""
     position = pd.Series(np.arange(len(net.bus)), index=net.bus.index)
     grids = net.ext_grid[net.ext_grid.in_service.astype(bool)]
     machines = (
@@ -239,7 +244,8 @@ def _constant_power(net: Any) -> Complexes:  # noqa: ANN401
             frame = net[table]
             p_mw = sum((_numbers(frame, f"p_{phase}_mw") for phase in "abc"), start=np.zeros(len(frame)))
             q_mvar = sum((_numbers(frame, f"q_{phase}_mvar") for phase in "abc"), start=np.zeros(len(frame)))
-            add(table, sign * (p_mw + 1j * q_mvar) * _numbers(frame, "scaling", 1.0))
+            power = sign * (p_mw + 1j * q_mvar) * _numbers(frame, "scaling", 1.0)
+            add(table, np.asarray(power, dtype=np.complex128))
     return total
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.case import Case
 from gridclear.errors import CaseError, Issue
 from gridclear.network.injections import base_injections, topologies
 from gridclear.network.limits import NodeLimits, node_limits
-from gridclear.network.network import Floats, Ints, Network
 from gridclear.network.store import stored_topologies
+
+if TYPE_CHECKING:
+    from gridclear.case import Case
+    from gridclear.network.network import Floats, Ints, Network
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _positions(case: Case, network: Network) -> Ints:
     lowest = np.concatenate([network.taps.lowest, np.zeros_like(network.banks.highest)])
     issues = []
     for frame, name in tables:
-        for row in frame.itertuples():
+        for row, position in zip(frame.itertuples(), frame["position"].to_numpy(np.float64), strict=True):
             table = "shunt" if name == "capacitor_banks" else str(row.element_type)
             device = _device(case, network, table, str(row.element))
             if device < 0:
@@ -134,9 +137,9 @@ def _positions(case: Case, network: Network) -> Ints:
                     Issue(name, str(row.element), "element", "the transformer has no tap changer", "tap data")
                 )
                 continue
-            if np.isnan(row.position):
+            if np.isnan(position):
                 continue
-            positions[device] = int(row.position)
+            positions[device] = int(position)
             if not lowest[device] <= positions[device] <= highest[device]:
                 range_ = f"{lowest[device]} … {highest[device]}, the grid's range"
                 issues.append(

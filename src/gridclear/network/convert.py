@@ -8,16 +8,19 @@ position, so a tap table costs one conversion.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from gridclear.case.grid import Grid
 from gridclear.errors import CaseError, Issue
-from gridclear.network.network import Complexes, Floats, Ints
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gridclear.case.grid import Grid
+    from gridclear.network.network import Complexes, Floats, Ints
 
 #: What an absent column means to pandapower.
 _DEFAULTS: Mapping[str, object] = {

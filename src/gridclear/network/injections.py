@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from gridclear.case import Case, Grid
-from gridclear.network.compile import Switching
-from gridclear.network.network import Floats, Ints
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from gridclear.case import Case, Grid
+    from gridclear.network.compile import Switching
+    from gridclear.network.network import Floats, Ints
 
 #: Sign of an element's power as an injection.
 INJECTION_SIGN: Mapping[str, float] = {"load": -1.0, "sgen": 1.0, "gen": 1.0, "storage": -1.0}
@@ -85,11 +89,13 @@ def _outages(case: Case, table: str) -> list[tuple[int, NDArray[np.bool_], bool]
     ends = starts + case.horizon.resolution
     return [
         (
-            lookup[row.element],
-            np.asarray((starts < row.end) & (ends > row.start)),
-            row.state in ("in", "closed"),
+            lookup[element],
+            np.asarray((starts < end) & (ends > start)),
+            state in ("in", "closed"),
         )
-        for row in rows.itertuples()
+        for element, start, end, state in zip(
+            rows["element"], rows["start"], rows["end"], rows["state"], strict=True
+        )
     ]
 
 
@@ -107,8 +113,8 @@ def base_injections(case: Case) -> tuple[Floats, Floats]:
 
     Notes
     -----
-    A forecast stands in for the table's ``p_mw``/``q_mvar``, and ``scaling`` applies to both, exactly as if it
-    had been written into the net before ``runpp``.
+    A forecast stands in for the table's ``p_mw``/``q_mvar``, and ``scaling`` applies to both, exactly as if
+    it had been written into the net before ``runpp``.
     """
     buses = bus_positions(case.grid)
     shape = (case.horizon.periods, len(buses))
@@ -120,8 +126,9 @@ def base_injections(case: Case) -> tuple[Floats, Floats]:
         p, q = element_powers(case, table)
         works = in_service(case, table)
         place = buses.loc[frame["bus"]].to_numpy()
-        np.add.at(p_mw, (slice(None), place), np.where(works, sign * p, 0.0))
-        np.add.at(q_mvar, (slice(None), place), np.where(works, sign * q, 0.0))
+        cells = (slice(None), place)
+        np.add.at(p_mw, cells, np.where(works, sign * p, 0.0))  # type: ignore[arg-type]  # numpy's stub of ``at`` knows no slices
+        np.add.at(q_mvar, cells, np.where(works, sign * q, 0.0))  # type: ignore[arg-type]  # numpy's stub of ``at`` knows no slices
     return p_mw, q_mvar
 
 
@@ -147,7 +154,7 @@ def element_powers(case: Case, table: str) -> tuple[Floats, Floats]:
     rows = case.forecast[case.forecast["element_type"] == table]
     if len(rows):
         lookup = case.grid.lookup(table)
-        place = frame.index.get_indexer(rows["element"].map(lookup).to_numpy(dtype=np.int64))
+        place = frame.index.get_indexer(pd.Index(rows["element"].map(lookup).to_numpy(dtype=np.int64)))
         period = case.horizon.position(rows["start"])
         p[period, place] = rows["p_mw"].to_numpy()
         stated = rows["q_mvar"].notna().to_numpy()

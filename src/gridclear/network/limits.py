@@ -1,13 +1,15 @@
-"""Limits as arrays with labels: what must not be exceeded, in per unit, and what each constraint is called."""
+"""Limits as arrays with labels: what must not be exceeded, in per unit, and each constraint's name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.case import Case
-from gridclear.network.network import Floats, Ints, Network
+if TYPE_CHECKING:
+    from gridclear.case import Case
+    from gridclear.network.network import Floats, Ints, Network
 
 #: A violation counts beyond this: 1e-6 p.u. of voltage, 1e-4 % of loading.
 TOLERANCE = 1e-6
@@ -197,4 +199,5 @@ def value_from_violation(
     traded = constraint >= 2 * n + m
     lower = (constraint < n) | (traded & ((column == 0) | (column == 2)))
     unit = np.where(traded, limits.exchange_scale, 1.0)
-    return bound + np.where(lower, -over, over) * unit
+    value: Floats = bound + np.where(lower, -over, over) * unit
+    return value

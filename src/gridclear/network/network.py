@@ -1,7 +1,8 @@
 """The grid as arrays: structure (which node hangs on which) apart from values (admittances, set points).
 
-Nodes are what pandapower makes of buses: buses joined by closed bus–bus switches are one node, lines with an
-open end get a node of their own. Nodes stand in elimination order: the free nodes first, the slack nodes last.
+Nodes are what pandapower makes of buses: buses joined by closed bus–bus switches are one node, lines with
+an open end get a node of their own. Nodes stand in elimination order: the free nodes first, the slack nodes
+last.
 """
 
 from __future__ import annotations
@@ -84,11 +85,11 @@ class TapTable:
     element_type, element : (changer,)
         pandapower table and index of each tap changer.
     direction : (changer,)
-        +1 where a higher position raises the regulated voltage, -1 where it lowers it (the usual changer on the
-        high-voltage winding).
+        +1 where a higher position raises the regulated voltage, -1 where it lowers it (the usual changer on
+        the high-voltage winding).
     regulated : (changer,)
-        Place in the bus table of the bus whose voltage a regulator holds: the low-voltage side of two windings,
-        the medium-voltage side of three.
+        Place in the bus table of the bus whose voltage a regulator holds: the low-voltage side of two
+        windings, the medium-voltage side of three.
     lowest, highest, initial : (changer,)
         Range of whole positions, and the position that the grid states.
     branches : tuple of (k,) arrays

@@ -1,7 +1,7 @@
 """Compiled grids on disk, so that the next session of the same grid starts without pandapower.
 
-A file holds plain arrays (no pickle) and is named after a hash of everything that shapes them. Whatever is wrong
-with a file, the grid is compiled again: the store can only save time.
+A file holds plain arrays (no pickle) and is named after a hash of everything that shapes them. Whatever is
+wrong with a file, the grid is compiled again: the store can only save time.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import dataclasses
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
-from gridclear.case import Grid
 from gridclear.io.cache import user_cache
 from gridclear.io.files import write_atomic
 from gridclear.network.compile import Switching, compile_topologies
 from gridclear.network.network import BankTable, BranchLabels, Network, Structure, TapTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gridclear.case import Grid
 
 #: So many grids are kept; the longest unused go first.
 _KEPT = 64
@@ -118,9 +121,13 @@ def _flatten(value: Any, name: str, arrays: dict[str, Any]) -> None:  # noqa: AN
 
 def _rebuild(kind: Any, name: str, arrays: Mapping[str, Any]) -> Any:  # noqa: ANN401
     if kind is Network or kind in _PARTS:
-        return kind(**{field: _rebuild(hint, f"{name}.{field}", arrays) for field, hint in _fields(kind).items()})
+        return kind(
+            **{field: _rebuild(hint, f"{name}.{field}", arrays) for field, hint in _fields(kind).items()}
+        )
     if kind in (int, float):
         return kind(arrays[name])
     if f"{name}.len" in arrays:
-        return tuple(np.ascontiguousarray(arrays[f"{name}.{place}"]) for place in range(int(arrays[f"{name}.len"])))
+        return tuple(
+            np.ascontiguousarray(arrays[f"{name}.{place}"]) for place in range(int(arrays[f"{name}.len"]))
+        )
     return np.ascontiguousarray(arrays[name])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from gridclear.network.convert import Conversion
-from gridclear.network.network import Ints, Structure
+from gridclear.network.network import Floats, Ints, Structure
+
+if TYPE_CHECKING:
+    from gridclear.network.convert import Conversion
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Ordering:
 
 
 def order(conversion: Conversion) -> Ordering:
-    """Number the nodes so that the factors of the admittance matrix stay sparse.
+    """Order the nodes so that the factors of the admittance matrix stay sparse.
 
     SuperLU's minimum-degree ordering on the pattern of A + Aᵀ (Liu, ACM TOMS 11, 1985) does it; a diagonally
     dominant stand-in matrix keeps SuperLU from pivoting away from it.
@@ -51,7 +54,7 @@ def order(conversion: Conversion) -> Ordering:
         (-np.ones(2 * len(f)), (np.r_[f, t], np.r_[t, f])), shape=(len(free), len(free))
     ).tocsc()
     if len(free):
-        degree = -np.asarray(pattern.sum(axis=0)).ravel()
+        degree: Floats = -np.asarray(pattern.sum(axis=0)).ravel()
         factors = splu(
             sparse.csc_array(pattern + sparse.diags_array(degree + 1.0, format="csc")),
             permc_spec="MMD_AT_PLUS_A",
@@ -70,8 +73,8 @@ def order(conversion: Conversion) -> Ordering:
 def structure(conversion: Conversion, ordering: Ordering) -> Structure:
     """Pattern of the factors and the place of every branch in it.
 
-    Row patterns of L come from the elimination tree (Davis, Direct Methods for Sparse Linear Systems, 2006, §4.1):
-    row i holds each node on the tree paths from i's lower neighbours up to i.
+    Row patterns of L come from the elimination tree (Davis, Direct Methods for Sparse Linear Systems, 2006,
+    §4.1): row i holds each node on the tree paths from i's lower neighbours up to i.
     """
     n_free = ordering.n_free
     f = ordering.node[conversion.from_node[ordering.row]]

@@ -1,0 +1,1 @@
+"""The batch power flow: scenarios, automatic devices, the base state and the search along rays."""

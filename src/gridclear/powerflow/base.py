@@ -1,17 +1,21 @@
-"""The base state: every period's topology, forecast and settled devices, and the limits that follow from it."""
+"""The base state: every period's topology, forecast and settled devices, and the limits that follow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gridclear.network.compiled import CompiledCase
-from gridclear.network.network import Complexes, Floats, Ints
 from gridclear.powerflow.kernels import NEWTON
 from gridclear.powerflow.regulators import settle
 from gridclear.powerflow.scenarios import Activations, PeriodLimits, Scenarios
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gridclear.network.compiled import CompiledCase
+    from gridclear.network.network import Complexes, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class BaseState:
         A regulator found no rest.
     solved : (period,) of bool
     mismatch_mva : (period,)
-    v_pu : (period, bus) complex
+    vm_pu, va_degree : (period, bus)
         NaN at dead buses and without solution.
     nodes : by topology, (period, node) complex
         Node voltages in p.u.; rows of other topologies or without solution are NaN.
@@ -46,7 +50,8 @@ class BaseState:
     hunting: NDArray[np.bool_]
     solved: NDArray[np.bool_]
     mismatch_mva: Floats
-    v_pu: Complexes
+    vm_pu: Floats
+    va_degree: Floats
     nodes: tuple[Complexes, ...]
     i_ka: tuple[Floats, ...]
     loading: tuple[Floats, ...]
@@ -72,7 +77,8 @@ def base_state(scenarios: Scenarios) -> BaseState:
     settled = settle(scenarios, nothing, scheduled)
     solved = np.zeros(periods, dtype=bool)
     mismatch = np.full(periods, np.nan)
-    v_pu = np.full((periods, compiled.networks[0].n_bus), np.nan, dtype=np.complex128)
+    buses = (periods, compiled.networks[0].n_bus)
+    vm_pu, va_degree = np.full(buses, np.nan), np.full(buses, np.nan)
     nodes = [np.full((periods, network.n_node), np.nan, dtype=np.complex128) for network in compiled.networks]
     i_ka = [np.full((2, periods, network.n_branch), np.nan) for network in compiled.networks]
     exchange = [
@@ -83,7 +89,7 @@ def base_state(scenarios: Scenarios) -> BaseState:
         own = rows[good]
         solved[own] = True
         mismatch[own] = out.mismatch[good] * compiled.s_base_mva
-        v_pu[own] = out.v[good]
+        vm_pu[own], va_degree[own] = out.vm[good], out.va[good]
         nodes[topology][own] = out.node_v[good]
         i_ka[topology][:, own] = out.current[:, good]
         limits = compiled.limits[topology]
@@ -100,7 +106,8 @@ def base_state(scenarios: Scenarios) -> BaseState:
         hunting=settled.hunting,
         solved=solved,
         mismatch_mva=mismatch,
-        v_pu=v_pu,
+        vm_pu=vm_pu,
+        va_degree=va_degree,
         nodes=tuple(nodes),
         i_ka=tuple(i_ka),
         loading=loading,
@@ -110,7 +117,7 @@ def base_state(scenarios: Scenarios) -> BaseState:
 
 
 def _starts(compiled: CompiledCase, nodes: list[Complexes]) -> tuple[Complexes, ...]:
-    """Starting voltages of every period; a flat profile where the base has no solution."""
+    """Collect the starting voltages of every period; a flat profile where the base has no solution."""
     starts = []
     for network, voltages in zip(compiled.networks, nodes, strict=True):
         flat = np.ones(network.n_node, dtype=np.complex128)
@@ -122,7 +129,7 @@ def _starts(compiled: CompiledCase, nodes: list[Complexes]) -> tuple[Complexes, 
 def _effective(
     compiled: CompiledCase, nodes: list[Complexes], loading: tuple[Floats, ...], exchange: list[Complexes]
 ) -> PeriodLimits:
-    """The worse of limit and base value; where there is no base value, the limit (``fmin`` passes over NaN)."""
+    """Take the worse of limit and base value; without base value, the limit (``fmin`` passes over NaN)."""
     vm_min, vm_max, most, traded = [], [], [], []
     for limits, voltages, load, power in zip(compiled.limits, nodes, loading, exchange, strict=True):
         magnitude = np.abs(voltages)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gridclear.powerflow.evaluate import balance, load_limits, value_of, worst_limit
+from gridclear.powerflow.evaluate import balance, load_limits, polar, value_of, worst_limit
 from gridclear.powerflow.jit import inner, kernel
 from gridclear.powerflow.kernels import (
     BAD_INPUT,
@@ -30,8 +30,8 @@ class Factors(NamedTuple):
     shunt : (node,) complex
     lur, lui : (2·fill + free,)
         Factors of the free nodes' admittance matrix.
-    wr, wi : (node,)
-        Voltages without injection.
+    wr, wi, w_angle : (node,)
+        Voltages without injection, and their angles in degrees.
     set_voltage : (free,)
         Set points of voltage-controlled nodes.
     amperes_ka : (branch, 2)
@@ -46,6 +46,7 @@ class Factors(NamedTuple):
     lui: np.ndarray
     wr: np.ndarray
     wi: np.ndarray
+    w_angle: np.ndarray
     set_voltage: np.ndarray
     amperes_ka: np.ndarray
     any_pv: bool
@@ -57,7 +58,9 @@ class Lanes(NamedTuple):
     Attributes
     ----------
     p, q : (row, bus)
-        Base injections in p.u.
+        Base injections.
+    unit : float
+        p.u. per unit of ``p`` and ``q``.
     row : (scenario,)
         Base row of each scenario.
     delta_start, delta_node, delta_p, delta_q : (scenario + 1,), (change,), ...
@@ -70,6 +73,7 @@ class Lanes(NamedTuple):
 
     p: np.ndarray
     q: np.ndarray
+    unit: float
     row: np.ndarray
     delta_start: np.ndarray
     delta_node: np.ndarray
@@ -104,8 +108,9 @@ class Output(NamedTuple):
     mismatch : (scenario,)
         Proved mismatch in p.u.; NaN without solution.
     iterations : (scenario,) int
-        Fixed-point iterations of the scenario's block.
-    v : (scenario, bus) complex
+        Fixed-point iterations.
+    vm, va : (scenario, bus)
+        Magnitude in p.u. and angle in degrees.
     node_v : (scenario, node) complex
     current : (2, scenario, branch)
         kA at the from and the to ends.
@@ -118,7 +123,8 @@ class Output(NamedTuple):
     code: np.ndarray
     mismatch: np.ndarray
     iterations: np.ndarray
-    v: np.ndarray
+    vm: np.ndarray
+    va: np.ndarray
     node_v: np.ndarray
     current: np.ndarray
     slack_power: np.ndarray
@@ -128,7 +134,7 @@ class Output(NamedTuple):
 
 
 @kernel
-def run(structure, factors, lanes, limits, out, first, last, tolerance, least, confirmed, max_iterations):  # type: ignore[no-untyped-def]
+def run(structure, factors, lanes, limits, out, first, last, tolerance, least, confirmed, max_iterations):
     """Solve scenarios first … last - 1.
 
     Parameters
@@ -151,7 +157,7 @@ def run(structure, factors, lanes, limits, out, first, last, tolerance, least, c
     vr, vi = np.empty((n, LANES)), np.empty((n, LANES))
     xr, xi, i2 = np.empty((n, LANES)), np.empty((n, LANES)), np.empty((n, LANES))
     current = np.empty((2 * m, LANES))
-    state, found, mismatch = np.empty((3, LANES)), np.empty((2, LANES)), np.empty((2, LANES))
+    state, found, mismatch = np.zeros((4, LANES)), np.empty((2, LANES)), np.empty((2, LANES))
     code = np.empty(LANES, dtype=np.int64)
     row = np.full(LANES, -1, dtype=np.int64)
     blocks, rhs = np.empty((2 * len(structure.l_col) + n_free, 4)), np.empty((n_free, 2))
@@ -162,11 +168,10 @@ def run(structure, factors, lanes, limits, out, first, last, tolerance, least, c
         end = min(begin + LANES, last)
         load_injections(structure, lanes, begin, end, sr, si)
         _load_start(factors, lanes, begin, end, vr, vi)
-        iterations = 0
         if factors.any_pv:
             code[:] = UNSOLVED
         else:
-            iterations = fixed_point(
+            fixed_point(
                 structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance, least, max_iterations, code
             )
         for lane in range(end - begin):
@@ -177,7 +182,7 @@ def run(structure, factors, lanes, limits, out, first, last, tolerance, least, c
             if code[lane] <= NEWTON and not mismatch[0, lane] <= confirmed:
                 code[lane] = NO_SOLUTION if _finite(sr, si, lane) else BAD_INPUT
             out.code[begin + lane] = code[lane]
-            out.iterations[begin + lane] = iterations
+            out.iterations[begin + lane] = int(state[3, lane])
             out.mismatch[begin + lane] = mismatch[0, lane] if code[lane] <= NEWTON else np.nan
         if scan:
             same = True
@@ -195,11 +200,11 @@ def run(structure, factors, lanes, limits, out, first, last, tolerance, least, c
                 out.which[s] = int(found[1, lane]) if solved else -1
                 value = value_of(structure, limits, limits.probe[s], lane, current, sr, si, xr, xi, vr, vi)
                 out.probed[s] = value if solved else np.nan
-        _store(structure, factors, out, begin, end, code, vr, vi, current, xr, xi, sr, si)
+        _store(structure, factors, out, begin, end, code, vr, vi, current, xr, xi, sr, si, state)
 
 
 @inner
-def _load_start(factors, lanes, begin, end, vr, vi):  # type: ignore[no-untyped-def]
+def _load_start(factors, lanes, begin, end, vr, vi):
     for lane in range(LANES):
         s = min(begin + lane, end - 1)
         for i in range(len(factors.shunt)):
@@ -212,16 +217,16 @@ def _load_start(factors, lanes, begin, end, vr, vi):  # type: ignore[no-untyped-
 
 
 @inner
-def _finite(sr, si, lane):  # type: ignore[no-untyped-def]
+def _finite(sr, si, lane):
     """Every injection of the lane is a number."""
-    for i in range(len(sr)):
+    for i in range(len(sr)):  # noqa: SIM110  numba compiles no generator expressions
         if not (np.isfinite(sr[i, lane]) and np.isfinite(si[i, lane])):
             return False
     return True
 
 
 @inner
-def _fall_back(structure, factors, sr, si, vr, vi, lane, blocks, rhs, tolerance):  # type: ignore[no-untyped-def]
+def _fall_back(structure, factors, sr, si, vr, vi, lane, blocks, rhs, tolerance):
     """Newton from where the lane stands, then from the voltages without injection."""
     n = len(factors.shunt)
     pr, pi, ar, ai = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
@@ -254,40 +259,55 @@ def _fall_back(structure, factors, sr, si, vr, vi, lane, blocks, rhs, tolerance)
 
 
 @inner
-def _store(structure, factors, out, begin, end, code, vr, vi, current, cr, ci, sr, si):  # type: ignore[no-untyped-def]
+def _store(structure, factors, out, begin, end, code, vr, vi, current, cr, ci, sr, si, room):
+    """Write what is asked for; scenarios without solution are NaN."""
     n_free, n, m = len(structure.diagonal), len(factors.shunt), len(structure.from_node)
-    if len(out.v) > 0:
+    if len(out.slack_power) > 0:
         for lane in range(end - begin):
-            solved = code[lane] <= NEWTON
-            for bus in range(len(structure.node_of_bus)):
-                node = structure.node_of_bus[bus]
-                if node >= 0 and solved:
-                    out.v[begin + lane, bus] = complex(vr[node, lane], vi[node, lane])
-                else:
-                    out.v[begin + lane, bus] = complex(np.nan, np.nan)
+            for i in range(n_free, n):
+                p = vr[i, lane] * cr[i, lane] + vi[i, lane] * ci[i, lane] - sr[i, lane]
+                q = vi[i, lane] * cr[i, lane] - vr[i, lane] * ci[i, lane] - si[i, lane]
+                out.slack_power[begin + lane, i - n_free] = complex(p, q)
     if len(out.node_v) > 0:
         for lane in range(end - begin):
             for node in range(n):
                 out.node_v[begin + lane, node] = complex(vr[node, lane], vi[node, lane])
     if out.current.shape[1] > 0:
         for lane in range(end - begin):
-            solved = code[lane] <= NEWTON
             for k in range(m):
-                out.current[0, begin + lane, k] = (
-                    current[k, lane] * factors.amperes_ka[k, 0] if solved else np.nan
-                )
-                out.current[1, begin + lane, k] = (
-                    current[m + k, lane] * factors.amperes_ka[k, 1] if solved else np.nan
-                )
-    if len(out.slack_power) > 0:
+                out.current[0, begin + lane, k] = current[k, lane] * factors.amperes_ka[k, 0]
+                out.current[1, begin + lane, k] = current[m + k, lane] * factors.amperes_ka[k, 1]
+    if len(out.vm) > 0:
+        # Magnitude and angle replace the currents drawn, which have served by now.
+        polar(vr, vi, factors.wr, factors.wi, factors.w_angle, cr, ci, room)
         for lane in range(end - begin):
-            solved = code[lane] <= NEWTON
-            for i in range(n_free, n):
-                p = vr[i, lane] * cr[i, lane] + vi[i, lane] * ci[i, lane] - sr[i, lane]
-                q = vi[i, lane] * cr[i, lane] - vr[i, lane] * ci[i, lane] - si[i, lane]
-                out.slack_power[begin + lane, i - n_free] = (
-                    complex(p, q) if solved else complex(np.nan, np.nan)
-                )
+            for bus in range(len(structure.node_of_bus)):
+                node = structure.node_of_bus[bus]
+                out.vm[begin + lane, bus] = cr[node, lane] if node >= 0 else np.nan
+                out.va[begin + lane, bus] = ci[node, lane] if node >= 0 else np.nan
+    for lane in range(end - begin):
+        if code[lane] > NEWTON:
+            _blank(out, begin + lane)
+
+
+@inner
+def _blank(out, s):
+    """No value of a scenario without solution is passed on."""
+    nothing = complex(np.nan, np.nan)
+    if len(out.vm) > 0:
+        for bus in range(out.vm.shape[1]):
+            out.vm[s, bus] = np.nan
+            out.va[s, bus] = np.nan
+    if len(out.node_v) > 0:
+        for node in range(out.node_v.shape[1]):
+            out.node_v[s, node] = nothing
+    if out.current.shape[1] > 0:
+        for k in range(out.current.shape[2]):
+            out.current[0, s, k] = np.nan
+            out.current[1, s, k] = np.nan
+    if len(out.slack_power) > 0:
+        for i in range(out.slack_power.shape[1]):
+            out.slack_power[s, i] = nothing
 
 
 #: Code → word, for results.

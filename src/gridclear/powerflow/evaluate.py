@@ -11,12 +11,12 @@ import numpy as np
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import LANES, larger, load, root, spread, store, where_above
 
-#: Quantities of an exchange that can be limited, in the order of the limit columns.
-EXCHANGE_LIMITS = ("p_min", "p_max", "q_min", "q_max", "s_max")
+#: Tangent of half the angle up to which the series of ``polar`` is exact to the last digits: 30°.
+_STEEPEST = 0.27
 
 
 @inner
-def balance(structure, admittance, shunt, sr, si, vr, vi, current, cr, ci, mismatch):  # type: ignore[no-untyped-def]
+def balance(structure, admittance, shunt, sr, si, vr, vi, current, cr, ci, mismatch):
     """Branch currents and the power mismatch of the free nodes.
 
     Parameters
@@ -72,7 +72,7 @@ def balance(structure, admittance, shunt, sr, si, vr, vi, current, cr, ci, misma
 
 
 @inner
-def load_limits(limits, row, lo, hi, loading, exchange):  # type: ignore[no-untyped-def]
+def load_limits(limits, row, lo, hi, loading, exchange):
     """Limits of a block's lanes, (constraint, LANES), from rows of the limit tables.
 
     Parameters
@@ -94,8 +94,8 @@ def load_limits(limits, row, lo, hi, loading, exchange):  # type: ignore[no-unty
 
 
 @inner
-def worst_limit(structure, limits, lo, hi, loading, exchange, current, sr, si, cr, ci, vr, vi, found):  # type: ignore[no-untyped-def]
-    """The worst normalised violation of each lane, and the constraint that has it.
+def worst_limit(structure, limits, lo, hi, loading, exchange, current, sr, si, cr, ci, vr, vi, found):
+    """Find the worst normalised violation of each lane, and the constraint that has it.
 
     A violation is value minus limit, in p.u. of voltage, as a fraction of the rated current, or in units of
     ``limits.exchange_scale``: the same number is equally bad for each kind. Constraints are numbered: lower
@@ -155,7 +155,7 @@ def worst_limit(structure, limits, lo, hi, loading, exchange, current, sr, si, c
 
 
 @inner
-def value_of(structure, limits, constraint, lane, current, sr, si, cr, ci, vr, vi):  # type: ignore[no-untyped-def]
+def value_of(structure, limits, constraint, lane, current, sr, si, cr, ci, vr, vi):
     """Value of one constraint in one lane, in its own unit: p.u. of voltage, fraction of rating, p.u. of power.
 
     Numbering as in ``worst_limit``; NaN for -1.
@@ -179,3 +179,45 @@ def value_of(structure, limits, constraint, lane, current, sr, si, cr, ci, vr, v
     if j < 4:
         return q
     return np.sqrt(p * p + q * q)
+
+
+@inner
+def polar(vr, vi, wr, wi, w_angle, vm, va, room):
+    """Magnitudes in p.u. and angles in degrees.
+
+    The angle is taken against the voltage without injection, so that it is small: with u = tan(θ/2) = y/(|V| + x),
+    θ = 2·(u - u³/3 + u⁵/5 …). A lane with an angle beyond 30° takes the library's arctangent.
+
+    Parameters
+    ----------
+    vr, vi : (node, LANES)
+        Voltages in p.u.
+    wr, wi, w_angle : (node,)
+        Voltages without injection, and their angles in degrees.
+    vm, va : (node, LANES), filled here
+    room : (row, LANES)
+        Room; row 0 is used.
+    """
+    degree = 180.0 / np.pi
+    steep = spread(0.0)
+    half_turn, turn = spread(180.0), spread(360.0)
+    for i in range(len(vr)):
+        a, b = load(vr, i), load(vi, i)
+        magnitude = root(a * a + b * b)
+        store(vm, i, magnitude)
+        size = np.sqrt(wr[i] * wr[i] + wi[i] * wi[i])
+        c, s = wr[i] / size, wi[i] / size
+        u = (b * c - a * s) / (magnitude + (a * c + b * s))
+        t = u * u
+        steep = larger(t, steep)
+        series = spread(1.0 / 27.0)
+        for k in range(25, 0, -2):
+            series = 1.0 / k - t * series
+        angle = 2.0 * degree * u * series + w_angle[i]
+        angle = where_above(angle, half_turn, angle - turn, angle)
+        store(va, i, where_above(0.0 - half_turn, angle, angle + turn, angle))
+    store(room, 0, steep)
+    for lane in range(LANES):
+        if room[0, lane] > _STEEPEST * _STEEPEST:
+            for i in range(len(vr)):
+                va[i, lane] = np.arctan2(vi[i, lane], vr[i, lane]) * degree

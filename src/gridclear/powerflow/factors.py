@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from gridclear.network.network import Complexes, Ints, Network
 from gridclear.powerflow.batch import Factors
 from gridclear.powerflow.kernels import factorise
+
+if TYPE_CHECKING:
+    from gridclear.network.network import Complexes, Ints, Network
 
 
 def branch_admittance(network: Network, positions: Ints) -> Complexes:
@@ -55,7 +59,8 @@ def factors_at(network: Network, positions: Ints) -> Factors:
     Raises
     ------
     ArithmeticError
-        A pivot vanished: the admittance matrix is singular, which a connected grid with finite impedances is not.
+        A pivot vanished: the admittance matrix is singular, which a connected grid with finite impedances is
+        not.
     """
     fill = len(network.structure.l_col)
     admittance = branch_admittance(network, positions)
@@ -72,6 +77,7 @@ def factors_at(network: Network, positions: Ints) -> Factors:
         lui=np.ascontiguousarray(lu.imag),
         wr=np.ascontiguousarray(no_load.real),
         wi=np.ascontiguousarray(no_load.imag),
+        w_angle=np.degrees(np.angle(no_load)),
         set_voltage=network.set_voltage,
         amperes_ka=network.amperes_ka,
         any_pv=bool(network.structure.is_pv.any()),

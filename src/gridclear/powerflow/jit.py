@@ -11,16 +11,13 @@ import hashlib
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import llvmlite
 import numba
 from numba.core import config
 
 from gridclear.io.cache import user_cache
-
-_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
-
 
 #: Files that kernels are made of.
 _SOURCES = ("jit.py", "simd.py", "kernels.py", "newton.py", "evaluate.py", "batch.py")
@@ -35,21 +32,22 @@ def _sources_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def kernel(function: _Kernel) -> _Kernel:
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile ``function`` without the interpreter's lock; cached on disk.
 
     Floating-point contraction (a·b + c in one rounding) is allowed, reordering is not: NaN and infinity keep
-    their meaning, and every lane goes through the same instructions, so its bits do not depend on its neighbours.
+    their meaning, and every lane goes through the same instructions, so that its bits do not depend on its
+    neighbours.
     """
     return _compile(function, called_from_python=True)
 
 
-def inner(function: _Kernel) -> _Kernel:
-    """Like ``kernel``, for functions that only kernels call: without the wrappers that would cost compile time."""
+def inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like ``kernel``, for what only kernels call: without the wrappers, which would cost compile time."""
     return _compile(function, called_from_python=False)
 
 
-def _compile(function: _Kernel, *, called_from_python: bool) -> _Kernel:
+def _compile(function: Callable[..., Any], *, called_from_python: bool) -> Callable[..., Any]:
     before = config.CACHE_DIR
     config.CACHE_DIR = str(user_cache() / "kernels" / _sources_hash())
     try:

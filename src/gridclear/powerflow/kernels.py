@@ -17,7 +17,7 @@ UNSOLVED, FIXED_POINT, NEWTON, NO_SOLUTION, BAD_INPUT = 0, 1, 2, 3, 4
 
 
 @kernel
-def factorise(structure, admittance, shunt, slack_voltage, lu, no_load):  # type: ignore[no-untyped-def]
+def factorise(structure, admittance, shunt, slack_voltage, lu, no_load):
     """Factors of the free nodes' admittance matrix, and the voltages without any injection.
 
     Doolittle by rows, without pivoting: L has a unit diagonal, the diagonal slots hold 1/U_ii.
@@ -89,7 +89,7 @@ def factorise(structure, admittance, shunt, slack_voltage, lu, no_load):  # type
 
 
 @inner
-def load_injections(structure, lanes, first, last, sr, si):  # type: ignore[no-untyped-def]
+def load_injections(structure, lanes, first, last, sr, si):
     """Injections [node, lane] of scenarios first … last - 1 from base rows plus changes, in p.u.
 
     Parameters
@@ -107,15 +107,17 @@ def load_injections(structure, lanes, first, last, sr, si):  # type: ignore[no-u
         for bus in range(len(structure.node_of_bus)):
             node = structure.node_of_bus[bus]
             if node >= 0:
-                sr[node, lane] += p[bus]
-                si[node, lane] += q[bus]
+                sr[node, lane] += p[bus] * lanes.unit
+                si[node, lane] += q[bus] * lanes.unit
         for k in range(lanes.delta_start[s], lanes.delta_start[s + 1]):
             sr[lanes.delta_node[k], lane] += lanes.delta_p[k]
             si[lanes.delta_node[k], lane] += lanes.delta_q[k]
 
 
 @inner
-def fixed_point(structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance, least, max_iterations, code):  # type: ignore[no-untyped-def]
+def fixed_point(
+    structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance, least, max_iterations, code
+):
     """Current-injection fixed point V ← w + Y_LL⁻¹ conj(S/V) for one block.
 
     The step itself tells the mismatch: Y (V_new - w) = conj(S/V) holds exactly, so the power that V_new draws
@@ -135,22 +137,18 @@ def fixed_point(structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance
     least : float
         Squared current in p.u. that every node is taken to have at least: so that a step of voltage counts where
         hardly any power flows, too.
-    state : (3, LANES)
-        Room: 1 while a lane moves, its last and its latest squared mismatch.
+    state : (4, LANES)
+        Room: 1 while a lane moves, its last and its latest squared mismatch; row 3: its number of iterations.
     code : (LANES,), filled here
         FIXED_POINT or UNSOLVED.
 
-    Returns
-    -------
-    int
-        Iterations done.
     """
     n_free = len(structure.diagonal)
     fill = len(structure.l_col)
     slow = np.zeros(LANES, dtype=np.int64)
     for lane in range(LANES):
         code[lane], state[0, lane], state[1, lane] = UNSOLVED, 1.0, np.inf
-    for iteration in range(max_iterations):
+    for iteration in range(1, max_iterations + 1):
         for i in range(n_free):
             a, b, p, q = load(vr, i), load(vi, i), load(sr, i), load(si, i)
             scale = 1.0 / (a * a + b * b)
@@ -185,6 +183,7 @@ def fixed_point(structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance
             if state[0, lane] == 0.0:
                 continue
             latest = state[2, lane]
+            state[3, lane] = iteration
             if latest <= tolerance * tolerance:
                 code[lane] = FIXED_POINT
                 state[0, lane] = 0.0
@@ -197,5 +196,4 @@ def fixed_point(structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance
             else:
                 going = True
         if not going:
-            return iteration + 1
-    return max_iterations
+            return

@@ -19,7 +19,7 @@ _LARGEST_STEP = 0.3
 
 
 @inner
-def newton(structure, admittance, shunt, set_voltage, sr, si, vr, vi, blocks, rhs, tolerance, max_iterations):  # type: ignore[no-untyped-def]
+def newton(structure, admittance, shunt, set_voltage, sr, si, vr, vi, blocks, rhs, tolerance, max_iterations):
     """Solve the power flow of one scenario from the start in ``vr``, ``vi``.
 
     Parameters
@@ -63,7 +63,7 @@ def newton(structure, admittance, shunt, set_voltage, sr, si, vr, vi, blocks, rh
         _substitute(structure, blocks, rhs)
         largest = 0.0
         for i in range(n_free):
-            largest = max(largest, max(abs(rhs[i, 0]), abs(rhs[i, 1])))
+            largest = max(largest, abs(rhs[i, 0]), abs(rhs[i, 1]))
         if not np.isfinite(largest):
             return False
         damping = min(1.0, _LARGEST_STEP / largest) if largest > 0.0 else 1.0
@@ -78,7 +78,7 @@ def newton(structure, admittance, shunt, set_voltage, sr, si, vr, vi, blocks, rh
 
 
 @inner
-def _fill(structure, admittance, shunt, sr, si, vr, vi, blocks, rhs):  # type: ignore[no-untyped-def]
+def _fill(structure, admittance, shunt, sr, si, vr, vi, blocks, rhs):
     """Jacobian blocks and mismatch; returns the largest mismatch."""
     n_free = len(structure.diagonal)
     blocks[:] = 0.0
@@ -141,15 +141,15 @@ def _fill(structure, admittance, shunt, sr, si, vr, vi, blocks, rhs):  # type: i
 
 
 @inner
-def _power(a, b, y, c, d):  # type: ignore[no-untyped-def]
-    """(a + jb)·((y)(c + jd))* as a pair of reals."""
+def _power(a, b, y, c, d):
+    """Give (a + jb)·((y)(c + jd))* as a pair of reals."""
     re = y.real * c - y.imag * d
     im = y.real * d + y.imag * c
     return a * re + b * im, b * re - a * im
 
 
 @inner
-def _add(blocks, slot, re, im):  # type: ignore[no-untyped-def]
+def _add(blocks, slot, re, im):
     """Add A = re + j·im to a block: [∂P/∂θ, ∂P/∂ln V; ∂Q/∂θ, ∂Q/∂ln V] = [im, re; -re, im]."""
     blocks[slot, 0] += im
     blocks[slot, 1] += re
@@ -158,14 +158,14 @@ def _add(blocks, slot, re, im):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _copy(source, i, target, j):  # type: ignore[no-untyped-def]
+def _copy(source, i, target, j):
     # By entry: numba compiles a slice assignment with all its error messages, which takes seconds.
     for c in range(4):
         target[j, c] = source[i, c]
 
 
 @inner
-def _factorise_blocks(structure, blocks):  # type: ignore[no-untyped-def]
+def _factorise_blocks(structure, blocks):
     """Block Doolittle by rows in place; diagonal slots then hold inverted pivots. False if one is singular."""
     n_free = len(structure.diagonal)
     fill = len(structure.l_col)
@@ -205,7 +205,7 @@ def _factorise_blocks(structure, blocks):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _substitute(structure, blocks, x):  # type: ignore[no-untyped-def]
+def _substitute(structure, blocks, x):
     """Forward and backward substitution in place."""
     n_free = len(structure.diagonal)
     fill = len(structure.l_col)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.network.network import Floats, Ints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from gridclear.network.network import Floats, Ints
 
 #: Width of the bracket, as a share of the offer, at which a crossing counts as found.
 RESOLUTION = 1e-5
@@ -68,9 +72,9 @@ def first_crossing(
     Notes
     -----
     Lower voltages and currents are convex along a ray, an upper voltage is concave: it can pass its limit and
-    come back. So every ray is looked at in the middle, too, and where a parabola through the samples comes near
-    the limit between them, at its peak. The bracket that then holds the first crossing is closed by false
-    position from both sides, with bisection where that does not halve it in two rounds.
+    come back. So every ray is looked at in the middle, too, and where a parabola through the samples comes
+    near the limit between them, at its peak. The bracket that then holds the first crossing is closed by
+    false position from both sides, with bisection where that does not halve it in two rounds.
     """
     count = len(at_nothing)
     rays = np.arange(count)
@@ -103,6 +107,8 @@ def first_crossing(
         lambda left: None if progress is None else progress(count - left, count),
     )
     # What a crossing within the resolution leaves is nothing.
+    if progress is not None:
+        progress(count, count)
     safe = np.where(np.isinf(high.share), 1.0, np.where(low.share < RESOLUTION, 0.0, low.share))
     return Crossing(safe, which, samples[-1].over)
 

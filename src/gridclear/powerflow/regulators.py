@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gridclear.network.compiled import Regulators
-from gridclear.network.network import Floats, Ints
 from gridclear.powerflow.kernels import NEWTON
-from gridclear.powerflow.scenarios import Activations, Scenarios
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gridclear.network.compiled import Regulators
+    from gridclear.network.network import Floats, Ints
+    from gridclear.powerflow.scenarios import Activations, Scenarios
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ def settle(scenarios: Scenarios, activations: Activations, setting: Ints) -> Set
     """Let the automatic tap changers of every scenario come to rest.
 
     A regulator compares the voltage of its bus with the set point; outside half the dead band its group moves
-    one tap towards it. The members of a group act on their mean voltage and move together, none beyond its own
-    range. A group that would have to turn back is hunting: it stays, and the scenario says so.
+    one tap towards it. The members of a group act on their mean voltage and move together, none beyond its
+    own range. A group that would have to turn back is hunting: it stays, and the scenario says so.
 
     Parameters
     ----------
@@ -79,7 +83,7 @@ def _regulated_voltages(
     voltage = np.full((len(positions), len(regulators.device)), np.nan)
     for _, rows, out in scenarios.states(activations, scenarios.setting(positions)):
         solved = rows[out.code <= NEWTON]
-        voltage[solved] = np.abs(out.v[out.code <= NEWTON][:, regulators.regulated])
+        voltage[solved] = out.vm[out.code <= NEWTON][:, regulators.regulated]
     return voltage
 
 

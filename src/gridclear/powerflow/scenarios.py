@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gridclear.network.compiled import CompiledCase
-from gridclear.network.limits import NodeLimits
-from gridclear.network.network import Complexes, Floats, Ints
 from gridclear.powerflow.batch import Lanes, LimitArrays, Output
 from gridclear.powerflow.factors import FactorStore
 from gridclear.powerflow.kernels import NEWTON
 from gridclear.powerflow.solve import no_limits, output, solve_lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from gridclear.network.compiled import CompiledCase
+    from gridclear.network.limits import NodeLimits
+    from gridclear.network.network import Complexes, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Activations:
         return cls(period, np.zeros(len(period), dtype=np.int64), zero, zero)
 
     def part(self, rows: Ints | NDArray[np.bool_], share: Floats | float = 1.0) -> Activations:
-        """Some of the scenarios, each with a share of its change."""
+        """Pick some of the scenarios, each with a share of its change."""
         return Activations(self.period[rows], self.bus[rows], self.p[rows] * share, self.q[rows] * share)
 
 
@@ -105,7 +110,7 @@ class Scenarios:
         self._start = voltages
 
     def setting(self, positions: Ints) -> Ints:
-        """Number each row of positions, (scenario, device) → (scenario,); equal rows have equal numbers."""
+        """Find the number of each row of positions, (scenario, device) → (scenario,); equal rows share it."""
         known = len(self._settings)
         stacked = np.vstack([self._settings, positions])
         member = _row_numbers(stacked)
@@ -189,7 +194,7 @@ class Scenarios:
         return groups
 
     def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, Ints]]:
-        """Scenarios by topology and setting; inside a group by period, so that neighbours share their limits."""
+        """Scenarios by topology and setting; in a group by period, so that neighbours share their limits."""
         if not len(period):
             return []
         topology = self.compiled.topology[period]
@@ -209,6 +214,7 @@ class Scenarios:
         lanes = Lanes(
             p=self.compiled.p,
             q=self.compiled.q,
+            unit=1.0,
             row=part.period,
             delta_start=np.concatenate([[0], np.cumsum(changed)]).astype(np.int64),
             delta_node=node[changed],
@@ -239,7 +245,7 @@ def _limit_arrays(
 
 
 def _row_numbers(keys: Ints) -> Ints:
-    """The same number for equal rows: by a hash of each row that is then checked, else by comparing rows."""
+    """Give equal rows the same number: by a hash of each row that is then checked, else by comparing rows."""
     if not keys.shape[1]:
         return np.zeros(len(keys), dtype=np.int64)
     weights = np.random.default_rng(0).integers(1, 2**62, keys.shape[1]) | 1

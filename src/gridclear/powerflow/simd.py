@@ -8,7 +8,7 @@ there is no remainder loop. Only kernels use these names.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003  read by numba
 from typing import Any
 
 from llvmlite import ir
@@ -19,10 +19,13 @@ from numba.extending import intrinsic, models, overload, register_model
 #: Scenarios side by side, a power of two: enough to hide latencies, few enough for a block to stay in cache.
 LANES = 32
 
+#: numba's decorator, with a type for mypy.
+_typed: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
+
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 
 
-class LaneType(types.Type):
+class LaneType(types.Type):  # type: ignore[misc] # numba has no types
     """numba's type of a vector of LANES doubles."""
 
     def __init__(self) -> None:
@@ -45,7 +48,7 @@ def _row_pointer(context: Any, builder: Any, array_type: Any, array: Any, index:
     return builder.bitcast(builder.gep(struct.data, [offset]), _VECTOR.as_pointer())
 
 
-@intrinsic
+@_typed
 def load(typingctx: Any, array: Any, index: Any) -> Any:  # noqa: ANN401, ARG001
     """Row ``index`` of a C-contiguous float64 array whose last axis has LANES entries; no bounds check."""
     signature = LANE(array, types.intp)
@@ -57,7 +60,7 @@ def load(typingctx: Any, array: Any, index: Any) -> Any:  # noqa: ANN401, ARG001
     return signature, codegen
 
 
-@intrinsic
+@_typed
 def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
     """Write ``value`` to row ``index`` of a C-contiguous float64 array; no bounds check."""
     signature = types.void(array, types.intp, LANE)
@@ -70,9 +73,9 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: A
     return signature, codegen
 
 
-@intrinsic
+@_typed
 def spread(typingctx: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
-    """The same number in every lane."""
+    """Put the same number in every lane."""
     signature = LANE(types.float64)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
@@ -95,7 +98,7 @@ def _binary(name: str) -> Callable[..., Any]:
         return LANE(LANE, LANE), codegen
 
     function.__name__ = f"_{name}"
-    return intrinsic(function)  # type: ignore[no-any-return]
+    return _typed(function)
 
 
 _fadd, _fsub, _fmul, _fdiv = (_binary(name) for name in ("fadd", "fsub", "fmul", "fdiv"))
@@ -106,7 +109,7 @@ def _overload(symbol: Callable[..., Any], vectors: Callable[..., Any]) -> None:
     @overload(symbol)
     def typed(a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         if a is LANE and b is LANE:
-            return lambda a, b: vectors(a, b)
+            return lambda a, b: vectors(a, b)  # noqa: PLW0108  numba wants a plain function
         if a is LANE and isinstance(b, types.Float):
             return lambda a, b: vectors(a, spread(b))
         if b is LANE and isinstance(a, types.Float):
@@ -131,14 +134,14 @@ def _compare(predicate: str, name: str) -> Callable[..., Any]:
         return LANE(LANE, LANE), codegen
 
     function.__name__ = name
-    return intrinsic(function)  # type: ignore[no-any-return]
+    return _typed(function)
 
 
 #: Larger, smaller of two per lane; where one is NaN, the second.
 larger = _compare(">", "larger")
 
 
-@intrinsic
+@_typed
 def where_above(typingctx: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:  # noqa: ANN401, ARG001
     """``yes`` where a > b, else ``no`` (also where one is NaN)."""
     signature = LANE(LANE, LANE, LANE, LANE)
@@ -149,7 +152,7 @@ def where_above(typingctx: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:  # no
     return signature, codegen
 
 
-@intrinsic
+@_typed
 def root(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
     """Square root per lane."""
     signature = LANE(LANE)

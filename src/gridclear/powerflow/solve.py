@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from gridclear.errors import OptionError
-from gridclear.network.network import Complexes, Floats, Ints, Network
 from gridclear.powerflow.batch import STATUS, Factors, Lanes, LimitArrays, Output, run
 from gridclear.powerflow.factors import factors_at
 from gridclear.powerflow.kernels import NEWTON
 from gridclear.powerflow.simd import LANES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from gridclear.network.network import Complexes, Floats, Ints, Network
 
 #: Where an iteration stops, and what every published state is proved to keep, in MVA.
 TOLERANCE_MVA = 1e-8
 PROVED_MVA = 1e-6
 #: Iterations of the fixed point; a lane that still gains after so many goes to Newton.
 _MAX_ITERATIONS = 200
-#: Scenarios of one piece of work: enough to forget its overhead, few enough to share out and to show progress.
+#: Scenarios of one piece of work: enough to forget its overhead, few enough to share out and show progress.
 _PIECE = 32 * LANES
 
 
@@ -38,7 +43,7 @@ class States:
         Largest nodal power mismatch, found anew from branch currents.
     iterations : (scenario,) int
         Fixed-point iterations.
-    v_pu : (scenario, bus) complex
+    vm_pu, va_degree : (scenario, bus)
         Bus voltages in the order of the grid's bus table; NaN at dead buses.
     i_from_ka, i_to_ka : (scenario, branch)
         Currents at both ends in the order of ``Network.labels``.
@@ -49,7 +54,8 @@ class States:
     code: Ints
     mismatch_mva: Floats
     iterations: Ints
-    v_pu: Complexes
+    vm_pu: Floats
+    va_degree: Floats
     i_from_ka: Floats
     i_to_ka: Floats
     slack_mva: Complexes
@@ -66,14 +72,10 @@ class States:
         return self.code <= NEWTON
 
     @property
-    def vm_pu(self) -> Floats:
-        """Voltage magnitudes (scenario, bus)."""
-        return np.sqrt(self.v_pu.real**2 + self.v_pu.imag**2)
-
-    @property
-    def va_degree(self) -> Floats:
-        """Voltage angles (scenario, bus)."""
-        return np.arctan2(self.v_pu.imag, self.v_pu.real) * (180.0 / np.pi)
+    def v_pu(self) -> Complexes:
+        """Voltages as phasors (scenario, bus)."""
+        angle = np.deg2rad(self.va_degree)
+        return np.asarray(self.vm_pu * (np.cos(angle) + 1j * np.sin(angle)), dtype=np.complex128)
 
 
 def solve_batch(
@@ -100,10 +102,10 @@ def solve_batch(
     currents : bool
         Also give branch currents.
     threads : int, optional
-        Threads to share the scenarios among; all cores if not given. Results do not depend on it, bit for bit.
+        Threads that share the scenarios; all cores if not given. Results do not depend on it, bit for bit.
     tolerance_mva : float
-        The iteration stops at this nodal power mismatch and, in p.u., at this step of the voltages; at most 1e-6,
-        which every state is proved to keep as mismatch.
+        The iteration stops at this nodal power mismatch and, in p.u., at this step of the voltages; at
+        most 1e-6, which every state is proved to keep as mismatch.
     progress : callable, optional
         Called with (scenarios done, scenarios in all) after each piece of work.
 
@@ -130,6 +132,7 @@ def solve_batch(
     lanes = Lanes(
         p=p,
         q=q,
+        unit=1.0 / network.s_base_mva,
         row=np.arange(count, dtype=np.int64),
         delta_start=np.zeros(count + 1, dtype=np.int64),
         delta_node=np.zeros(0, dtype=np.int64),
@@ -148,26 +151,24 @@ def solve_batch(
         code=out.code,
         mismatch_mva=out.mismatch * network.s_base_mva,
         iterations=out.iterations,
-        v_pu=out.v,
+        vm_pu=out.vm,
+        va_degree=out.va,
         i_from_ka=out.current[0],
         i_to_ka=out.current[1],
-        slack_mva=out.slack_power * network.s_base_mva,
+        slack_mva=np.asarray(out.slack_power * network.s_base_mva, dtype=np.complex128),
     )
 
 
 def _injections(network: Network, p_mw: ArrayLike, q_mvar: ArrayLike) -> tuple[Floats, Floats]:
-    """Per-unit copies with the elements that no forecast moves, shapes checked."""
-    p, q = np.asarray(p_mw, dtype=np.float64), np.asarray(q_mvar, dtype=np.float64)
+    """Injections in MW and Mvar with the elements that no forecast moves, shapes checked."""
+    p, q = np.ascontiguousarray(p_mw, dtype=np.float64), np.ascontiguousarray(q_mvar, dtype=np.float64)
     if p.ndim != 2 or p.shape != q.shape or p.shape[1] != network.n_bus:
         raise OptionError(
-            f"p_mw has shape {p.shape}, q_mvar {q.shape}; both must be (scenario, bus) with {network.n_bus} buses"
+            f"p_mw has shape {p.shape}, q_mvar {q.shape}; "
+            f"both must be (scenario, bus) with {network.n_bus} buses"
         )
     constant = network.constant_power
-    p_pu, q_pu = p / network.s_base_mva, q / network.s_base_mva
-    if constant.any():
-        p_pu += constant.real / network.s_base_mva
-        q_pu += constant.imag / network.s_base_mva
-    return np.ascontiguousarray(p_pu), np.ascontiguousarray(q_pu)
+    return (p + constant.real, q + constant.imag) if constant.any() else (p, q)
 
 
 def _setting(network: Network, positions: ArrayLike | None) -> Ints:
@@ -201,7 +202,8 @@ def output(
         code=np.zeros(count, dtype=np.int64),
         mismatch=np.full(count, np.nan),
         iterations=np.zeros(count, dtype=np.int64),
-        v=np.empty((rows(voltages), network.n_bus), dtype=np.complex128),
+        vm=np.empty((rows(voltages), network.n_bus)),
+        va=np.empty((rows(voltages), network.n_bus)),
         node_v=np.empty((rows(nodes), network.n_node), dtype=np.complex128),
         current=np.empty((2, rows(currents), network.n_branch)),
         slack_power=np.empty((rows(slack), network.n_node - network.n_free), dtype=np.complex128),
@@ -245,7 +247,19 @@ def solve_lanes(
 
     def piece(first: int) -> None:
         last = min(first + _PIECE, count)
-        run(network.structure, factors, lanes, limits, out, first, last, tolerance, least, proved, _MAX_ITERATIONS)
+        run(
+            network.structure,
+            factors,
+            lanes,
+            limits,
+            out,
+            first,
+            last,
+            tolerance,
+            least,
+            proved,
+            _MAX_ITERATIONS,
+        )
 
     share_out(piece, range(0, count, _PIECE), threads=threads, progress=progress, total=count)
 
