@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandapower as pp
@@ -13,11 +13,15 @@ import pandas as pd
 import gridclear as gc
 from oracle.plain_grid import Problem
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SHIPPED = ("mv-rural", "mv-urban", "hv-mixed")
 START = pd.Timestamp("2024-05-01T10:00Z")
 STEP = pd.Timedelta("15min")
 BID_COLUMNS = (
-    "bid", "element_type", "element", "start", "direction", "p_mw", "price_eur_mwh", "min_p_mw", "block", "tan_phi",
+    "bid", "element_type", "element", "start", "direction", "p_mw", "price_eur_mwh",
+    "min_p_mw", "block", "tan_phi",
 )  # fmt: skip
 
 

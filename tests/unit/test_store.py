@@ -156,7 +156,8 @@ def test_another_grid_or_topology_is_not_taken_for_this_one(grid, cache, compila
     assert not np.array_equal(doubled[0].admittance, compiled(grid, OUT)[0].admittance)
 
 
-def test_another_order_of_rows_is_not_taken_for_this_one(grid, cache, compilations):
+@pytest.mark.usefixtures("cache")
+def test_another_order_of_rows_is_not_taken_for_this_one(grid, compilations):
     store.stored_topologies(grid, OUT)
     turned = dataclasses.replace(grid, tables={**grid.tables, "bus": grid.tables["bus"].iloc[::-1]})
     found = store.stored_topologies(turned, OUT)
@@ -189,7 +190,7 @@ def test_works_without_a_usable_cache(blocked, grid, compilations, tmp_path, mon
 
 
 def test_disk_that_refuses_the_file_costs_only_time(grid, cache, compilations, monkeypatch):
-    def refuse(path, content):
+    def refuse(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store, "write_atomic", refuse)

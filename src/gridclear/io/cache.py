@@ -13,8 +13,8 @@ def user_cache() -> Path:
     Returns
     -------
     Path
-        ``$GRIDCLEAR_CACHE``, else ``gridclear`` in the user's cache, else a private folder among the temporary
-        ones; the first that can be made and written to.
+        ``$GRIDCLEAR_CACHE``, else ``gridclear`` in the user's cache, else a private folder among the
+        temporary ones; the first that can be made and written to.
     """
     candidates = []
     named, base = os.environ.get("GRIDCLEAR_CACHE"), os.environ.get("XDG_CACHE_HOME")

@@ -67,11 +67,15 @@ class Bids:
         share, decisive = free.copy(), rows.copy()
         in_block = np.flatnonzero(self.block >= 0)
         if len(in_block):
-            order = in_block[np.lexsort((free[in_block], self.block[in_block]))]
+            order = in_block[
+                np.lexsort((self.activations.period[in_block], free[in_block], self.block[in_block]))
+            ]
             first = np.concatenate([[True], np.diff(self.block[order]) != 0])
             worst = order[first]
             decisive[order] = worst[np.cumsum(first) - 1]
             share = free[decisive]
+            # A block that is safe in full needs nobody to decide: each row has a margin of its own.
+            decisive = np.where(share >= 1.0, rows, decisive)
         below = share * self.offered < self.least * (1.0 - 1e-9)
         refused = np.zeros(len(free), dtype=bool)
         np.logical_or.at(refused, decisive, below)

@@ -75,7 +75,10 @@ def light_table(compiled: CompiledCase, base: BaseState, bids: Bids, verdict: Ve
     """One row per bid row of the case, in its order; columns as in ``Qualification.lights``."""
     rows = compiled.case.active_bids
     # A share that its own power flow does not confirm is nothing at all.
-    share = np.where((verdict.confirmed & verdict.searched) | ~bids.marked, verdict.share, 0.0)
+    stands = (verdict.confirmed & verdict.searched) | ~bids.marked
+    # What does not stand for one row of a block stands for none of it.
+    stands &= ~np.isin(bids.block, bids.block[~stands & (bids.block >= 0)])
+    share = np.where(stands, verdict.share, 0.0)
     table = pd.DataFrame(
         {
             "start": rows["start"].array,

@@ -17,8 +17,7 @@ from gridclear.network.compiled import CompiledCase, compile_case
 from gridclear.network.limits import TOLERANCE
 from gridclear.powerflow.base import BaseState, base_state
 from gridclear.powerflow.rays import first_crossing
-from gridclear.powerflow.regulators import settle
-from gridclear.powerflow.scenarios import Activations, Scenarios
+from gridclear.powerflow.scenarios import Activations, Scan, Scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
 
 GUARANTEES = ("each",)
-DEVICES = ("scheduled", "automatic")
+DEVICES = ("scheduled",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +76,8 @@ def qualify(
         Not changed.
     guarantee : {"each"}
         ``each``: every bid alone is safe, from nothing to the accepted amount, all others idle.
-    devices : {"scheduled", "automatic"}
-        ``scheduled``: taps and banks stay where the base state has them. ``automatic``: an amount is safe
-        only if it is so both before the regulators react and after they have settled.
+    devices : {"scheduled"}
+        ``scheduled``: taps and banks stay where the base state has them, settled regulators included.
     threads : int, optional
         As in ``solve_batch``; the lights do not depend on it.
     progress : callable, optional
@@ -111,7 +109,7 @@ def qualify(
         scenarios = Scenarios(network, threads)
         base = base_state(scenarios)
     with watch.phase("lights"):
-        verdict = _judge(scenarios, base, bids, devices, progress)
+        verdict = _judge(scenarios, base, bids, progress)
     with watch.phase("tables"):
         options: dict[str, object] = {"guarantee": guarantee, "devices": devices}
         status = status_of(base)
@@ -128,13 +126,12 @@ def _judge(
     scenarios: Scenarios,
     base: BaseState,
     bids: Bids,
-    devices: str,
     progress: Callable[[int, int], None] | None,
 ) -> Verdict:
     """Largest safe share of every ray, then what bid conditions leave of it, confirmed and with witnesses."""
     period = bids.activations.period
     rays = np.flatnonzero(bids.connected & base.solved[period])
-    violation = _Violation(scenarios, base, bids.activations.part(rays), settles=devices == "automatic")
+    violation = _Violation(scenarios, base, bids.activations.part(rays))
     crossing = first_crossing(violation, violation.at_nothing(), progress)
     verdict = Verdict.empty(len(bids.offered))
     verdict.searched[rays] = True
@@ -151,19 +148,16 @@ def _judge(
     over, value = violation.confirm(less, verdict.share[rays[less]], crossing.which[less])
     verdict.confirmed[rays[less]] = over <= TOLERANCE
     verdict.value[rays[less]] = value
-    verdict.value_at_full[rays[less]] = violation.value(less, np.ones(len(less)), crossing.which[less])
+    _, verdict.value_at_full[rays[less]] = violation.confirm(less, np.ones(len(less)), crossing.which[less])
     return verdict
 
 
 class _Violation:
     """Worst violation along the rays of the bids; see ``rays.Violation``."""
 
-    def __init__(
-        self, scenarios: Scenarios, base: BaseState, activations: Activations, *, settles: bool
-    ) -> None:
+    def __init__(self, scenarios: Scenarios, base: BaseState, activations: Activations) -> None:
         self._scenarios, self._base, self._activations = scenarios, base, activations
         self._setting = base.setting[activations.period]
-        self._settles = settles and len(scenarios.compiled.regulators.device) > 0
 
     def at_nothing(self) -> Floats:
         """Violation of the base state, by ray."""
@@ -172,29 +166,14 @@ class _Violation:
         return scan.high[self._activations.period]
 
     def __call__(self, ray: Ints, share: Floats) -> tuple[Floats, Ints]:
-        over, which, _ = self._scan(ray, share, None)
-        return over, which
+        scan = self._scan(ray, share, None)
+        return np.where(scan.solved, scan.high, np.inf), scan.which
 
     def confirm(self, ray: Ints, share: Floats, constraint: Ints) -> tuple[Floats, Floats]:
         """Worst violation at the accepted shares, and one constraint's value there."""
-        over, _, value = self._scan(ray, share, constraint)
-        return over, value
+        scan = self._scan(ray, share, constraint)
+        return np.where(scan.solved, scan.high, np.inf), scan.probed
 
-    def value(self, ray: Ints, share: Floats, constraint: Ints) -> Floats:
-        """Value of a constraint at given shares, devices as scheduled; NaN without solution."""
+    def _scan(self, ray: Ints, share: Floats, probe: Ints | None) -> Scan:
         part = self._activations.part(ray, share)
-        return self._scenarios.scan(part, self._setting[ray], self._base.limits, constraint).probed
-
-    def _scan(self, ray: Ints, share: Floats, probe: Ints | None) -> tuple[Floats, Ints, Floats]:
-        part, setting = self._activations.part(ray, share), self._setting[ray]
-        before = self._scenarios.scan(part, setting, self._base.limits, probe)
-        over, which = np.where(before.solved, before.high, np.inf), before.which
-        if not self._settles:
-            return over, which, before.probed
-        settled = settle(self._scenarios, part, setting).setting
-        moved = np.flatnonzero(settled != setting)
-        after = self._scenarios.scan(part.part(moved), settled[moved], self._base.limits)
-        over_after = np.where(after.solved, after.high, np.inf)
-        worse = over_after > over[moved]
-        over[moved[worse]], which[moved[worse]] = over_after[worse], after.which[worse]
-        return over, which, before.probed
+        return self._scenarios.scan(part, self._setting[ray], self._base.limits, probe)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003  read by numba at run time
 from pathlib import Path
 from typing import Any
 

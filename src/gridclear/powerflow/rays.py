@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 RESOLUTION = 1e-5
 #: A fitted parabola that comes this near to a limit between samples is followed up by a power flow.
 _NEAR = 1e-4
+#: A ray that comes this near to a limit at a sample is looked at more closely.
+_CLOSE = 2e-3
+#: Shares of the safe part at which it is looked at again, and how often.
+_BETWEEN = (0.25, 0.5, 0.75)
+_RECHECKS = 4
 #: Rounds of the search; bisection alone needs 17 from [0, 1] to ``RESOLUTION``.
 _ROUNDS = 60
 
@@ -74,7 +79,8 @@ def first_crossing(
     Lower voltages and currents are convex along a ray, an upper voltage is concave: it can pass its limit and
     come back. So every ray is looked at in the middle, too, and where a parabola through the samples comes
     near the limit between them, at its peak. The bracket that then holds the first crossing is closed by
-    false position from both sides, with bisection where that does not halve it in two rounds.
+    false position from both sides, with bisection where that does not halve it in two rounds. Last, the part
+    found safe is sampled between nothing and its end; what breaks there becomes the new, nearer crossing.
     """
     count = len(at_nothing)
     rays = np.arange(count)
@@ -106,9 +112,12 @@ def first_crossing(
         open_,
         lambda left: None if progress is None else progress(count - left, count),
     )
-    # What a crossing within the resolution leaves is nothing.
+    _recheck(
+        violation, low, high, which, np.flatnonzero(np.isfinite(high.share) | (_nearest(samples) > -_CLOSE))
+    )
     if progress is not None:
         progress(count, count)
+    # What a crossing within the resolution leaves is nothing.
     safe = np.where(np.isinf(high.share), 1.0, np.where(low.share < RESOLUTION, 0.0, low.share))
     return Crossing(safe, which, samples[-1].over)
 
@@ -147,13 +156,44 @@ def _bracket(samples: list[_Sample]) -> tuple[_Sample, _Sample]:
 def _peaks(samples: list[_Sample]) -> Floats:
     """Share of a parabola's peak where it comes near the limit inside (0, 1); 0 elsewhere."""
     start, middle, end = (sample.over for sample in samples)
-    bend = 2.0 * (start - 2.0 * middle + end)
-    slope = -3.0 * start + 4.0 * middle - end
     with np.errstate(divide="ignore", invalid="ignore"):
+        bend = 2.0 * (start - 2.0 * middle + end)
+        slope = -3.0 * start + 4.0 * middle - end
         peak = -slope / (2.0 * bend)
         top = start + slope * peak / 2.0
     near = (bend < 0.0) & (peak > 0.0) & (peak < 1.0) & (top > -_NEAR)
     return np.where(near, peak, 0.0)
+
+
+def _nearest(samples: list[_Sample]) -> Floats:
+    """Worst violation over the samples of each ray."""
+    worst: Floats = np.max([sample.over for sample in samples], axis=0)
+    return worst
+
+
+def _recheck(violation: Violation, low: _Sample, high: _Sample, which: Ints, rays: Ints) -> None:
+    """Sample what was found safe; where something breaks there, close in on that instead, in place."""
+    for _ in range(_RECHECKS):
+        end = np.where(np.isinf(high.share[rays]), 1.0, low.share[rays])
+        rays, end = rays[end > RESOLUTION], end[end > RESOLUTION]
+        below, at_below = np.zeros(len(rays)), np.full(len(rays), -np.inf)
+        open_ = np.zeros(len(rays), dtype=bool)
+        for part in _BETWEEN:
+            over, constraint = violation(rays, part * end)
+            broken = ~(over <= TOLERANCE) & ~open_
+            hit = rays[broken]
+            high.share[hit], high.over[hit], which[hit] = (
+                (part * end)[broken],
+                over[broken],
+                constraint[broken],
+            )
+            low.share[hit], low.over[hit] = below[broken], at_below[broken]
+            open_ |= broken
+            below, at_below = np.where(open_, below, part * end), np.where(open_, at_below, over)
+        rays = rays[open_]
+        if not len(rays):
+            return
+        _close(violation, low, high, which, rays, lambda _: None)
 
 
 def _close(
