@@ -173,13 +173,16 @@ def _nearest(samples: list[_Sample]) -> Floats:
 
 def _recheck(violation: Violation, low: _Sample, high: _Sample, which: Ints, rays: Ints) -> None:
     """Sample what was found safe; where something breaks there, close in on that instead, in place."""
-    for _ in range(_RECHECKS):
+    for round_ in range(_RECHECKS):
         end = np.where(np.isinf(high.share[rays]), 1.0, low.share[rays])
         rays, end = rays[end > RESOLUTION], end[end > RESOLUTION]
         below, at_below = np.zeros(len(rays)), np.full(len(rays), -np.inf)
         open_ = np.zeros(len(rays), dtype=bool)
         for part in _BETWEEN:
-            over, constraint = violation(rays, part * end)
+            # A ray that is safe in full has been looked at in its middle.
+            asked = np.flatnonzero((end < 1.0) | (part != 0.5)) if round_ == 0 else np.arange(len(rays))
+            over, constraint = np.full(len(rays), -np.inf), np.full(len(rays), -1, dtype=np.int64)
+            over[asked], constraint[asked] = violation(rays[asked], (part * end)[asked])
             broken = ~(over <= TOLERANCE) & ~open_
             hit = rays[broken]
             high.share[hit], high.over[hit], which[hit] = (
@@ -189,7 +192,8 @@ def _recheck(violation: Violation, low: _Sample, high: _Sample, which: Ints, ray
             )
             low.share[hit], low.over[hit] = below[broken], at_below[broken]
             open_ |= broken
-            below, at_below = np.where(open_, below, part * end), np.where(open_, at_below, over)
+            seen = ~open_ & np.isfinite(over)
+            below, at_below = np.where(seen, part * end, below), np.where(seen, over, at_below)
         rays = rays[open_]
         if not len(rays):
             return
