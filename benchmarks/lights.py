@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandapower as pp
 import pandas as pd
 from tests.oracle.brute_force import broken_by, first_crossing, ray, stopped, verify_light
-from tests.oracle.plain_grid import Base, Problem, base_state, rows
+from tests.oracle.plain_grid import Base, Problem, base_state, problem_of, rows
 
 import gridclear
 from benchmarks.made_bids import made_bids
@@ -47,23 +47,6 @@ class Sampled:
     seconds: float
     lean_flows: int
     faults: tuple[str, ...]
-
-
-def problem_of(case: gridclear.Case, folder: Path) -> Problem:
-    """Hand the case to the oracle; the shipped grid is read by pandapower itself."""
-    return Problem(
-        net=pp.from_json(str(folder / "grid.json")),
-        active_bids=case.active_bids,
-        forecast=case.forecast,
-        outages=case.outages,
-        tap_changers=case.tap_changers,
-        capacitor_banks=case.capacitor_banks,
-        connection_points=case.connection_points,
-        resolution=case.horizon.resolution,
-        vm_min_pu=case.limits.vm_min_pu,
-        vm_max_pu=case.limits.vm_max_pu,
-        loading_percent=case.limits.loading_percent,
-    )
 
 
 def draw(lights: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
@@ -152,7 +135,7 @@ def run(case_folder: str, settings: Settings) -> Result:
     runs = interleaved({name: partial(once, threads) for name, threads in wanted.items()}, settings.repeats)
     ours = {name: taken["total"] for name, taken in runs.items()}
     best = min(ours, key=ours.__getitem__)
-    problem = problem_of(case, folder)
+    problem = problem_of(case, pp.from_json(str(folder / "grid.json")))
     found, base_seconds, flow_seconds = sample(problem, draw(answer.lights, settings.sample, settings.seed))
     counts = {c: int((answer.lights["light"] == c).sum()) for c in COLOURS}
     bases = case.horizon.periods * base_seconds

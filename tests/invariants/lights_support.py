@@ -11,7 +11,7 @@ import pandapower as pp
 import pandas as pd
 
 import gridclear as gc
-from oracle.plain_grid import Problem
+from oracle.plain_grid import Problem, problem_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,23 +38,6 @@ def shipped_lights(folder: Path) -> gc.Qualification:
 @functools.cache
 def shipped_problem(folder: Path) -> Problem:
     return problem_of(shipped_case(folder), pp.from_json(str(folder / "grid.json")))
-
-
-def problem_of(case: gc.Case, net: pp.pandapowerNet) -> Problem:
-    """The oracle's view of a case; only plain tables and numbers are taken over."""
-    return Problem(
-        net=net,
-        active_bids=case.active_bids,
-        forecast=case.forecast,
-        outages=case.outages,
-        tap_changers=case.tap_changers,
-        capacitor_banks=case.capacitor_banks,
-        connection_points=case.connection_points,
-        resolution=case.horizon.resolution,
-        vm_min_pu=case.limits.vm_min_pu,
-        vm_max_pu=case.limits.vm_max_pu,
-        loading_percent=case.limits.loading_percent,
-    )
 
 
 def stratified(lights: pd.DataFrame, count: int, rng: np.random.Generator) -> list[int]:

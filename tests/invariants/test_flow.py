@@ -11,7 +11,6 @@ from lights_support import (
     STEP,
     forecast,
     outage,
-    problem_of,
     regulator,
     shipped_case,
     shipped_problem,
@@ -21,6 +20,7 @@ from lights_support import (
 
 import gridclear as gc
 from oracle import plain_grid
+from oracle.plain_grid import problem_of
 
 
 def at(table, start):

@@ -17,7 +17,6 @@ from lights_support import (
     bid,
     forecast,
     outage,
-    problem_of,
     regulator,
     shipped_case,
     shipped_lights,
@@ -29,6 +28,7 @@ from lights_support import (
 
 import gridclear as gc
 from oracle import brute_force, plain_grid
+from oracle.plain_grid import problem_of
 
 WIDE = gc.Limits(vm_min_pu=0.05, vm_max_pu=2.0, loading_percent=1e6)
 RESOLUTION = 1e-5

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    import gridclear
+
 VOLTAGE_TOLERANCE_PU = 1e-6
 LOADING_TOLERANCE_PERCENT = 1e-4
 EXCHANGE_TOLERANCE = 1e-5  # MW, Mvar or MVA
@@ -52,6 +54,23 @@ class Problem:
     vm_min_pu: float = 0.95
     vm_max_pu: float = 1.05
     loading_percent: float = 100.0
+
+
+def problem_of(case: gridclear.Case, net: pp.pandapowerNet) -> Problem:
+    """The oracle's view of a case; only plain tables and numbers are taken over."""
+    return Problem(
+        net=net,
+        active_bids=case.active_bids,
+        forecast=case.forecast,
+        outages=case.outages,
+        tap_changers=case.tap_changers,
+        capacitor_banks=case.capacitor_banks,
+        connection_points=case.connection_points,
+        resolution=case.horizon.resolution,
+        vm_min_pu=case.limits.vm_min_pu,
+        vm_max_pu=case.limits.vm_max_pu,
+        loading_percent=case.limits.loading_percent,
+    )
 
 
 @dataclass(frozen=True, eq=False)

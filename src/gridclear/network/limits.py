@@ -55,11 +55,6 @@ class NodeLimits:
     exchange: Floats
     exchange_scale: float
 
-    @property
-    def n_constraint(self) -> int:
-        """Number of constraints in the kernels' numbering."""
-        return 2 * len(self.vm_min) + len(self.loading) + 5 * len(self.point)
-
 
 @dataclass(frozen=True)
 class Constraint:
