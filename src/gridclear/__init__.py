@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.qualify import Qualification, qualify
     from gridclear.network.compile import compile_network
     from gridclear.network.network import Network
-    from gridclear.powerflow.solve import States, solve_batch
+    from gridclear.powerflow.solve import Profile, States, solve_batch
 
 _HOME = {
     "Case": "gridclear.case",
@@ -30,6 +30,7 @@ _HOME = {
     "Limits": "gridclear.case",
     "Network": "gridclear.network.network",
     "OptionError": "gridclear.errors",
+    "Profile": "gridclear.powerflow.solve",
     "Qualification": "gridclear.jobs.qualify",
     "States": "gridclear.powerflow.solve",
     "check_case": "gridclear.io.folder",
@@ -57,6 +58,7 @@ __all__ = [
     "Limits",
     "Network",
     "OptionError",
+    "Profile",
     "Qualification",
     "States",
     "check_case",

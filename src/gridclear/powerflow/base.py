@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.powerflow.kernels import NEWTON
+from gridclear.powerflow.arrays import NEWTON
 from gridclear.powerflow.regulators import settle
 from gridclear.powerflow.scenarios import Activations, PeriodLimits, Scenarios
 
@@ -90,11 +90,12 @@ def base_state(scenarios: Scenarios) -> BaseState:
         solved[own] = True
         mismatch[own] = out.mismatch[good] * compiled.s_base_mva
         vm_pu[own], va_degree[own] = out.vm[good], out.va[good]
-        nodes[topology][own] = out.node_v[good]
-        i_ka[topology][:, own] = out.current[:, good]
+        nodes[topology][own] = out.node_r[good] + 1j * out.node_i[good]
+        i_ka[topology][:, own] = out.i_from[good], out.i_to[good]
         limits = compiled.limits[topology]
         slack = limits.point_node - compiled.networks[topology].n_free
-        exchange[topology][own] = out.slack_power[good][:, slack] * limits.point_share
+        power = out.slack_p[good][:, slack] + 1j * out.slack_q[good][:, slack]
+        exchange[topology][own] = power * limits.point_share
     loading = tuple(
         np.maximum(current[0] / network.rated_ka[:, 0], current[1] / network.rated_ka[:, 1])
         for current, network in zip(i_ka, compiled.networks, strict=True)

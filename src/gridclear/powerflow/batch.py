@@ -1,320 +1,242 @@
-"""One pass over a range of scenarios: load, solve, fall back, prove, scan, store. The kernel behind every job."""
+"""One piece of work: load, solve, fall back, prove, scan, store. The kernels behind every job."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from gridclear.powerflow.evaluate import balance, load_limits, polar, value_of, worst_limit
+from gridclear.powerflow.arrays import FIXED_POINT, NEWTON, NO_SOLUTION, UNSOLVED
+from gridclear.powerflow.evaluate import at_voltage, balance, load_limits, polar, value_of, worst_limit
+from gridclear.powerflow.fixed_point import approach, fixed_point
+from gridclear.powerflow.gather import gather, scatter
 from gridclear.powerflow.jit import inner, kernel
-from gridclear.powerflow.kernels import (
-    BAD_INPUT,
-    FIXED_POINT,
-    NEWTON,
-    NO_SOLUTION,
-    UNSOLVED,
-    fixed_point,
-    load_injections,
-)
 from gridclear.powerflow.newton import newton
-from gridclear.powerflow.simd import LANES
-
-
-class Factors(NamedTuple):
-    """Values of one topology at one setting of taps and banks.
-
-    Attributes
-    ----------
-    admittance : (branch, 4) complex
-    shunt : (node,) complex
-    lur, lui : (2·fill + free,)
-        Factors of the free nodes' admittance matrix.
-    wr, wi, w_angle : (node,)
-        Voltages without injection, and their angles in degrees.
-    set_voltage : (free,)
-        Set points of voltage-controlled nodes.
-    amperes_ka : (branch, 2)
-        kA per p.u. of current.
-    any_pv : bool
-        There are voltage-controlled nodes: Newton from the start.
-    """
-
-    admittance: np.ndarray
-    shunt: np.ndarray
-    lur: np.ndarray
-    lui: np.ndarray
-    wr: np.ndarray
-    wi: np.ndarray
-    w_angle: np.ndarray
-    set_voltage: np.ndarray
-    amperes_ka: np.ndarray
-    any_pv: bool
-
-
-class Lanes(NamedTuple):
-    """Injections of every scenario, as base rows plus changes, and where each starts.
-
-    Attributes
-    ----------
-    p, q : (row, bus)
-        Base injections.
-    unit : float
-        p.u. per unit of ``p`` and ``q``.
-    row : (scenario,)
-        Base row of each scenario.
-    delta_start, delta_node, delta_p, delta_q : (scenario + 1,), (change,), ...
-        Changes by node in p.u.
-    start_r, start_i : (start, node)
-        Starting voltages; with no rows, every scenario starts from the voltages without injection.
-    start : (scenario,)
-        Row of the starting voltages.
-    """
-
-    p: np.ndarray
-    q: np.ndarray
-    unit: float
-    row: np.ndarray
-    delta_start: np.ndarray
-    delta_node: np.ndarray
-    delta_p: np.ndarray
-    delta_q: np.ndarray
-    start_r: np.ndarray
-    start_i: np.ndarray
-    start: np.ndarray
-
-
-class LimitArrays(NamedTuple):
-    """Limits by row; see ``evaluate.worst_limit``. ``row`` and ``probe`` are per scenario; none: no scan."""
-
-    vm_min: np.ndarray
-    vm_max: np.ndarray
-    loading: np.ndarray
-    per_rated: np.ndarray
-    point_node: np.ndarray
-    point_share: np.ndarray
-    exchange: np.ndarray
-    exchange_scale: float
-    row: np.ndarray
-    probe: np.ndarray
-
-
-class Output(NamedTuple):
-    """What a pass fills; an array without rows is not asked for.
-
-    Attributes
-    ----------
-    code : (scenario,) int
-    mismatch : (scenario,)
-        Proved mismatch in p.u.; NaN without solution.
-    iterations : (scenario,) int
-        Fixed-point iterations.
-    vm, va : (scenario, bus)
-        Magnitude in p.u. and angle in degrees.
-    node_v : (scenario, node) complex
-    current : (2, scenario, branch)
-        kA at the from and the to ends.
-    slack_power : (scenario, slack node) complex
-        Power that each slack node feeds in, p.u.
-    high, which, probed : (scenario,)
-        Limit scan.
-    """
-
-    code: np.ndarray
-    mismatch: np.ndarray
-    iterations: np.ndarray
-    vm: np.ndarray
-    va: np.ndarray
-    node_v: np.ndarray
-    current: np.ndarray
-    slack_power: np.ndarray
-    high: np.ndarray
-    which: np.ndarray
-    probed: np.ndarray
+from gridclear.powerflow.simd import LANES, load, root, store
 
 
 @kernel
-def run(structure, factors, lanes, limits, out, first, last, tolerance, least, confirmed, max_iterations):
-    """Solve scenarios first … last - 1.
+def clear_injections(injection, blocks):
+    """Set the injections of the first blocks of a piece to nothing."""
+    injection[:blocks] = 0.0
+
+
+@kernel
+def add_columns(columns, first, last, work):
+    """Add one part of the injections of scenarios first … last - 1.
 
     Parameters
     ----------
-    structure, factors, lanes, limits, out
-        See the classes of this module.
+    columns : Columns
+    work : Workspace
+        injection is added to, columns used.
+    """
+    rows = np.empty(LANES, dtype=np.int64)
+    for block in range((last - first + LANES - 1) // LANES):
+        for lane in range(LANES):
+            rows[lane] = columns.row[min(first + block * LANES + lane, last - 1)]
+        gather(columns.values, rows, work.columns)
+        target = work.injection[block, columns.part]
+        for column in range(len(columns.node)):
+            node = columns.node[column]
+            if node >= 0:
+                more = load(work.columns, column) * columns.factor[column]
+                store(target, node, load(target, node) + more)
+
+
+@kernel
+def add_changes(changes, first, last, work):
+    """Add changes of constant power to scenarios first … last - 1, spare lanes included."""
+    for block in range((last - first + LANES - 1) // LANES):
+        for lane in range(LANES):
+            s = min(first + block * LANES + lane, last - 1)
+            for k in range(changes.start[s], changes.start[s + 1]):
+                work.injection[block, 0, changes.node[k], lane] += changes.p[k]
+                work.injection[block, 1, changes.node[k], lane] += changes.q[k]
+
+
+@kernel
+def run(structure, factors, starts, limits, out, work, first, last, tolerance, proved, max_iterations):
+    """Solve scenarios first … last - 1, whose injections stand in the workspace.
+
+    Parameters
+    ----------
+    structure, factors, starts, limits, out, work
+        See ``Structure`` and the classes of ``arrays``.
     tolerance : float
         Mismatch in p.u. at which an iteration stops.
-    least : float
-        See ``fixed_point``.
-    confirmed : float
+    proved : float
         Mismatch in p.u., found anew from branch currents, above which nothing counts as solved.
     max_iterations : int
         Of the fixed point; Newton has its own.
     """
-    n_free = len(structure.diagonal)
-    n = len(factors.shunt)
-    m = len(structure.from_node)
-    sr, si = np.empty((n, LANES)), np.empty((n, LANES))
-    vr, vi = np.empty((n, LANES)), np.empty((n, LANES))
-    xr, xi, i2 = np.empty((n, LANES)), np.empty((n, LANES)), np.empty((n, LANES))
-    current = np.empty((2 * m, LANES))
-    state, found, mismatch = np.zeros((4, LANES)), np.empty((2, LANES)), np.empty((2, LANES))
-    code = np.empty(LANES, dtype=np.int64)
-    row = np.full(LANES, -1, dtype=np.int64)
-    blocks, rhs = np.empty((2 * len(structure.l_col) + n_free, 4)), np.empty((n_free, 2))
-    scan = len(limits.row) > 0
-    lo, hi = np.empty((n if scan else 0, LANES)), np.empty((n if scan else 0, LANES))
-    loading, exchange = np.empty((m if scan else 0, LANES)), np.empty((5 * len(limits.point_node), LANES))
-    for begin in range(first, last, LANES):
-        end = min(begin + LANES, last)
-        load_injections(structure, lanes, begin, end, sr, si)
-        _load_start(factors, lanes, begin, end, vr, vi)
-        if factors.any_pv:
-            code[:] = UNSOLVED
-        else:
-            fixed_point(
-                structure, factors, sr, si, vr, vi, xr, xi, i2, state, tolerance, least, max_iterations, code
-            )
-        for lane in range(end - begin):
+    rows, code, sweeps = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    unsolved, waiting = np.empty(last - first, dtype=np.int64), 0
+    limit_row, mismatch = np.full(LANES, -1, dtype=np.int64), np.empty((2, LANES))
+    for block in range((last - first + LANES - 1) // LANES):
+        begin = first + block * LANES
+        count = min(LANES, last - begin)
+        for lane in range(LANES):
+            rows[lane] = begin + min(lane, count - 1)
+        code[:] = UNSOLVED
+        if not factors.any_pv:
+            injection = work.injection[block]
+            _load_start(factors, starts, rows, work)
+            sweeps[:] = 0
+            if injection.shape[0] == 2:
+                approach(structure, factors, injection, work, tolerance, max_iterations, sweeps)
+                sr, si = _balance(structure, factors, injection, work, mismatch)
+                _arrive(mismatch, tolerance, code)
+            if not _all(code, FIXED_POINT):
+                fixed_point(structure, factors, injection, work, tolerance, max_iterations, code, sweeps)
+                sr, si = _balance(structure, factors, injection, work, mismatch)
+            _finish(
+                structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
+                sr, si,
+            )  # fmt: skip
+        for lane in range(count):
             if code[lane] == UNSOLVED:
-                code[lane] = _fall_back(structure, factors, sr, si, vr, vi, lane, blocks, rhs, tolerance)
-        balance(structure, factors.admittance, factors.shunt, sr, si, vr, vi, current, xr, xi, mismatch)
-        for lane in range(end - begin):
-            if code[lane] <= NEWTON and not mismatch[0, lane] <= confirmed:
-                code[lane] = NO_SOLUTION if _finite(sr, si, lane) else BAD_INPUT
-            out.code[begin + lane] = code[lane]
-            out.iterations[begin + lane] = int(state[3, lane])
-            out.mismatch[begin + lane] = mismatch[0, lane] if code[lane] <= NEWTON else np.nan
-        if scan:
-            same = True
+                unsolved[waiting] = rows[lane]
+                waiting += 1
+    for begin in range(0, waiting, LANES):
+        count = min(LANES, waiting - begin)
+        for lane in range(LANES):
+            rows[lane] = unsolved[begin + min(lane, count - 1)]
+        _pack(work, rows, first)
+        newton(
+            structure, factors, work.packed, work.vr, work.vi, work, rows, count, starts, tolerance,
+            code, sweeps,
+        )  # fmt: skip
+        sr, si = _balance(structure, factors, work.packed, work, mismatch)
+        _finish(
+            structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
+            sr, si,
+        )  # fmt: skip
+
+
+@inner
+def _load_start(factors, starts, rows, work):
+    if len(starts.vr) > 0:
+        from_rows = np.empty(LANES, dtype=np.int64)
+        for lane in range(LANES):
+            from_rows[lane] = starts.row[rows[lane]]
+        gather(starts.vr, from_rows, work.vr)
+        gather(starts.vi, from_rows, work.vi)
+        return
+    for i in range(len(factors.wr)):
+        for lane in range(LANES):
+            work.vr[i, lane] = factors.wr[i]
+            work.vi[i, lane] = factors.wi[i]
+
+
+@inner
+def _pack(work, rows, first):
+    """Gather the injections of scattered scenarios."""
+    for part in range(work.packed.shape[0]):
+        for i in range(work.packed.shape[1]):
             for lane in range(LANES):
-                r = limits.row[min(begin + lane, last - 1)]
-                same = same and r == row[lane]
-                row[lane] = r
-            if not same:
-                load_limits(limits, row, lo, hi, loading, exchange)
-            worst_limit(structure, limits, lo, hi, loading, exchange, current, sr, si, xr, xi, vr, vi, found)
-            for lane in range(end - begin):
-                s = begin + lane
-                solved = code[lane] <= NEWTON
-                out.high[s] = found[0, lane] if solved else np.nan
-                out.which[s] = int(found[1, lane]) if solved else -1
-                value = value_of(structure, limits, limits.probe[s], lane, current, sr, si, xr, xi, vr, vi)
-                out.probed[s] = value if solved else np.nan
-        _store(structure, factors, out, begin, end, code, vr, vi, current, xr, xi, sr, si, state)
+                s = rows[lane] - first
+                work.packed[part, i, lane] = work.injection[s // LANES, part, i, s % LANES]
 
 
 @inner
-def _load_start(factors, lanes, begin, end, vr, vi):
+def _arrive(mismatch, tolerance, code):
     for lane in range(LANES):
-        s = min(begin + lane, end - 1)
-        for i in range(len(factors.shunt)):
-            if len(lanes.start_r) > 0:
-                vr[i, lane] = lanes.start_r[lanes.start[s], i]
-                vi[i, lane] = lanes.start_i[lanes.start[s], i]
-            else:
-                vr[i, lane] = factors.wr[i]
-                vi[i, lane] = factors.wi[i]
+        code[lane] = FIXED_POINT if mismatch[0, lane] <= tolerance else UNSOLVED
 
 
 @inner
-def _finite(sr, si, lane):
-    """Every injection of the lane is a number."""
-    for i in range(len(sr)):  # noqa: SIM110  numba compiles no generator expressions
-        if not (np.isfinite(sr[i, lane]) and np.isfinite(si[i, lane])):
+def _all(code, value):
+    for lane in range(LANES):  # noqa: SIM110  numba compiles no generator expressions
+        if code[lane] != value:
             return False
     return True
 
 
 @inner
-def _fall_back(structure, factors, sr, si, vr, vi, lane, blocks, rhs, tolerance):
-    """Newton from where the lane stands, then from the voltages without injection."""
-    n = len(factors.shunt)
-    pr, pi, ar, ai = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    if not _finite(sr, si, lane):
-        return BAD_INPUT
-    for attempt in range(2):
-        for i in range(n):
-            pr[i], pi[i] = sr[i, lane], si[i, lane]
-            here = attempt == 0 and np.isfinite(vr[i, lane]) and np.isfinite(vi[i, lane])
-            ar[i], ai[i] = (vr[i, lane], vi[i, lane]) if here else (factors.wr[i], factors.wi[i])
-        if newton(
-            structure,
-            factors.admittance,
-            factors.shunt,
-            factors.set_voltage,
-            pr,
-            pi,
-            ar,
-            ai,
-            blocks,
-            rhs,
-            tolerance,
-            40,
-        ):
-            for i in range(n):
-                vr[i, lane] = ar[i]
-                vi[i, lane] = ai[i]
-            return NEWTON
-    return NO_SOLUTION
+def _balance(structure, factors, injection, work, mismatch):
+    """Currents and mismatch at the voltages in the workspace; returns the injections at these voltages."""
+    sr, si = injection[0], injection[1]
+    if injection.shape[0] > 2:
+        at_voltage(injection, work.vr, work.vi, work.yr, work.yi)
+        sr, si = work.yr, work.yi
+    balance(structure, factors, sr, si, work.vr, work.vi, work.square, work.xr, work.xi, work.held, mismatch)
+    return sr, si
 
 
 @inner
-def _store(structure, factors, out, begin, end, code, vr, vi, current, cr, ci, sr, si, room):
-    """Write what is asked for; scenarios without solution are NaN."""
-    n_free, n, m = len(structure.diagonal), len(factors.shunt), len(structure.from_node)
-    if len(out.slack_power) > 0:
-        for lane in range(end - begin):
-            for i in range(n_free, n):
-                p = vr[i, lane] * cr[i, lane] + vi[i, lane] * ci[i, lane] - sr[i, lane]
-                q = vi[i, lane] * cr[i, lane] - vr[i, lane] * ci[i, lane] - si[i, lane]
-                out.slack_power[begin + lane, i - n_free] = complex(p, q)
-    if len(out.node_v) > 0:
-        for lane in range(end - begin):
-            for node in range(n):
-                out.node_v[begin + lane, node] = complex(vr[node, lane], vi[node, lane])
-    if out.current.shape[1] > 0:
-        for lane in range(end - begin):
-            for k in range(m):
-                out.current[0, begin + lane, k] = current[k, lane] * factors.amperes_ka[k, 0]
-                out.current[1, begin + lane, k] = current[m + k, lane] * factors.amperes_ka[k, 1]
+def _finish(
+    structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row, sr, si
+):
+    """Scan and store a block; what is not proved is left unsolved by the fixed point, lost by Newton."""
+    found = np.empty((2, LANES))
+    for lane in range(count):
+        if code[lane] <= NEWTON and not mismatch[0, lane] <= proved:
+            code[lane] = UNSOLVED if code[lane] <= FIXED_POINT else NO_SOLUTION
+        out.code[rows[lane]] = code[lane]
+        out.iterations[rows[lane]] = sweeps[lane]
+        out.mismatch[rows[lane]] = mismatch[0, lane] if _solved(code[lane]) else np.nan
+    if len(limits.row) > 0:
+        _scan(structure, limits, out, work, rows, count, sr, si, found, limit_row)
+    _store(structure, factors, out, work, rows, sr, si)
+    for lane in range(count):
+        if not _solved(code[lane]):
+            _blank(out, rows[lane])
+
+
+@inner
+def _solved(code):
+    return code in (FIXED_POINT, NEWTON)
+
+
+@inner
+def _scan(structure, limits, out, work, rows, count, sr, si, found, limit_row):
+    same = True
+    for lane in range(LANES):
+        row = limits.row[rows[lane]]
+        same = same and row == limit_row[lane]
+        limit_row[lane] = row
+    if not same:
+        load_limits(limits, limit_row, work)
+    worst_limit(structure, limits, work, sr, si, work.vr, work.vi, found)
+    for lane in range(count):
+        s = rows[lane]
+        out.high[s] = found[0, lane]
+        out.which[s] = int(found[1, lane])
+        out.probed[s] = value_of(structure, limits, work, limits.probe[s], lane, sr, si, work.vr, work.vi)
+
+
+@inner
+def _store(structure, factors, out, work, rows, sr, si):
+    """Write what is asked for; spare lanes write the same numbers once more."""
+    n_free, n = len(structure.diagonal), len(factors.shunt)
+    vr, vi = work.vr, work.vi
+    if len(out.slack_p) > 0:
+        for i in range(n_free, n):
+            a, b, x, y = load(vr, i), load(vi, i), load(work.xr, i), load(work.xi, i)
+            store(work.yr, i, a * x + b * y - load(sr, i))
+            store(work.yi, i, b * x - a * y - load(si, i))
+        scatter(work.yr, work.slack_row, rows, out.slack_p)
+        scatter(work.yi, work.slack_row, rows, out.slack_q)
+    if len(out.node_r) > 0:
+        scatter(vr, work.node_row, rows, out.node_r)
+        scatter(vi, work.node_row, rows, out.node_i)
+    if len(out.i_from) > 0:
+        m = len(structure.from_node)
+        for k in range(m):
+            store(work.square, k, root(load(work.square, k)) * factors.amperes_ka[k, 0])
+            store(work.square, m + k, root(load(work.square, m + k)) * factors.amperes_ka[k, 1])
+        scatter(work.square, work.branch_row[:m], rows, out.i_from)
+        scatter(work.square, work.branch_row[m:], rows, out.i_to)
     if len(out.vm) > 0:
-        # Magnitude and angle replace the currents drawn, which have served by now.
-        polar(vr, vi, factors.wr, factors.wi, factors.w_angle, cr, ci, room)
-        for lane in range(end - begin):
-            for bus in range(len(structure.node_of_bus)):
-                node = structure.node_of_bus[bus]
-                out.vm[begin + lane, bus] = cr[node, lane] if node >= 0 else np.nan
-                out.va[begin + lane, bus] = ci[node, lane] if node >= 0 else np.nan
-    for lane in range(end - begin):
-        if code[lane] > NEWTON:
-            _blank(out, begin + lane)
+        polar(vr, vi, factors.wr, factors.wi, factors.w_angle, work.yr, work.yi, work.size)
+        scatter(work.yr, work.bus_row, rows, out.vm)
+        scatter(work.yi, work.bus_row, rows, out.va)
 
 
 @inner
 def _blank(out, s):
     """No value of a scenario without solution is passed on."""
-    nothing = complex(np.nan, np.nan)
-    if len(out.vm) > 0:
-        for bus in range(out.vm.shape[1]):
-            out.vm[s, bus] = np.nan
-            out.va[s, bus] = np.nan
-    if len(out.node_v) > 0:
-        for node in range(out.node_v.shape[1]):
-            out.node_v[s, node] = nothing
-    if out.current.shape[1] > 0:
-        for k in range(out.current.shape[2]):
-            out.current[0, s, k] = np.nan
-            out.current[1, s, k] = np.nan
-    if len(out.slack_power) > 0:
-        for i in range(out.slack_power.shape[1]):
-            out.slack_power[s, i] = nothing
-
-
-#: Code → word, for results.
-STATUS = {
-    UNSOLVED: "unsolved",
-    FIXED_POINT: "solved",
-    NEWTON: "solved",
-    NO_SOLUTION: "no-solution",
-    BAD_INPUT: "bad-input",
-}
+    out.high[s], out.which[s], out.probed[s] = np.nan, -1, np.nan
+    for values in (out.vm, out.va, out.node_r, out.node_i, out.i_from, out.i_to, out.slack_p, out.slack_q):
+        if len(values) > 0:
+            for column in range(values.shape[1]):
+                values[s, column] = np.nan

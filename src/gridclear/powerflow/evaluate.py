@@ -8,32 +8,53 @@ from __future__ import annotations
 
 import numpy as np
 
+from gridclear.powerflow.gather import gather
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import LANES, larger, load, root, spread, store, where_above
 
-#: Tangent of half the angle up to which the series of ``polar`` is exact to the last digits: 30°.
-_STEEPEST = 0.27
+#: Tangent of half the angle up to which the series of ``polar`` is exact to the last digits: 15°.
+_STEEPEST = 0.1316
 
 
 @inner
-def balance(structure, admittance, shunt, sr, si, vr, vi, current, cr, ci, mismatch):
+def at_voltage(injection, vr, vi, sr, si):
+    """Sum the parts of a block's injections at its voltages.
+
+    Parameters
+    ----------
+    injection : (6, node, LANES)
+        See ``arrays.Columns``.
+    vr, vi : (node, LANES)
+    sr, si : (node, LANES), filled here
+    """
+    for i in range(injection.shape[1]):
+        a, b = load(vr, i), load(vi, i)
+        square = a * a + b * b
+        vm = root(square)
+        p = vm * load(injection[2], i) + square * load(injection[4], i)
+        q = vm * load(injection[3], i) + square * load(injection[5], i)
+        store(sr, i, load(injection[0], i) + p)
+        store(si, i, load(injection[1], i) + q)
+
+
+@inner
+def balance(structure, factors, sr, si, vr, vi, square, cr, ci, held, mismatch):
     """Branch currents and the power mismatch of the free nodes.
 
     Parameters
     ----------
-    admittance : (branch, 4) complex
-    shunt : (node,) complex
     sr, si, vr, vi : (node, LANES)
-        Injections and voltages in p.u.
-    current : (2·branch, LANES), filled here
-        Magnitudes of current at the from ends, then at the to ends, in p.u.
+        Injections at these voltages, and voltages in p.u.
+    square : (2·branch, LANES), filled here
+        Squared magnitudes of current at the from ends, then at the to ends, in p.u.
     cr, ci : (node, LANES), filled here
         Current drawn by branches and shunts at each node.
+    held : (free, LANES)
+        1 where a lane holds the voltage magnitude: there only P counts. Read where ``structure.is_pv``.
     mismatch : (2, LANES), filled here
-        Row 0: largest |S_drawn - S| over free nodes in p.u.; NaN if any is NaN. At voltage-controlled nodes only P
-        counts. Row 1: room to work in.
+        Row 0: largest |S_drawn - S| over free nodes in p.u.; NaN if any is NaN. Row 1: room to work in.
     """
-    n_free = len(structure.diagonal)
+    admittance, shunt = factors.admittance, factors.shunt
     for i in range(len(shunt)):
         g, b = shunt[i].real, shunt[i].imag
         x, y = load(vr, i), load(vi, i)
@@ -48,19 +69,21 @@ def balance(structure, admittance, shunt, sr, si, vr, vi, current, cr, ci, misma
         y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
         store(cr, f, load(cr, f) + x)
         store(ci, f, load(ci, f) + y)
-        store(current, k, root(x * x + y * y))
+        store(square, k, x * x + y * y)
         yf, yt = admittance[k, 2], admittance[k, 3]
         x = yf.real * a - yf.imag * b + yt.real * c - yt.imag * d
         y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
         store(cr, t, load(cr, t) + x)
         store(ci, t, load(ci, t) + y)
-        store(current, m + k, root(x * x + y * y))
+        store(square, m + k, x * x + y * y)
     worst, total = spread(0.0), spread(0.0)
-    for i in range(n_free):
+    for i in range(len(structure.diagonal)):
         a, b, x, y = load(vr, i), load(vi, i), load(cr, i), load(ci, i)
         p = a * x + b * y - load(sr, i)
         q = b * x - a * y - load(si, i)
-        miss = p * p + q * q if structure.is_pv[i] == 0 else p * p
+        miss = p * p + q * q
+        if structure.is_pv[i] == 1:
+            miss = p * p + (1.0 - load(held, i)) * (q * q)
         total = total + miss
         worst = larger(miss, worst)
     store(mismatch, 0, root(worst))
@@ -72,29 +95,27 @@ def balance(structure, admittance, shunt, sr, si, vr, vi, current, cr, ci, misma
 
 
 @inner
-def load_limits(limits, row, lo, hi, loading, exchange):
+def load_limits(limits, row, work):
     """Limits of a block's lanes, (constraint, LANES), from rows of the limit tables.
 
     Parameters
     ----------
     limits : LimitArrays
     row : (LANES,) int
-    lo, hi : (node, LANES); loading : (branch, LANES); exchange : (5·point, LANES), filled here
+    work : Workspace
+        low, high, loading and exchange are filled.
     """
+    gather(limits.vm_min, row, work.low)
+    gather(limits.vm_max, row, work.high)
+    gather(limits.loading, row, work.loading)
     for lane in range(LANES):
-        r = row[lane]
-        for i in range(lo.shape[0]):
-            lo[i, lane] = limits.vm_min[r, i]
-            hi[i, lane] = limits.vm_max[r, i]
-        for k in range(loading.shape[0]):
-            loading[k, lane] = limits.loading[r, k]
         for e in range(len(limits.point_node)):
             for j in range(5):
-                exchange[5 * e + j, lane] = limits.exchange[r, e, j]
+                work.exchange[5 * e + j, lane] = limits.exchange[row[lane], e, j]
 
 
 @inner
-def worst_limit(structure, limits, lo, hi, loading, exchange, current, sr, si, cr, ci, vr, vi, found):
+def worst_limit(structure, limits, work, sr, si, vr, vi, found):
     """Find the worst normalised violation of each lane, and the constraint that has it.
 
     A violation is value minus limit, in p.u. of voltage, as a fraction of the rated current, or in units of
@@ -104,28 +125,30 @@ def worst_limit(structure, limits, lo, hi, loading, exchange, current, sr, si, c
 
     Parameters
     ----------
-    lo, hi, loading, exchange
-        From ``load_limits``.
-    current, sr, si, cr, ci, vr, vi
-        From ``balance``.
+    work : Workspace
+        low, high, loading and exchange from ``load_limits``; square, xr and xi (current drawn) from ``balance``.
+    sr, si, vr, vi : (node, LANES)
+        As in ``balance``.
     found : (2, LANES), filled here
         Worst violation, and its constraint as a float.
     """
-    n = lo.shape[0]
+    n = work.low.shape[0]
     m = len(structure.from_node)
+    cr, ci, exchange = work.xr, work.xi, work.exchange
     high, which = spread(-np.inf), spread(-1.0)
     for i in range(n):
         a, b = load(vr, i), load(vi, i)
         vm = root(a * a + b * b)
-        below = load(lo, i) - vm
+        below = load(work.low, i) - vm
         which = where_above(below, high, spread(1.0 * i), which)
         high = larger(below, high)
-        above = vm - load(hi, i)
+        above = vm - load(work.high, i)
         which = where_above(above, high, spread(1.0 * (n + i)), which)
         high = larger(above, high)
     for k in range(m):
-        at_from = load(current, k) * limits.per_rated[k, 0]
-        over = larger(load(current, m + k) * limits.per_rated[k, 1], at_from) - load(loading, k)
+        at_from = load(work.square, k) * (limits.per_rated[k, 0] * limits.per_rated[k, 0])
+        at_to = load(work.square, m + k) * (limits.per_rated[k, 1] * limits.per_rated[k, 1])
+        over = root(larger(at_to, at_from)) - load(work.loading, k)
         which = where_above(over, high, spread(1.0 * (2 * n + k)), which)
         high = larger(over, high)
     unit = 1.0 / limits.exchange_scale
@@ -155,13 +178,14 @@ def worst_limit(structure, limits, lo, hi, loading, exchange, current, sr, si, c
 
 
 @inner
-def value_of(structure, limits, constraint, lane, current, sr, si, cr, ci, vr, vi):
+def value_of(structure, limits, work, constraint, lane, sr, si, vr, vi):
     """Value of one constraint in one lane, in its own unit: p.u. of voltage, fraction of rating, p.u. of power.
 
     Numbering as in ``worst_limit``; NaN for -1.
     """
-    n = len(cr)
+    n = work.low.shape[0]
     m = len(structure.from_node)
+    cr, ci = work.xr, work.xi
     if constraint < 0:
         return np.nan
     if constraint < 2 * n:
@@ -169,7 +193,8 @@ def value_of(structure, limits, constraint, lane, current, sr, si, cr, ci, vr, v
         return np.sqrt(vr[i, lane] * vr[i, lane] + vi[i, lane] * vi[i, lane])
     if constraint < 2 * n + m:
         k = constraint - 2 * n
-        return max(current[k, lane] * limits.per_rated[k, 0], current[m + k, lane] * limits.per_rated[k, 1])
+        at_from = np.sqrt(work.square[k, lane]) * limits.per_rated[k, 0]
+        return max(at_from, np.sqrt(work.square[m + k, lane]) * limits.per_rated[k, 1])
     e, j = (constraint - 2 * n - m) // 5, (constraint - 2 * n - m) % 5
     i = limits.point_node[e]
     p = (vr[i, lane] * cr[i, lane] + vi[i, lane] * ci[i, lane] - sr[i, lane]) * limits.point_share[e]
@@ -186,12 +211,12 @@ def polar(vr, vi, wr, wi, w_angle, vm, va, room):
     """Magnitudes in p.u. and angles in degrees.
 
     The angle is taken against the voltage without injection, so that it is small: with u = tan(θ/2) = y/(|V| + x),
-    θ = 2·(u - u³/3 + u⁵/5 …). A lane with an angle beyond 30° takes the library's arctangent.
+    θ = 2·(u - u³/3 + u⁵/5 …). A lane with an angle beyond 15° takes the library's arctangent.
 
     Parameters
     ----------
     vr, vi : (node, LANES)
-        Voltages in p.u.
+        Voltages in p.u.; rows behind those of the nodes are passed over.
     wr, wi, w_angle : (node,)
         Voltages without injection, and their angles in degrees.
     vm, va : (node, LANES), filled here
@@ -201,7 +226,7 @@ def polar(vr, vi, wr, wi, w_angle, vm, va, room):
     degree = 180.0 / np.pi
     steep = spread(0.0)
     half_turn, turn = spread(180.0), spread(360.0)
-    for i in range(len(vr)):
+    for i in range(len(wr)):
         a, b = load(vr, i), load(vi, i)
         magnitude = root(a * a + b * b)
         store(vm, i, magnitude)
@@ -210,8 +235,8 @@ def polar(vr, vi, wr, wi, w_angle, vm, va, room):
         u = (b * c - a * s) / (magnitude + (a * c + b * s))
         t = u * u
         steep = larger(t, steep)
-        series = spread(1.0 / 27.0)
-        for k in range(25, 0, -2):
+        series = spread(1.0 / 19.0)
+        for k in range(17, 0, -2):
             series = 1.0 / k - t * series
         angle = 2.0 * degree * u * series + w_angle[i]
         angle = where_above(angle, half_turn, angle - turn, angle)
@@ -219,5 +244,5 @@ def polar(vr, vi, wr, wi, w_angle, vm, va, room):
     store(room, 0, steep)
     for lane in range(LANES):
         if room[0, lane] > _STEEPEST * _STEEPEST:
-            for i in range(len(vr)):
+            for i in range(len(wr)):
                 va[i, lane] = np.arctan2(vi[i, lane], vr[i, lane]) * degree

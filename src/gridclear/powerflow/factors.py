@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.powerflow.batch import Factors
-from gridclear.powerflow.kernels import factorise
+from gridclear.powerflow.arrays import Factors
+from gridclear.powerflow.factorise import factorise
 
 if TYPE_CHECKING:
-    from gridclear.network.network import Complexes, Ints, Network
+    from gridclear.network.network import Complexes, Floats, Ints, Network
 
 
 def branch_admittance(network: Network, positions: Ints) -> Complexes:
@@ -62,26 +62,69 @@ def factors_at(network: Network, positions: Ints) -> Factors:
         A pivot vanished: the admittance matrix is singular, which a connected grid with finite impedances is
         not.
     """
-    fill = len(network.structure.l_col)
     admittance = branch_admittance(network, positions)
-    shunt = node_shunt(network, positions)
-    lu = np.empty(2 * fill + network.n_free, dtype=np.complex128)
-    no_load = np.empty(network.n_node, dtype=np.complex128)
-    failed = factorise(network.structure, admittance, shunt, network.slack_voltage, lu, no_load)
+    lu, no_load, failed = _factorise(
+        network, admittance, node_shunt(network, positions), network.slack_voltage
+    )
     if failed:
         raise ArithmeticError(f"the admittance matrix is singular at node {failed - 1}")
+    dc, dc_angle, dc_shift = _dc_power_flow(network, admittance)
     return Factors(
         admittance=admittance,
-        shunt=shunt,
+        shunt=node_shunt(network, positions),
         lur=np.ascontiguousarray(lu.real),
         lui=np.ascontiguousarray(lu.imag),
         wr=np.ascontiguousarray(no_load.real),
         wi=np.ascontiguousarray(no_load.imag),
         w_angle=np.degrees(np.angle(no_load)),
+        lur_single=lu.real.astype(np.float32),
+        lui_single=lu.imag.astype(np.float32),
+        wr_single=no_load.real.astype(np.float32),
+        wi_single=no_load.imag.astype(np.float32),
+        dc=dc,
+        dc_angle=dc_angle,
+        dc_shift=dc_shift,
         set_voltage=network.set_voltage,
+        q_min=np.full(network.n_free, -np.inf),
+        q_max=np.full(network.n_free, np.inf),
         amperes_ka=network.amperes_ka,
         any_pv=bool(network.structure.is_pv.any()),
     )
+
+
+def _factorise(
+    network: Network, admittance: Complexes, shunt: Complexes, slack: Complexes
+) -> tuple[Complexes, Complexes, int]:
+    """Factors, what the slack nodes alone make of every node, and 1 + the node whose pivot vanished, or 0."""
+    lu = np.empty(2 * len(network.structure.l_col) + network.n_free, dtype=np.complex128)
+    no_load = np.empty(network.n_node, dtype=np.complex128)
+    failed = factorise(network.structure, admittance, shunt, slack, lu, no_load)
+    return lu, no_load, int(failed)
+
+
+def _dc_power_flow(network: Network, admittance: Complexes) -> tuple[Floats, Floats, Floats]:
+    """Factors of B, the angles without injection, and the injections that stand for phase shifters.
+
+    With y_ft = -y_s/t*, the shift is what turns -y_ft into an admittance with positive conductance; a branch
+    then carries P = (θ_f - θ_t - shift)·b with b = -1/Im(1/y).
+    """
+    shift = 0.5 * np.angle(admittance[:, 1] / admittance[:, 2])
+    series = -admittance[:, 1] * np.exp(-1j * shift)
+    small = 1e-9 * np.abs(series)
+    turned = (series.real < -small) | ((np.abs(series.real) <= small) & (series.imag > 0.0))
+    shift = np.where(turned, shift + np.pi, shift)
+    reactance = (1.0 / np.where(turned, -series, series)).imag
+    b = 1.0 / np.where(np.abs(reactance) > 0.0, reactance, np.abs(1.0 / series))
+    dc_shift = np.zeros(network.n_node)
+    np.add.at(dc_shift, network.structure.from_node, b * shift)
+    np.add.at(dc_shift, network.structure.to_node, -b * shift)
+    matrix = np.ascontiguousarray((b[:, None] * np.array([1.0, -1.0, -1.0, 1.0])).astype(np.complex128))
+    angles = np.angle(network.slack_voltage).astype(np.complex128)
+    lu, no_load, failed = _factorise(network, matrix, np.zeros(network.n_node, np.complex128), angles)
+    if failed:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    n = network.n_free
+    return np.ascontiguousarray(lu.real), np.ascontiguousarray(no_load.real[:n]), dc_shift[:n]
 
 
 class FactorStore:

@@ -20,7 +20,19 @@ from numba.core import config
 from gridclear.io.cache import user_cache
 
 #: Files that kernels are made of.
-_SOURCES = ("jit.py", "simd.py", "kernels.py", "newton.py", "evaluate.py", "batch.py")
+_SOURCES = (
+    "jit.py",
+    "simd.py",
+    "tiles.py",
+    "gather.py",
+    "arrays.py",
+    "factorise.py",
+    "fixed_point.py",
+    "jacobian.py",
+    "newton.py",
+    "evaluate.py",
+    "batch.py",
+)
 
 
 def _sources_hash() -> str:

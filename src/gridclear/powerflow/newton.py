@@ -1,227 +1,213 @@
-"""Newton's method for one scenario: polar, analytic Jacobian, block factors on the static pattern.
+"""Newton's method for scenarios that the fixed point does not reach, and for held voltages, GROUP at a time.
 
-The Jacobian of power balance has the pattern of the admittance matrix, with a 2×2 block per entry, so it is
-factorised in the very slots that the admittance factors use: block Doolittle, pivots inverted as blocks.
-Unknowns per node are (Δθ, ΔV/V); A_ij = V_i (Y_ij V_j)* gives the block [[Im A, Re A], [-Re A, Im A]]
-(Tinney & Hart, IEEE Trans. PAS-86, 1967, in the scaled polar form).
+Polar, analytic Jacobian (``jacobian``), steps damped so that no angle or relative voltage moves too far at
+once. A scenario counts as without solution only when two different starts have led nowhere.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from gridclear.powerflow.arrays import BAD_INPUT, NEWTON, NO_SOLUTION, UNSOLVED
+from gridclear.powerflow.jacobian import STRIDE, factorise_jacobian, fill_jacobian, substitute
 from gridclear.powerflow.jit import inner
+from gridclear.powerflow.simd import GROUP, LANES, larger, load_few, spread_few, store, where_above
 
 #: A voltage below this (p.u.) or above it is no operating point that a grid can have.
 LOWEST_VM, HIGHEST_VM = 0.1, 10.0
 #: Largest step of an angle (rad) or of a relative voltage change in one iteration.
 _LARGEST_STEP = 0.3
+#: Steps from one start.
+_MAX_STEPS = 40
+#: Power beyond a reactive limit, p.u. of the tolerance, at which a generator gives up its voltage.
+_OVER_LIMIT = 10.0
 
 
 @inner
-def newton(structure, admittance, shunt, set_voltage, sr, si, vr, vi, blocks, rhs, tolerance, max_iterations):
-    """Solve the power flow of one scenario from the start in ``vr``, ``vi``.
+def newton(structure, factors, injection, vr, vi, work, rows, count, starts, tolerance, code, iterations):
+    """Solve the first ``count`` scenarios of a block from two starts.
 
     Parameters
     ----------
-    admittance : (branch, 4) complex
-    shunt : (node,) complex
-    set_voltage : (free,)
-        Voltage to hold where ``structure.is_pv``.
-    sr, si : (node,)
-        Injections in p.u.
-    vr, vi : (node,)
-        Start on entry, solution on return.
-    blocks : (2·fill + free, 4)
-        Room for the factors.
-    rhs : (free, 2)
-        Room for the right-hand side.
-
-    Returns
-    -------
-    bool
-        The mismatch has met the tolerance at a voltage that a grid can have.
+    structure, factors
+        See ``Structure`` and ``Factors``.
+    injection : (part, node, LANES)
+        In p.u.; see ``arrays.Columns``. Where a reactive limit is reached, it is changed to that limit.
+    vr, vi : (node, LANES), filled here
+    work : Workspace
+        jacobian, line, step, spare_q, angle, held and xr are used.
+    rows : (LANES,) int
+        Scenarios, for their rows of ``starts``.
+    starts : Starts
+    tolerance : float
+        Mismatch in p.u. that every node has to meet.
+    code : (LANES,), filled here
+        NEWTON, NO_SOLUTION or BAD_INPUT.
+    iterations : (LANES,), filled here
     """
     n_free = len(structure.diagonal)
+    first_q = work.xr
     for i in range(n_free):
-        if structure.is_pv[i] == 1:
-            scale = set_voltage[i] / np.sqrt(vr[i] * vr[i] + vi[i] * vi[i])
-            vr[i] *= scale
-            vi[i] *= scale
-    for _ in range(max_iterations):
-        worst = _fill(structure, admittance, shunt, sr, si, vr, vi, blocks, rhs)
-        if not np.isfinite(worst):
-            return False
-        if worst <= tolerance:
-            for i in range(n_free):
-                vm = np.sqrt(vr[i] * vr[i] + vi[i] * vi[i])
-                if vm < LOWEST_VM or vm > HIGHEST_VM:
-                    return False
-            return True
-        if not _factorise_blocks(structure, blocks):
-            return False
-        _substitute(structure, blocks, rhs)
-        largest = 0.0
+        for lane in range(count):
+            first_q[i, lane] = injection[1, i, lane]
+    for lane in range(len(code)):
+        iterations[lane] = 0
+        code[lane] = UNSOLVED if lane < count and _finite(injection, lane) else BAD_INPUT
+    for attempt in range(2):
+        # Where voltages are held, those without injection say little: there the angles of a DC power flow come
+        # first; elsewhere the given start, or the voltages without injection.
+        use_dc = (attempt == 0) == factors.any_pv
+        for lane in range(count):
+            if code[lane] == UNSOLVED:
+                for i in range(n_free):
+                    injection[1, i, lane] = first_q[i, lane]
+                _start(structure, factors, injection, vr, vi, work, lane, rows[lane], starts, use_dc)
+        for group in range((count + GROUP - 1) // GROUP):
+            _iterate(structure, factors, injection, group, vr, vi, work, tolerance, code, iterations)
+    for lane in range(count):
+        if code[lane] == UNSOLVED:
+            code[lane] = NO_SOLUTION
+    # Spare lanes repeat the last scenario, like everywhere.
+    for lane in range(count, LANES):
+        code[lane] = code[count - 1]
+        for i in range(len(vr)):
+            vr[i, lane], vi[i, lane] = vr[i, count - 1], vi[i, count - 1]
         for i in range(n_free):
-            largest = max(largest, abs(rhs[i, 0]), abs(rhs[i, 1]))
-        if not np.isfinite(largest):
-            return False
-        damping = min(1.0, _LARGEST_STEP / largest) if largest > 0.0 else 1.0
-        for i in range(n_free):
-            turn = damping * rhs[i, 0]
-            grow = 1.0 + damping * rhs[i, 1]
-            c, s = np.cos(turn) * grow, np.sin(turn) * grow
-            a, b = vr[i], vi[i]
-            vr[i] = a * c - b * s
-            vi[i] = a * s + b * c
-    return False
+            injection[1, i, lane], work.held[i, lane] = injection[1, i, count - 1], work.held[i, count - 1]
 
 
 @inner
-def _fill(structure, admittance, shunt, sr, si, vr, vi, blocks, rhs):
-    """Jacobian blocks and mismatch; returns the largest mismatch."""
-    n_free = len(structure.diagonal)
-    blocks[:] = 0.0
-    for i in range(n_free):
-        # S_i starts with the shunt's own share, which counts in the block through A_ii as well.
-        power2 = vr[i] * vr[i] + vi[i] * vi[i]
-        rhs[i, 0] = power2 * shunt[i].real
-        rhs[i, 1] = -power2 * shunt[i].imag
-        d = structure.diagonal[i]
-        _add(blocks, d, power2 * shunt[i].real, -power2 * shunt[i].imag)
-    for k in range(len(structure.from_node)):
-        f, t = structure.from_node[k], structure.to_node[k]
-        a, b, c, d = vr[f], vi[f], vr[t], vi[t]
-        if f < n_free:
-            re, im = _power(a, b, admittance[k, 0], a, b)
-            rhs[f, 0] += re
-            rhs[f, 1] += im
-            _add(blocks, structure.ff[k], re, im)
-            re, im = _power(a, b, admittance[k, 1], c, d)
-            rhs[f, 0] += re
-            rhs[f, 1] += im
-            if structure.ft[k] >= 0:
-                _add(blocks, structure.ft[k], re, im)
-        if t < n_free:
-            re, im = _power(c, d, admittance[k, 3], c, d)
-            rhs[t, 0] += re
-            rhs[t, 1] += im
-            _add(blocks, structure.tt[k], re, im)
-            re, im = _power(c, d, admittance[k, 2], a, b)
-            rhs[t, 0] += re
-            rhs[t, 1] += im
-            if structure.tf[k] >= 0:
-                _add(blocks, structure.tf[k], re, im)
-    worst = 0.0
-    fill = len(structure.l_col)
-    for i in range(n_free):
-        d = structure.diagonal[i]
-        p, q = rhs[i, 0], rhs[i, 1]
-        # The diagonal block also carries the node's own power: ∂S/∂θ_i = j(S_i - A_ii), ∂S/∂ln V_i = S_i + A_ii.
-        blocks[d, 0] -= q
-        blocks[d, 1] += p
-        blocks[d, 2] += p
-        blocks[d, 3] += q
-        rhs[i, 0] = sr[i] - p
-        rhs[i, 1] = si[i] - q
-        if structure.is_pv[i] == 1:
-            rhs[i, 1] = 0.0
-            for k in range(structure.l_start[i], structure.l_start[i + 1]):
-                blocks[k, 2] = 0.0
-                blocks[k, 3] = 0.0
-            for k in range(structure.u_start[i], structure.u_start[i + 1]):
-                blocks[fill + k, 2] = 0.0
-                blocks[fill + k, 3] = 0.0
-            blocks[d, 2] = 0.0
-            blocks[d, 3] = 1.0
-        miss = np.sqrt(rhs[i, 0] * rhs[i, 0] + rhs[i, 1] * rhs[i, 1])
-        if not miss <= worst:
-            worst = miss
-    return worst
-
-
-@inner
-def _power(a, b, y, c, d):
-    """Give (a + jb)·((y)(c + jd))* as a pair of reals."""
-    re = y.real * c - y.imag * d
-    im = y.real * d + y.imag * c
-    return a * re + b * im, b * re - a * im
-
-
-@inner
-def _add(blocks, slot, re, im):
-    """Add A = re + j·im to a block: [∂P/∂θ, ∂P/∂ln V; ∂Q/∂θ, ∂Q/∂ln V] = [im, re; -re, im]."""
-    blocks[slot, 0] += im
-    blocks[slot, 1] += re
-    blocks[slot, 2] -= re
-    blocks[slot, 3] += im
-
-
-@inner
-def _copy(source, i, target, j):
-    # By entry: numba compiles a slice assignment with all its error messages, which takes seconds.
-    for c in range(4):
-        target[j, c] = source[i, c]
-
-
-@inner
-def _factorise_blocks(structure, blocks):
-    """Block Doolittle by rows in place; diagonal slots then hold inverted pivots. False if one is singular."""
-    n_free = len(structure.diagonal)
-    fill = len(structure.l_col)
-    row = np.empty((n_free, 4))
-    for i in range(n_free):
-        for k in range(structure.l_start[i], structure.l_start[i + 1]):
-            _copy(blocks, k, row, structure.l_col[k])
-        for k in range(structure.u_start[i], structure.u_start[i + 1]):
-            _copy(blocks, fill + k, row, structure.u_col[k])
-        _copy(blocks, structure.diagonal[i], row, i)
-        for k in range(structure.l_start[i], structure.l_start[i + 1]):
-            j = structure.l_col[k]
-            d = structure.diagonal[j]
-            a = row[j, 0] * blocks[d, 0] + row[j, 1] * blocks[d, 2]
-            b = row[j, 0] * blocks[d, 1] + row[j, 1] * blocks[d, 3]
-            c = row[j, 2] * blocks[d, 0] + row[j, 3] * blocks[d, 2]
-            e = row[j, 2] * blocks[d, 1] + row[j, 3] * blocks[d, 3]
-            blocks[k, 0], blocks[k, 1], blocks[k, 2], blocks[k, 3] = a, b, c, e
-            for m in range(structure.u_start[j], structure.u_start[j + 1]):
-                u = fill + m
-                col = structure.u_col[m]
-                row[col, 0] -= a * blocks[u, 0] + b * blocks[u, 2]
-                row[col, 1] -= a * blocks[u, 1] + b * blocks[u, 3]
-                row[col, 2] -= c * blocks[u, 0] + e * blocks[u, 2]
-                row[col, 3] -= c * blocks[u, 1] + e * blocks[u, 3]
-        for k in range(structure.u_start[i], structure.u_start[i + 1]):
-            _copy(row, structure.u_col[k], blocks, fill + k)
-        determinant = row[i, 0] * row[i, 3] - row[i, 1] * row[i, 2]
-        if determinant == 0.0 or not np.isfinite(determinant):
-            return False
-        d = structure.diagonal[i]
-        blocks[d, 0] = row[i, 3] / determinant
-        blocks[d, 1] = -row[i, 1] / determinant
-        blocks[d, 2] = -row[i, 2] / determinant
-        blocks[d, 3] = row[i, 0] / determinant
+def _finite(injection, lane):
+    """Every injection of the lane is a number."""
+    for part in range(injection.shape[0]):
+        for i in range(injection.shape[1]):
+            if not np.isfinite(injection[part, i, lane]):
+                return False
     return True
 
 
 @inner
-def _substitute(structure, blocks, x):
-    """Forward and backward substitution in place."""
+def _start(structure, factors, injection, vr, vi, work, lane, row, starts, use_dc):
+    """Put one lane at its start, held voltages at their set points."""
+    n_free = len(structure.diagonal)
+    n = len(factors.shunt)
+    for i in range(n):
+        vr[i, lane], vi[i, lane] = factors.wr[i], factors.wi[i]
+    if use_dc and len(factors.dc) > 0:
+        _dc_angles(structure, factors, injection, work, lane)
+        for i in range(n_free):
+            vr[i, lane], vi[i, lane] = np.cos(work.angle[i]), np.sin(work.angle[i])
+    elif not use_dc and len(starts.vr) > 0:
+        for i in range(n):
+            vr[i, lane], vi[i, lane] = starts.vr[starts.row[row], i], starts.vi[starts.row[row], i]
+    for i in range(n_free):
+        work.held[i, lane] = 1.0 if structure.is_pv[i] == 1 else 0.0
+        if structure.is_pv[i] == 1:
+            size = np.hypot(vr[i, lane], vi[i, lane])
+            scale = factors.set_voltage[i] / size if size > 0.0 else 1.0
+            vr[i, lane] *= scale
+            vi[i, lane] *= scale
+
+
+@inner
+def _dc_angles(structure, factors, injection, work, lane):
+    """Angles of the DC power flow, B θ = P: Stott, Jardim & Alsaç, IEEE Trans. Power Systems 24(3), 2009."""
     n_free = len(structure.diagonal)
     fill = len(structure.l_col)
+    angle = work.angle
     for i in range(n_free):
+        angle[i] = injection[0, i, lane] + factors.dc_shift[i]
         for k in range(structure.l_start[i], structure.l_start[i + 1]):
-            j = structure.l_col[k]
-            x0, x1 = x[j, 0], x[j, 1]
-            x[i, 0] -= blocks[k, 0] * x0 + blocks[k, 1] * x1
-            x[i, 1] -= blocks[k, 2] * x0 + blocks[k, 3] * x1
+            angle[i] -= factors.dc[k] * angle[structure.l_col[k]]
     for i in range(n_free - 1, -1, -1):
         for k in range(structure.u_start[i], structure.u_start[i + 1]):
-            u = fill + k
-            x0, x1 = x[structure.u_col[k], 0], x[structure.u_col[k], 1]
-            x[i, 0] -= blocks[u, 0] * x0 + blocks[u, 1] * x1
-            x[i, 1] -= blocks[u, 2] * x0 + blocks[u, 3] * x1
-        d = structure.diagonal[i]
-        x0, x1 = x[i, 0], x[i, 1]
-        x[i, 0] = blocks[d, 0] * x0 + blocks[d, 1] * x1
-        x[i, 1] = blocks[d, 2] * x0 + blocks[d, 3] * x1
+            angle[i] -= factors.dc[fill + k] * angle[structure.u_col[k]]
+        angle[i] *= factors.dc[2 * fill + i]
+    for i in range(n_free):
+        angle[i] += factors.dc_angle[i]
+
+
+@inner
+def _iterate(structure, factors, injection, group, vr, vi, work, tolerance, code, iterations):
+    """Newton's steps on one group until each of its lanes has arrived or failed; arrived lanes get NEWTON."""
+    n_free = len(structure.diagonal)
+    begin = GROUP * group
+    worst, moving, damping, largest = np.empty(GROUP), np.zeros(GROUP), np.ones(GROUP), np.empty(GROUP)
+    for lane in range(GROUP):
+        moving[lane] = 1.0 if code[begin + lane] == UNSOLVED else 0.0
+    steps = 0
+    while steps < _MAX_STEPS:
+        miss = fill_jacobian(
+            structure, factors.admittance, factors.shunt, injection, group, vr, vi, work.held,
+            work.jacobian, work.step, work.spare_q,
+        )  # fmt: skip
+        store(worst, 0, miss)
+        going = False
+        for lane in range(GROUP):
+            if moving[lane] == 0.0:
+                continue
+            if not np.isfinite(worst[lane]):
+                moving[lane] = 0.0
+            elif worst[lane] <= tolerance:
+                if _give_up_voltages(structure, factors, injection, work, begin, lane, tolerance):
+                    steps = 0
+                    going = True
+                    continue
+                moving[lane] = 0.0
+                if _plausible(vr, vi, n_free, begin + lane):
+                    code[begin + lane] = NEWTON
+            else:
+                going = True
+        if not going:
+            return
+        factorise_jacobian(structure, work.jacobian, work.line)
+        substitute(structure, work.jacobian, work.step)
+        longest = spread_few(0.0)
+        for k in range(2 * n_free):
+            part = load_few(work.step, k)
+            longest = larger(larger(part, 0.0 - part), longest)
+        store(largest, 0, longest)
+        for lane in range(GROUP):
+            damping[lane] = _LARGEST_STEP / largest[lane] if largest[lane] > _LARGEST_STEP else 1.0
+            iterations[begin + lane] += int(moving[lane])
+        shorten, active = load_few(damping, 0), load_few(moving, 0)
+        for i in range(n_free):
+            at = STRIDE * i + group
+            # A turn by 2·atan(Δθ/2) keeps the magnitude and differs from Δθ in the third order.
+            half, grow = 0.5 * shorten * load_few(work.step, 2 * i), shorten * load_few(work.step, 2 * i + 1)
+            scale = (1.0 + grow) / (1.0 + half * half)
+            c, s = (1.0 - half * half) * scale, 2.0 * half * scale
+            a, b = load_few(vr, at), load_few(vi, at)
+            store(vr, at, where_above(active, 0.5 * active, a * c - b * s, a))
+            store(vi, at, where_above(active, 0.5 * active, a * s + b * c, b))
+        steps += 1
+
+
+@inner
+def _plausible(vr, vi, n_free, lane):
+    """Every voltage of the lane is one that a grid can have."""
+    for i in range(n_free):
+        vm = np.hypot(vr[i, lane], vi[i, lane])
+        if not (vm >= LOWEST_VM and vm <= HIGHEST_VM):
+            return False
+    return True
+
+
+@inner
+def _give_up_voltages(structure, factors, injection, work, begin, lane, tolerance):
+    """Free the voltage of every node of a solved lane whose reactive power is beyond a limit; True if any.
+
+    What a held node draws beyond its fixed injection is what its generators feed in. All violators are fixed
+    at their limits at once and stay so, as pandapower does (``enforce_q_lims``).
+    """
+    anything = False
+    for i in range(len(structure.diagonal)):
+        if structure.is_pv[i] == 1 and work.held[i, begin + lane] == 1.0:
+            q, over = work.spare_q[i, lane], _OVER_LIMIT * tolerance
+            if q > factors.q_max[i] + over or q < factors.q_min[i] - over:
+                injection[1, i, begin + lane] += (
+                    factors.q_max[i] if q > factors.q_max[i] else factors.q_min[i]
+                )
+                work.held[i, begin + lane] = 0.0
+                anything = True
+    return anything

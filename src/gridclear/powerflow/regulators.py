@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.powerflow.kernels import NEWTON
+from gridclear.powerflow.arrays import NEWTON
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.powerflow.batch import Lanes, LimitArrays, Output
+from gridclear.powerflow.arrays import NEWTON, Changes, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
-from gridclear.powerflow.kernels import NEWTON
-from gridclear.powerflow.solve import no_limits, output, solve_lanes
+from gridclear.powerflow.lanes import Lanes, no_limits, no_starts, output, solve_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,19 +209,25 @@ class Scenarios:
         network = self.compiled.networks[topology]
         node = network.structure.node_of_bus[part.bus]
         changed = (node >= 0) & ((part.p != 0.0) | (part.q != 0.0))
-        start = self._start[topology] if self._start else np.zeros((0, 0), dtype=np.complex128)
+        nodes = network.structure.node_of_bus
+        ones = np.ones(len(nodes))
+        starts = no_starts()
+        if self._start:
+            start = self._start[topology]
+            starts = Starts(np.ascontiguousarray(start.real), np.ascontiguousarray(start.imag), part.period)
         lanes = Lanes(
-            p=self.compiled.p,
-            q=self.compiled.q,
-            unit=1.0,
-            row=part.period,
-            delta_start=np.concatenate([[0], np.cumsum(changed)]).astype(np.int64),
-            delta_node=node[changed],
-            delta_p=part.p[changed],
-            delta_q=part.q[changed],
-            start_r=np.ascontiguousarray(start.real),
-            start_i=np.ascontiguousarray(start.imag),
-            start=part.period,
+            count=len(part.period),
+            columns=tuple(
+                Columns(number, values, part.period, nodes, ones)
+                for number, values in enumerate((self.compiled.p, self.compiled.q))
+            ),
+            changes=Changes(
+                np.concatenate([[0], np.cumsum(changed)]).astype(np.int64),
+                node[changed],
+                part.p[changed],
+                part.q[changed],
+            ),
+            starts=starts,
         )
         solve_lanes(network, self._factors.at(topology, positions), lanes, limits, out, threads=self._threads)
 

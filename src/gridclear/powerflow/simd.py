@@ -1,8 +1,9 @@
-"""A vector of LANES doubles as a numba type, so that kernels read like scalar arithmetic and run like SIMD.
+"""Vectors of scenarios as numba types, so that kernels read like scalar arithmetic and run like SIMD.
 
 numba leaves the lane loop to LLVM, which must fear that arrays overlap and often falls back to scalars. A
-``Lane`` value is one LLVM vector: loads, arithmetic and stores are explicit, every lane does the same, and
-there is no remainder loop. Only kernels use these names.
+value of these types is one LLVM vector: loads, arithmetic and stores are explicit, every lane does the same,
+and there is no remainder loop. Three sizes: a block of LANES scenarios in double and in single precision,
+and GROUP of them, for methods whose working arrays are large. Only kernels use these names.
 """
 
 from __future__ import annotations
@@ -18,75 +19,109 @@ from numba.extending import intrinsic, models, overload, register_model
 
 #: Scenarios side by side, a power of two: enough to hide latencies, few enough for a block to stay in cache.
 LANES = 32
+#: Scenarios side by side where the arrays of a whole block would not stay in cache; divides LANES.
+GROUP = 8
 
 #: numba's decorator, with a type for mypy.
-_typed: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
+typed: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
 
-_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+_FLOAT = {64: ir.DoubleType(), 32: ir.FloatType()}
+_NUMBER = {64: types.float64, 32: types.float32}
 
 
 class LaneType(types.Type):  # type: ignore[misc] # numba has no types
-    """numba's type of a vector of LANES doubles."""
+    """numba's type of a vector of ``width`` floating-point numbers of ``bits`` bits."""
 
-    def __init__(self) -> None:
-        super().__init__(name=f"Lane{LANES}")
+    def __init__(self, bits: int, width: int) -> None:
+        self.bits, self.width = bits, width
+        self.vector = ir.VectorType(_FLOAT[bits], width)
+        super().__init__(name=f"Lane{bits}x{width}")
 
 
-LANE = LaneType()
+LANE, SINGLE, FEW = LaneType(64, LANES), LaneType(32, LANES), LaneType(64, GROUP)
 
 
 @register_model(LaneType)
 class _LaneModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: Any) -> None:  # noqa: ANN401
-        super().__init__(dmm, fe_type, _VECTOR)
+        super().__init__(dmm, fe_type, fe_type.vector)
 
 
-def _row_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:  # noqa: ANN401
-    """Pointer to row ``index`` of a C-contiguous (…, LANES) array, seen as one vector."""
-    struct = context.make_array(array_type)(context, builder, array)
-    offset = builder.mul(index, ir.Constant(index.type, LANES))
-    return builder.bitcast(builder.gep(struct.data, [offset]), _VECTOR.as_pointer())
+def address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:  # noqa: ANN401
+    """Pointer to entry ``index`` of a C-contiguous array, seen as a vector."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
-@_typed
-def load(typingctx: Any, array: Any, index: Any) -> Any:  # noqa: ANN401, ARG001
-    """Row ``index`` of a C-contiguous float64 array whose last axis has LANES entries; no bounds check."""
-    signature = LANE(array, types.intp)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
-        pointer = _row_pointer(context, builder, sig.args[0], args[0], args[1])
-        return builder.load(pointer, align=8)
-
-    return signature, codegen
+def _row(context: Any, builder: Any, sig: Any, args: Any, lane: LaneType) -> Any:  # noqa: ANN401
+    first = builder.mul(args[1], ir.Constant(args[1].type, lane.width))
+    return address(context, builder, sig.args[0], args[0], first, lane.vector)
 
 
-@_typed
+def _loader(lane_of: Callable[[Any], LaneType], name: str, what: str) -> Callable[..., Any]:
+    def function(typingctx: Any, array: Any, index: Any) -> Any:  # noqa: ANN401, ARG001
+        lane = lane_of(array)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
+            return builder.load(_row(context, builder, sig, args, lane), align=lane.bits // 8)
+
+        return lane(array, types.intp), codegen
+
+    function.__name__, function.__doc__ = name, what
+    return typed(function)
+
+
+#: Row ``index`` of a C-contiguous array whose last axis has LANES entries; no bounds check.
+load = _loader(lambda array: LANE if array.dtype == types.float64 else SINGLE, "load", "LANES entries.")
+#: Entries GROUP·index … of a C-contiguous float64 array; no bounds check.
+load_few = _loader(lambda _: FEW, "load_few", "GROUP entries.")
+
+
+@typed
 def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
-    """Write ``value`` to row ``index`` of a C-contiguous float64 array; no bounds check."""
-    signature = types.void(array, types.intp, LANE)
+    """Write ``value`` where ``load`` or ``load_few`` would read it; no bounds check."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
-        pointer = _row_pointer(context, builder, sig.args[0], args[0], args[1])
-        builder.store(args[2], pointer, align=8)
+        builder.store(args[2], _row(context, builder, sig, args, sig.args[2]), align=sig.args[2].bits // 8)
         return context.get_dummy_value()
 
-    return signature, codegen
+    return types.void(array, types.intp, value), codegen
 
 
-@_typed
-def spread(typingctx: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
-    """Put the same number in every lane."""
-    signature = LANE(types.float64)
+def _splat(lane: LaneType, name: str, what: str) -> Callable[..., Any]:
+    def function(typingctx: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+            nothing = ir.Constant(lane.vector, ir.Undefined)
+            single = builder.insert_element(nothing, args[0], cgutils.int32_t(0))
+            zeros = ir.Constant(ir.VectorType(ir.IntType(32), lane.width), [0] * lane.width)
+            return builder.shuffle_vector(single, nothing, zeros)
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
-        single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), args[0], cgutils.int32_t(0))
-        return builder.shuffle_vector(
-            single,
-            ir.Constant(_VECTOR, ir.Undefined),
-            ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES),
-        )
+        return lane(_NUMBER[lane.bits]), codegen
 
-    return signature, codegen
+    function.__name__, function.__doc__ = name, what
+    return typed(function)
+
+
+#: The same number in every lane.
+spread = _splat(LANE, "spread", "The same double in LANES lanes.")
+spread_single = _splat(SINGLE, "spread_single", "The same single in LANES lanes.")
+spread_few = _splat(FEW, "spread_few", "The same double in GROUP lanes.")
+_SPREAD = {LANE: spread, SINGLE: spread_single, FEW: spread_few}
+
+
+def _cast(target: LaneType, instruction: str, name: str, what: str) -> Callable[..., Any]:
+    def function(typingctx: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+            return getattr(builder, instruction)(args[0], target.vector)
+
+        return target(value), codegen
+
+    function.__name__, function.__doc__ = name, what
+    return typed(function)
+
+
+widen = _cast(LANE, "fpext", "widen", "Single to double precision.")
+narrow = _cast(SINGLE, "fptrunc", "narrow", "Double to single precision.")
 
 
 def _binary(name: str) -> Callable[..., Any]:
@@ -95,10 +130,10 @@ def _binary(name: str) -> Callable[..., Any]:
             # a·b + c may round once, as everywhere in the kernels; NaN and infinity keep their meaning.
             return getattr(builder, name)(args[0], args[1], flags=("contract",))
 
-        return LANE(LANE, LANE), codegen
+        return a(a, b), codegen
 
     function.__name__ = f"_{name}"
-    return _typed(function)
+    return typed(function)
 
 
 _fadd, _fsub, _fmul, _fdiv = (_binary(name) for name in ("fadd", "fsub", "fmul", "fdiv"))
@@ -107,13 +142,15 @@ _fadd, _fsub, _fmul, _fdiv = (_binary(name) for name in ("fadd", "fsub", "fmul",
 def _overload(symbol: Callable[..., Any], vectors: Callable[..., Any]) -> None:
     # numba wants the typing function and what it returns to have equal signatures, annotations included.
     @overload(symbol)
-    def typed(a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        if a is LANE and b is LANE:
+    def operate(a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        if isinstance(a, LaneType) and a is b:
             return lambda a, b: vectors(a, b)  # noqa: PLW0108  numba wants a plain function
-        if a is LANE and isinstance(b, types.Float):
-            return lambda a, b: vectors(a, spread(b))
-        if b is LANE and isinstance(a, types.Float):
-            return lambda a, b: vectors(spread(a), b)
+        if isinstance(a, LaneType) and isinstance(b, types.Float):
+            spread_b = _SPREAD[a]
+            return lambda a, b: vectors(a, spread_b(b))
+        if isinstance(b, LaneType) and isinstance(a, types.Float):
+            spread_a = _SPREAD[b]
+            return lambda a, b: vectors(spread_a(a), b)
         return None
 
 
@@ -126,41 +163,44 @@ for _symbol, _function in (
     _overload(_symbol, _function)
 
 
-def _compare(predicate: str, name: str) -> Callable[..., Any]:
-    def function(typingctx: Any, a: Any, b: Any) -> Any:  # noqa: ANN401, ARG001
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
-            return builder.select(builder.fcmp_ordered(predicate, args[0], args[1]), args[0], args[1])
+@typed
+def reciprocal(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
+    """1/a per lane in single precision: the processor's estimate, if it has one, and a step of Newton."""
 
-        return LANE(LANE, LANE), codegen
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+        ones = ir.Constant(SINGLE.vector, [1.0] * SINGLE.width)
+        return builder.fdiv(ones, args[0], flags=("arcp", "contract"))
 
-    function.__name__ = name
-    return _typed(function)
-
-
-#: Larger, smaller of two per lane; where one is NaN, the second.
-larger = _compare(">", "larger")
+    return SINGLE(SINGLE), codegen
 
 
-@_typed
+@typed
+def larger(typingctx: Any, a: Any, b: Any) -> Any:  # noqa: ANN401, ARG001
+    """Larger of two per lane; where one is NaN, the second."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+        return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[0], args[1])
+
+    return a(a, b), codegen
+
+
+@typed
 def where_above(typingctx: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:  # noqa: ANN401, ARG001
     """``yes`` where a > b, else ``no`` (also where one is NaN)."""
-    signature = LANE(LANE, LANE, LANE, LANE)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
         return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[2], args[3])
 
-    return signature, codegen
+    return yes(a, b, yes, no), codegen
 
 
-@_typed
+@typed
 def root(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
     """Square root per lane."""
-    signature = LANE(LANE)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.sqrt.v{LANES}f64"
-        )
-        return builder.call(function, [args[0]])
+        name = f"llvm.sqrt.v{a.width}f{a.bits}"
+        kind = ir.FunctionType(a.vector, [a.vector])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [args[0]])
 
-    return signature, codegen
+    return a(a), codegen

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.errors import OptionError
-from gridclear.powerflow.batch import STATUS, Factors, Lanes, LimitArrays, Output, run
+from gridclear.powerflow.arrays import NEWTON, STATUS, Columns
 from gridclear.powerflow.factors import factors_at
-from gridclear.powerflow.kernels import NEWTON
-from gridclear.powerflow.simd import LANES
+from gridclear.powerflow.lanes import (
+    PROVED_MVA,
+    Lanes,
+    no_changes,
+    no_limits,
+    output,
+    solve_lanes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,13 +26,30 @@ if TYPE_CHECKING:
 
     from gridclear.network.network import Complexes, Floats, Ints, Network
 
-#: Where an iteration stops, and what every published state is proved to keep, in MVA.
-TOLERANCE_MVA = 1e-8
-PROVED_MVA = 1e-6
-#: Iterations of the fixed point; a lane that still gains after so many goes to Newton.
-_MAX_ITERATIONS = 200
-#: Scenarios of one piece of work: enough to forget its overhead, few enough to share out and show progress.
-_PIECE = 32 * LANES
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Power of some elements over the scenarios, a column each.
+
+    Attributes
+    ----------
+    bus : (element,) array-like of int
+        pandapower index of each element's bus; several elements may share one.
+    p_mw : (scenario, element) array-like
+    q_mvar : (scenario, element) array-like, optional
+        Zero if not given.
+    sign : float
+        1 where positive power is generation, -1 where it is consumption (loads, storage).
+    exponent : {0, 1, 2}
+        The power is drawn as stated (0), or is the power at 1 p.u. of an element of constant current (1) or
+        constant impedance (2).
+    """
+
+    bus: ArrayLike
+    p_mw: ArrayLike
+    q_mvar: ArrayLike | None = None
+    sign: float = 1.0
+    exponent: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,13 +101,14 @@ class States:
 
 def solve_batch(
     network: Network,
-    p_mw: ArrayLike,
-    q_mvar: ArrayLike,
+    p_mw: ArrayLike | None = None,
+    q_mvar: ArrayLike | None = None,
     *,
+    profiles: Sequence[Profile] = (),
     positions: ArrayLike | None = None,
     currents: bool = True,
     threads: int | None = None,
-    tolerance_mva: float = TOLERANCE_MVA,
+    tolerance_mva: float = 1e-9,
     progress: Callable[[int, int], None] | None = None,
 ) -> States:
     """Solve the power flow of many scenarios on one topology.
@@ -95,8 +117,10 @@ def solve_batch(
     ----------
     network : Network
         From ``compile_network``.
-    p_mw, q_mvar : (scenario, bus) array-like
+    p_mw, q_mvar : (scenario, bus) array-like, optional
         Net injections, generation positive, in the order of the grid's bus table.
+    profiles : sequence of Profile
+        More injections, by element: added up inside the kernel, which is cheaper than before it.
     positions : (changer + bank,) array-like of int, optional
         Tap positions, then bank steps; the grid's own if not given.
     currents : bool
@@ -104,8 +128,7 @@ def solve_batch(
     threads : int, optional
         Threads that share the scenarios; all cores if not given. Results do not depend on it, bit for bit.
     tolerance_mva : float
-        The iteration stops at this nodal power mismatch and, in p.u., at this step of the voltages; at
-        most 1e-6, which every state is proved to keep as mismatch.
+        The iteration stops at this nodal power mismatch; at most 1e-6, which every state is proved to keep.
     progress : callable, optional
         Called with (scenarios done, scenarios in all) after each piece of work.
 
@@ -116,33 +139,22 @@ def solve_batch(
     Raises
     ------
     OptionError
-        Shapes do not fit the network, a position is outside its range, or an option makes no sense.
+        Shapes do not fit the network or each other, a position is outside its range, a profile names an
+        unknown bus, or an option makes no sense.
 
     Notes
     -----
     The implicit Z-bus method, V ← w + Y_LL⁻¹ conj(S/V) with sparse factors made once (T.-H. Chen et al.,
     "Distribution system power flow analysis — a rigid approach", IEEE Trans. Power Delivery 6(3), 1991);
-    scenarios that do not contract go to Newton.
+    scenarios that do not contract and grids with voltage control go to Newton.
     """
-    p, q = _injections(network, p_mw, q_mvar)
+    columns = _columns(network, p_mw, q_mvar, profiles)
     if not 0.0 < tolerance_mva <= PROVED_MVA:
         raise OptionError(f"tolerance_mva is {tolerance_mva}; it must be positive and at most {PROVED_MVA}")
     setting = _setting(network, positions)
-    count = len(p)
-    lanes = Lanes(
-        p=p,
-        q=q,
-        unit=1.0 / network.s_base_mva,
-        row=np.arange(count, dtype=np.int64),
-        delta_start=np.zeros(count + 1, dtype=np.int64),
-        delta_node=np.zeros(0, dtype=np.int64),
-        delta_p=np.zeros(0),
-        delta_q=np.zeros(0),
-        start_r=np.zeros((0, 0)),
-        start_i=np.zeros((0, 0)),
-        start=np.zeros(0, dtype=np.int64),
-    )
+    count = len(columns[0].row)
     out = output(network, count, voltages=True, currents=currents, slack=True)
+    lanes = Lanes(count, columns, no_changes(count))
     solve_lanes(
         network, factors_at(network, setting), lanes, no_limits(network), out,
         threads=threads, tolerance_mva=tolerance_mva, progress=progress,
@@ -153,22 +165,74 @@ def solve_batch(
         iterations=out.iterations,
         vm_pu=out.vm,
         va_degree=out.va,
-        i_from_ka=out.current[0],
-        i_to_ka=out.current[1],
-        slack_mva=np.asarray(out.slack_power * network.s_base_mva, dtype=np.complex128),
+        i_from_ka=out.i_from,
+        i_to_ka=out.i_to,
+        slack_mva=(out.slack_p + 1j * out.slack_q) * network.s_base_mva,
     )
 
 
-def _injections(network: Network, p_mw: ArrayLike, q_mvar: ArrayLike) -> tuple[Floats, Floats]:
-    """Injections in MW and Mvar with the elements that no forecast moves, shapes checked."""
-    p, q = np.ascontiguousarray(p_mw, dtype=np.float64), np.ascontiguousarray(q_mvar, dtype=np.float64)
-    if p.ndim != 2 or p.shape != q.shape or p.shape[1] != network.n_bus:
+def _columns(
+    network: Network, p_mw: ArrayLike | None, q_mvar: ArrayLike | None, profiles: Sequence[Profile]
+) -> tuple[Columns, ...]:
+    """Collect all that is injected, with what no forecast moves; shapes checked."""
+    if (p_mw is None) != (q_mvar is None) or (p_mw is None and not profiles):
+        raise OptionError("give p_mw and q_mvar, or profiles, or all of them")
+    nodes, unit = network.structure.node_of_bus, 1.0 / network.s_base_mva
+    found: list[Columns] = []
+    if p_mw is not None and q_mvar is not None:
+        p, q = _matrix(p_mw), _matrix(q_mvar)
+        if p.ndim != 2 or p.shape != q.shape or p.shape[1] != network.n_bus:
+            raise OptionError(
+                f"p_mw has shape {p.shape}, q_mvar {q.shape}; "
+                f"both must be (scenario, bus) with {network.n_bus} buses"
+            )
+        found += [_part(part, values, nodes, unit) for part, values in enumerate((p, q))]
+    for number, profile in enumerate(profiles):
+        found += _profile(network, profile, number)
+    counts = {len(columns.values) for columns in found}
+    if len(counts) > 1:
+        raise OptionError(f"the numbers of scenarios differ: {sorted(counts)}; they must be the same")
+    constant, count = network.constant_power, counts.pop()
+    for part, values in enumerate((constant.real, constant.imag)):
+        if values.any():
+            once = np.ascontiguousarray(values)[None]
+            found.append(_part(part, once, nodes, unit)._replace(row=np.zeros(count, dtype=np.int64)))
+    return tuple(found)
+
+
+def _matrix(values: ArrayLike) -> Floats:
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _part(part: int, values: Floats, nodes: Ints, factor: float) -> Columns:
+    rows = np.arange(len(values), dtype=np.int64)
+    return Columns(part, values, rows, nodes, np.full(len(nodes), factor))
+
+
+def _profile(network: Network, profile: Profile, number: int) -> list[Columns]:
+    what = f"profiles[{number}]"
+    bus = np.asarray(profile.bus, dtype=np.int64)
+    unknown = np.setdiff1d(bus, network.bus)
+    if len(unknown):
         raise OptionError(
-            f"p_mw has shape {p.shape}, q_mvar {q.shape}; "
-            f"both must be (scenario, bus) with {network.n_bus} buses"
+            f"{what}: there is no bus {unknown[0]}; it must be an index of the grid's bus table"
         )
-    constant = network.constant_power
-    return (p + constant.real, q + constant.imag) if constant.any() else (p, q)
+    if profile.exponent not in (0, 1, 2):
+        raise OptionError(f"{what}: exponent is {profile.exponent}; it must be 0, 1 or 2")
+    by_index = np.argsort(network.bus)
+    place = by_index[np.searchsorted(network.bus, bus, sorter=by_index)]
+    parts = []
+    for part, values in ((0, profile.p_mw), (1, profile.q_mvar)):
+        if values is None:
+            continue
+        matrix = _matrix(values)
+        if matrix.ndim != 2 or matrix.shape[1] != len(bus):
+            raise OptionError(
+                f"{what}: shape {matrix.shape} must be (scenario, element) with {len(bus)} elements"
+            )
+        nodes = network.structure.node_of_bus[place]
+        parts.append(_part(part + 2 * profile.exponent, matrix, nodes, profile.sign / network.s_base_mva))
+    return parts
 
 
 def _setting(network: Network, positions: ArrayLike | None) -> Ints:
@@ -182,113 +246,3 @@ def _setting(network: Network, positions: ArrayLike | None) -> Ints:
             f"positions are {setting.tolist()}; they must lie in {low.tolist()} … {high.tolist()}"
         )
     return setting
-
-
-def output(
-    network: Network,
-    count: int,
-    *,
-    voltages: bool = False,
-    nodes: bool = False,
-    currents: bool = False,
-    slack: bool = False,
-) -> Output:
-    """Arrays for ``count`` scenarios; what is not asked for has no rows and costs nothing."""
-
-    def rows(wanted: bool) -> int:  # noqa: FBT001
-        return count if wanted else 0
-
-    return Output(
-        code=np.zeros(count, dtype=np.int64),
-        mismatch=np.full(count, np.nan),
-        iterations=np.zeros(count, dtype=np.int64),
-        vm=np.empty((rows(voltages), network.n_bus)),
-        va=np.empty((rows(voltages), network.n_bus)),
-        node_v=np.empty((rows(nodes), network.n_node), dtype=np.complex128),
-        current=np.empty((2, rows(currents), network.n_branch)),
-        slack_power=np.empty((rows(slack), network.n_node - network.n_free), dtype=np.complex128),
-        high=np.full(count, np.nan),
-        which=np.full(count, -1, dtype=np.int64),
-        probed=np.full(count, np.nan),
-    )
-
-
-def no_limits(network: Network) -> LimitArrays:
-    """Limits for a pass that scans none."""
-    return LimitArrays(
-        vm_min=np.zeros((0, network.n_node)),
-        vm_max=np.zeros((0, network.n_node)),
-        loading=np.zeros((0, network.n_branch)),
-        per_rated=np.zeros((network.n_branch, 2)),
-        point_node=np.zeros(0, dtype=np.int64),
-        point_share=np.zeros(0),
-        exchange=np.zeros((0, 0, 5)),
-        exchange_scale=1.0,
-        row=np.zeros(0, dtype=np.int64),
-        probe=np.zeros(0, dtype=np.int64),
-    )
-
-
-def solve_lanes(
-    network: Network,
-    factors: Factors,
-    lanes: Lanes,
-    limits: LimitArrays,
-    out: Output,
-    *,
-    threads: int | None = None,
-    tolerance_mva: float = TOLERANCE_MVA,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Run the kernel over all scenarios, pieces of work shared among threads; fills ``out``."""
-    count = len(lanes.row)
-    tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
-    least = 1.0 / network.s_base_mva**2
-
-    def piece(first: int) -> None:
-        last = min(first + _PIECE, count)
-        run(
-            network.structure,
-            factors,
-            lanes,
-            limits,
-            out,
-            first,
-            last,
-            tolerance,
-            least,
-            proved,
-            _MAX_ITERATIONS,
-        )
-
-    share_out(piece, range(0, count, _PIECE), threads=threads, progress=progress, total=count)
-
-
-def share_out(
-    work: Callable[[int], None],
-    starts: Sequence[int],
-    *,
-    threads: int | None,
-    progress: Callable[[int, int], None] | None,
-    total: int,
-) -> None:
-    """Do ``work(start)`` for every start, in threads if there is more than one piece."""
-    workers = available_threads() if threads is None else threads
-    if workers < 1:
-        raise OptionError(f"threads is {workers}; it must be at least 1")
-    if workers == 1 or len(starts) <= 1:
-        for done, start in enumerate(starts, 1):
-            work(start)
-            if progress is not None:
-                progress(min(done * _PIECE, total), total)
-        return
-    pool: Executor
-    with ThreadPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(work, starts), 1):
-            if progress is not None:
-                progress(min(done * _PIECE, total), total)
-
-
-def available_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

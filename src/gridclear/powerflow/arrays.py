@@ -1,0 +1,228 @@
+"""What kernels take and fill: arrays grouped by how long they live. Structure is in ``network.network``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Codes of a scenario's outcome.
+UNSOLVED, FIXED_POINT, NEWTON, NO_SOLUTION, BAD_INPUT = 0, 1, 2, 3, 4
+
+#: Code → word, for results.
+STATUS = {
+    UNSOLVED: "unsolved",
+    FIXED_POINT: "solved",
+    NEWTON: "solved",
+    NO_SOLUTION: "no-solution",
+    BAD_INPUT: "bad-input",
+}
+
+
+class Factors(NamedTuple):
+    """Values of one topology at one setting of taps and banks.
+
+    Attributes
+    ----------
+    admittance : (branch, 4) complex
+    shunt : (node,) complex
+    lur, lui : (2·fill + free,)
+        Factors of the free nodes' admittance matrix.
+    wr, wi, w_angle : (node,)
+        Voltages without injection, and their angles in degrees.
+    lur_single, lui_single, wr_single, wi_single
+        The same in single precision.
+    dc : (2·fill + free,)
+        Factors of the DC power flow's matrix; no rows where there is no use for it.
+    dc_angle, dc_shift : (free,)
+        Its angles in rad without injection, and the injections that stand for phase shifters.
+    set_voltage : (free,)
+        Set points of voltage-controlled nodes.
+    q_min, q_max : (free,)
+        Reactive power that a voltage-controlled node may feed in, p.u.; infinite where it is not limited.
+    amperes_ka : (branch, 2)
+        kA per p.u. of current.
+    any_pv : bool
+        There are voltage-controlled nodes: Newton from the start.
+    """
+
+    admittance: np.ndarray
+    shunt: np.ndarray
+    lur: np.ndarray
+    lui: np.ndarray
+    wr: np.ndarray
+    wi: np.ndarray
+    w_angle: np.ndarray
+    lur_single: np.ndarray
+    lui_single: np.ndarray
+    wr_single: np.ndarray
+    wi_single: np.ndarray
+    dc: np.ndarray
+    dc_angle: np.ndarray
+    dc_shift: np.ndarray
+    set_voltage: np.ndarray
+    q_min: np.ndarray
+    q_max: np.ndarray
+    amperes_ka: np.ndarray
+    any_pv: bool
+
+
+class Columns(NamedTuple):
+    """One part of the injections, a column per element or bus.
+
+    Attributes
+    ----------
+    part : int
+        0, 1: P and Q of constant power; 2, 3: of constant current; 4, 5: of constant impedance.
+    values : (row, column)
+    row : (scenario,)
+        Row of each scenario.
+    node : (column,)
+        Node of each column, -1 where dead.
+    factor : (column,)
+        p.u. of injection per unit of value.
+    """
+
+    part: int
+    values: np.ndarray
+    row: np.ndarray
+    node: np.ndarray
+    factor: np.ndarray
+
+
+class Changes(NamedTuple):
+    """Changes of constant power in p.u.: those of scenario s stand at start[s] … start[s + 1]."""
+
+    start: np.ndarray
+    node: np.ndarray
+    p: np.ndarray
+    q: np.ndarray
+
+
+class Starts(NamedTuple):
+    """Starting voltages.
+
+    Attributes
+    ----------
+    vr, vi : (row, node)
+        With no rows, every scenario starts from the voltages without injection.
+    row : (scenario,)
+        Row of each scenario.
+    """
+
+    vr: np.ndarray
+    vi: np.ndarray
+    row: np.ndarray
+
+
+class LimitArrays(NamedTuple):
+    """Limits by row; see ``evaluate.worst_limit``. ``row`` and ``probe`` are per scenario; none: no scan."""
+
+    vm_min: np.ndarray
+    vm_max: np.ndarray
+    loading: np.ndarray
+    per_rated: np.ndarray
+    point_node: np.ndarray
+    point_share: np.ndarray
+    exchange: np.ndarray
+    exchange_scale: float
+    row: np.ndarray
+    probe: np.ndarray
+
+
+class Output(NamedTuple):
+    """What a pass fills; an array without rows is not asked for.
+
+    Attributes
+    ----------
+    code : (scenario,) int
+    mismatch : (scenario,)
+        Proved mismatch in p.u.; NaN without solution.
+    iterations : (scenario,) int
+        Sweeps of the fixed point, and Newton's steps.
+    vm, va : (scenario, bus)
+        Magnitude in p.u. and angle in degrees.
+    node_r, node_i : (scenario, node)
+        Real and imaginary parts of node voltages in p.u.
+    i_from, i_to : (scenario, branch)
+        kA at the two ends.
+    slack_p, slack_q : (scenario, slack node)
+        Power that each slack node feeds in, p.u.
+    high, which, probed : (scenario,)
+        Limit scan.
+    """
+
+    code: np.ndarray
+    mismatch: np.ndarray
+    iterations: np.ndarray
+    vm: np.ndarray
+    va: np.ndarray
+    node_r: np.ndarray
+    node_i: np.ndarray
+    i_from: np.ndarray
+    i_to: np.ndarray
+    slack_p: np.ndarray
+    slack_q: np.ndarray
+    high: np.ndarray
+    which: np.ndarray
+    probed: np.ndarray
+
+
+class Workspace(NamedTuple):
+    """Room for one piece of work, used by one thread at a time; every entry is written before it is read.
+
+    Attributes
+    ----------
+    injection : (block, part, node, LANES)
+        Injections of a piece in p.u.; two parts, or six where injections depend on the voltage.
+    columns : (column, LANES)
+    vr, vi, xr, xi, yr, yi, size : (node + 1, LANES)
+        Voltages, and room of the fixed point and of the evaluation.
+    hr, hi, ar, ai, br, bi : (free, LANES), single precision
+    square : (2·branch, LANES)
+        Squared currents.
+    held : (free, LANES)
+        1 where a lane holds the node's voltage magnitude, else 0.
+    packed : (part, node, LANES)
+        Injections of scenarios that are gathered for Newton.
+    low, high : (node, LANES); loading : (branch, LANES); exchange : (5·point, LANES)
+        Limits of a block.
+    jacobian : (2·fill + free, 4, GROUP); line : (node, 4, GROUP); step : (free, 2, GROUP)
+    spare_q : (free, GROUP); angle : (free,)
+        Newton's room.
+    bus_row : (bus,), branch_row : (branch,), node_row : (node,), slack_row : (slack node,)
+        Row of a block that holds each column of the output; dead buses have the row behind the nodes.
+    """
+
+    injection: np.ndarray
+    columns: np.ndarray
+    vr: np.ndarray
+    vi: np.ndarray
+    xr: np.ndarray
+    xi: np.ndarray
+    yr: np.ndarray
+    yi: np.ndarray
+    size: np.ndarray
+    hr: np.ndarray
+    hi: np.ndarray
+    ar: np.ndarray
+    ai: np.ndarray
+    br: np.ndarray
+    bi: np.ndarray
+    square: np.ndarray
+    held: np.ndarray
+    packed: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    loading: np.ndarray
+    exchange: np.ndarray
+    jacobian: np.ndarray
+    line: np.ndarray
+    step: np.ndarray
+    spare_q: np.ndarray
+    angle: np.ndarray
+    bus_row: np.ndarray
+    branch_row: np.ndarray
+    node_row: np.ndarray
+    slack_row: np.ndarray

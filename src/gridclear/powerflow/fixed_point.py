@@ -1,0 +1,248 @@
+"""The current-injection fixed point on a block of scenarios: I ← conj(S/V), V ← w + Y_LL⁻¹ I.
+
+A block is LANES scenarios; its arrays are [node, lane], real and imaginary parts apart, so that each sparse
+step of a triangular solve is a few vector instructions over lanes (``simd``). Every block is full (spare lanes
+repeat the last scenario) and a lane that has arrived is not moved again, so each lane's bits are the same
+whatever its neighbours are. Kernels return codes and never raise.
+
+What is carried from sweep to sweep is the current. Y (V - w) = I holds exactly after each solve, so that the
+power which V draws differs from S by |V|·|conj(S/V) - I| at each node: the next current tells the mismatch.
+
+Sweeps are first made in single precision (``approach``), at less than half the price, as long as they help.
+One solve in double precision from the current that they found mostly arrives; whether it has is judged by the
+balance of branch currents, and ``fixed_point`` goes on where it has not. How far single precision came decides
+how many sweeps follow, never how exact the answer is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gridclear.powerflow.arrays import FIXED_POINT, UNSOLVED
+from gridclear.powerflow.jit import inner
+from gridclear.powerflow.simd import (
+    LANES,
+    larger,
+    load,
+    narrow,
+    reciprocal,
+    root,
+    spread,
+    spread_single,
+    store,
+    where_above,
+    widen,
+)
+
+#: A gain below two per sweep (four in squares): single precision has no more to give, or Newton is the better tool.
+_SLOW = 4.0
+
+
+@inner
+def approach(structure, factors, injection, work, tolerance, max_iterations, sweeps):
+    """Sweep in single precision until a solve in double precision should arrive, and do that.
+
+    Parameters
+    ----------
+    structure, factors
+        See ``Structure`` and ``Factors``.
+    injection : (2, node, LANES)
+        In p.u., constant power only; see ``arrays.Columns``.
+    work : Workspace
+        vr, vi hold the start on entry; on return the voltages that were found, and still the start in lanes where
+        that came to nothing. ar, ai, br, bi, hr, hi, yr, yi and size are used.
+    tolerance : float
+        Mismatch in p.u. that is wanted.
+    max_iterations : int
+    sweeps : (LANES,) int, filled here
+    """
+    n_free = len(structure.diagonal)
+    fill = len(structure.l_col)
+    ar, ai, br, bi, hr, hi = work.ar, work.ai, work.br, work.bi, work.hr, work.hi
+    moving, worst_of = np.ones(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
+    first, last = np.zeros(LANES), np.zeros(LANES)
+    squared = tolerance * tolerance
+    for i in range(n_free):
+        p, q = narrow(load(injection[0], i)), narrow(load(injection[1], i))
+        x, y = _single_current(p, q, narrow(load(work.vr, i)), narrow(load(work.vi, i)))
+        store(hr, i, p)
+        store(hi, i, q)
+        store(ar, i, x)
+        store(ai, i, y)
+    for iteration in range(max_iterations):
+        for i in range(n_free):
+            x, y = load(ar, i), load(ai, i)
+            for k in range(structure.l_start[i], structure.l_start[i + 1]):
+                j = structure.l_col[k]
+                x, y = _less(x, y, factors.lur_single[k], factors.lui_single[k], load(br, j), load(bi, j))
+            store(br, i, x)
+            store(bi, i, y)
+        still, half = load(moving, 0), spread_single(np.float32(0.5))
+        worst = spread_single(np.float32(0.0))
+        for i in range(n_free - 1, -1, -1):
+            x, y = load(br, i), load(bi, i)
+            for k in range(structure.u_start[i], structure.u_start[i + 1]):
+                j = structure.u_col[k]
+                fr, fi = factors.lur_single[fill + k], factors.lui_single[fill + k]
+                x, y = _less(x, y, fr, fi, load(br, j), load(bi, j))
+            fr, fi = factors.lur_single[2 * fill + i], factors.lui_single[2 * fill + i]
+            x, y = fr * x - fi * y, fr * y + fi * x
+            store(br, i, x)
+            store(bi, i, y)
+            a, b = x + factors.wr_single[i], y + factors.wi_single[i]
+            x, y = _single_current(load(hr, i), load(hi, i), a, b)
+            c, d = load(ar, i), load(ai, i)
+            p, q = x - c, y - d
+            worst = larger(p * p + q * q, worst)
+            store(ar, i, where_above(still, half, x, c))
+            store(ai, i, where_above(still, half, y, d))
+        store(worst_of, 0, worst)
+        going = False
+        for lane in range(LANES):
+            if moving[lane] == 0.0:
+                continue
+            latest = float(worst_of[lane])
+            sweeps[lane] = iteration + 1
+            if iteration == 0:
+                first[lane] = latest
+            elif _SLOW * latest * latest <= squared * last[lane] or not latest * _SLOW < last[lane]:
+                # Another gain like the last would arrive, or there is none to be had.
+                moving[lane] = 0.0
+            last[lane] = latest
+            going = going or moving[lane] != 0.0
+        if not going:
+            break
+    for lane in range(LANES):
+        # A lane that grew, or met a NaN, has learnt nothing.
+        work.size[0, lane] = 1.0 if last[lane] <= first[lane] else 0.0
+    _solve(structure, factors, work)
+
+
+@inner
+def _solve(structure, factors, work):
+    """Voltages of the currents in work.ar, work.ai, for lanes that row 0 of work.size marks."""
+    n_free = len(structure.diagonal)
+    yr, yi = work.yr, work.yi
+    for i in range(n_free):
+        x, y = widen(load(work.ar, i)), widen(load(work.ai, i))
+        for k in range(structure.l_start[i], structure.l_start[i + 1]):
+            j = structure.l_col[k]
+            x, y = _less(x, y, factors.lur[k], factors.lui[k], load(yr, j), load(yi, j))
+        store(yr, i, x)
+        store(yi, i, y)
+    learnt, half = load(work.size, 0), spread(0.5)
+    for i in range(n_free - 1, -1, -1):
+        x, y = _back(structure, factors, yr, yi, i)
+        store(work.vr, i, where_above(learnt, half, x + factors.wr[i], load(work.vr, i)))
+        store(work.vi, i, where_above(learnt, half, y + factors.wi[i], load(work.vi, i)))
+
+
+@inner
+def fixed_point(structure, factors, injection, work, tolerance, max_iterations, code, sweeps):
+    """Sweep until the mismatch of every lane has met the tolerance, or shrinks too slowly.
+
+    Parameters
+    ----------
+    structure, factors
+        See ``Structure`` and ``Factors``.
+    injection : (part, node, LANES)
+        In p.u.; see ``arrays.Columns``.
+    work : Workspace
+        vr, vi hold the start on entry, the solution on return; xr, xi, yr, yi are used.
+    tolerance : float
+        Mismatch in p.u. at which a lane has arrived.
+    max_iterations : int
+    code : (LANES,)
+        Lanes with FIXED_POINT on entry are not moved; on return FIXED_POINT or UNSOLVED.
+    sweeps : (LANES,) int
+        Is increased by the sweeps made.
+    """
+    n_free = len(structure.diagonal)
+    vr, vi, xr, xi, yr, yi = work.vr, work.vi, work.xr, work.xi, work.yr, work.yi
+    moving, worst_of = np.ones(LANES), np.empty(LANES)
+    last, slow = np.full(LANES, np.inf), np.zeros(LANES, dtype=np.int64)
+    for lane in range(LANES):
+        moving[lane] = 1.0 if code[lane] == UNSOLVED else 0.0
+    for i in range(n_free):
+        _, x, y = _current(injection, i, load(vr, i), load(vi, i))
+        store(xr, i, x)
+        store(xi, i, y)
+    for _ in range(max_iterations):
+        for i in range(n_free):
+            x, y = load(xr, i), load(xi, i)
+            for k in range(structure.l_start[i], structure.l_start[i + 1]):
+                j = structure.l_col[k]
+                x, y = _less(x, y, factors.lur[k], factors.lui[k], load(yr, j), load(yi, j))
+            store(yr, i, x)
+            store(yi, i, y)
+        still, half = load(moving, 0), spread(0.5)
+        worst = spread(0.0)
+        for i in range(n_free - 1, -1, -1):
+            x, y = _back(structure, factors, yr, yi, i)
+            a, b = x + factors.wr[i], y + factors.wi[i]
+            square, x, y = _current(injection, i, a, b)
+            c, d = load(xr, i), load(xi, i)
+            p, q = x - c, y - d
+            worst = larger(square * (p * p + q * q), worst)
+            store(xr, i, where_above(still, half, x, c))
+            store(xi, i, where_above(still, half, y, d))
+            store(vr, i, where_above(still, half, a, load(vr, i)))
+            store(vi, i, where_above(still, half, b, load(vi, i)))
+        store(worst_of, 0, worst)
+        going = False
+        for lane in range(LANES):
+            if moving[lane] == 0.0:
+                continue
+            latest = worst_of[lane]
+            sweeps[lane] += 1
+            slow[lane] = slow[lane] + 1 if not latest * _SLOW < last[lane] else 0
+            last[lane] = latest
+            if latest <= tolerance * tolerance:
+                code[lane], moving[lane] = FIXED_POINT, 0.0
+            elif slow[lane] >= 2:
+                moving[lane] = 0.0
+            else:
+                going = True
+        if not going:
+            return
+
+
+@inner
+def _back(structure, factors, yr, yi, i):
+    """One step of the backward substitution, in double precision."""
+    fill = len(structure.l_col)
+    x, y = load(yr, i), load(yi, i)
+    for k in range(structure.u_start[i], structure.u_start[i + 1]):
+        j = structure.u_col[k]
+        x, y = _less(x, y, factors.lur[fill + k], factors.lui[fill + k], load(yr, j), load(yi, j))
+    fr, fi = factors.lur[2 * fill + i], factors.lui[2 * fill + i]
+    x, y = fr * x - fi * y, fr * y + fi * x
+    store(yr, i, x)
+    store(yi, i, y)
+    return x, y
+
+
+@inner
+def _less(x, y, fr, fi, c, d):
+    """Take (fr + jfi)·(c + jd) from x + jy, in the order that needs four fused steps."""
+    return (x - fr * c) + fi * d, (y - fr * d) - fi * c
+
+
+@inner
+def _current(injection, i, a, b):
+    """|V|² and conj(S/V) of node i at V = a + jb."""
+    p, q = load(injection[0], i), load(injection[1], i)
+    square = a * a + b * b
+    if injection.shape[0] > 2:
+        magnitude = root(square)
+        p = p + magnitude * load(injection[2], i) + square * load(injection[4], i)
+        q = q + magnitude * load(injection[3], i) + square * load(injection[5], i)
+    scale = 1.0 / square
+    return square, (p * a + q * b) * scale, (p * b - q * a) * scale
+
+
+@inner
+def _single_current(p, q, a, b):
+    """conj(S/V) at V = a + jb, in single precision."""
+    scale = reciprocal(a * a + b * b)
+    return (p * a + q * b) * scale, (p * b - q * a) * scale

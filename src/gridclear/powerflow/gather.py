@@ -1,0 +1,57 @@
+"""[scenario, column] arrays of users into [column, lane] blocks of kernels, and back.
+
+In tiles, so that memory is read and written in whole lines; the last tile of a row overlaps the one before it.
+"""
+
+from __future__ import annotations
+
+from gridclear.powerflow.jit import inner
+from gridclear.powerflow.simd import LANES
+from gridclear.powerflow.tiles import SIDE, tile_in, tile_out
+
+
+@inner
+def gather(values, rows, block):
+    """Copy rows of ``values`` into a block: values[rows[lane], column] → block[column, lane].
+
+    Parameters
+    ----------
+    values : (row, column)
+    rows : (LANES,) int
+    block : (column or more, LANES), filled here
+    """
+    columns = values.shape[1]
+    if columns < SIDE:
+        for lane in range(LANES):
+            for column in range(columns):
+                block[column, lane] = values[rows[lane], column]
+        return
+    for lane in range(0, LANES, SIDE):
+        for column in range(0, columns - SIDE, SIDE):
+            tile_in(values, rows, lane, column, block)
+        tile_in(values, rows, lane, columns - SIDE, block)
+
+
+@inner
+def scatter(block, node, rows, values):
+    """Copy a block into rows of ``values``: block[node[column], lane] → values[rows[lane], column].
+
+    Parameters
+    ----------
+    block : (node, LANES)
+    node : (column,) int
+        Row of the block for each column.
+    rows : (LANES,) int
+        Lanes with the same row must hold the same numbers.
+    values : (row, column), filled here
+    """
+    columns = values.shape[1]
+    if columns < SIDE:
+        for lane in range(LANES):
+            for column in range(columns):
+                values[rows[lane], column] = block[node[column], lane]
+        return
+    for lane in range(0, LANES, SIDE):
+        for column in range(0, columns - SIDE, SIDE):
+            tile_out(block, node, lane, column, rows, values)
+        tile_out(block, node, lane, columns - SIDE, rows, values)

@@ -1,0 +1,206 @@
+"""Many scenarios through the kernels: pieces of work, threads, and the arrays they fill."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.errors import OptionError
+from gridclear.powerflow.arrays import Changes, Columns, LimitArrays, Output, Starts
+from gridclear.powerflow.batch import add_changes, add_columns, clear_injections, run
+from gridclear.powerflow.simd import LANES
+from gridclear.powerflow.workspace import blocks_of_piece, workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gridclear.network.network import Network
+    from gridclear.powerflow.arrays import Factors, Workspace
+
+#: Mismatch at which an iteration stops, and what every published state is proved to keep, in MVA.
+TOLERANCE_MVA = 1e-8
+PROVED_MVA = 1e-6
+#: Sweeps of the fixed point; a lane that still gains after so many goes to Newton.
+_MAX_ITERATIONS = 200
+
+
+def no_changes(count: int) -> Changes:
+    """No scenario differs from its columns."""
+    nothing = np.zeros(0)
+    return Changes(np.zeros(count + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), nothing, nothing)
+
+
+def no_starts() -> Starts:
+    """Every scenario starts from the voltages without injection."""
+    return Starts(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0, dtype=np.int64))
+
+
+def no_limits(network: Network) -> LimitArrays:
+    """Limits for a pass that scans none."""
+    return LimitArrays(
+        vm_min=np.zeros((0, network.n_node)),
+        vm_max=np.zeros((0, network.n_node)),
+        loading=np.zeros((0, network.n_branch)),
+        per_rated=np.zeros((network.n_branch, 2)),
+        point_node=np.zeros(0, dtype=np.int64),
+        point_share=np.zeros(0),
+        exchange=np.zeros((0, 0, 5)),
+        exchange_scale=1.0,
+        row=np.zeros(0, dtype=np.int64),
+        probe=np.zeros(0, dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Lanes:
+    """The scenarios of one pass.
+
+    Attributes
+    ----------
+    count : int
+        Number of scenarios.
+    columns : tuple of Columns
+        Injections, added up.
+    changes : Changes
+        What each scenario changes of them.
+    starts : Starts
+        Where each scenario starts.
+    """
+
+    count: int
+    columns: tuple[Columns, ...]
+    changes: Changes
+    starts: Starts = field(default_factory=no_starts)
+
+    @property
+    def parts(self) -> int:
+        """Parts of the injections: two, or six where they depend on the voltage."""
+        return 6 if any(columns.part > 1 for columns in self.columns) else 2
+
+
+def output(
+    network: Network,
+    count: int,
+    *,
+    voltages: bool = False,
+    nodes: bool = False,
+    currents: bool = False,
+    slack: bool = False,
+) -> Output:
+    """Arrays for ``count`` scenarios; what is not asked for has no rows and costs nothing."""
+
+    def rows(width: int, *, wanted: bool) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        return np.empty((count if wanted else 0, width))
+
+    return Output(
+        code=np.zeros(count, dtype=np.int64),
+        mismatch=np.full(count, np.nan),
+        iterations=np.zeros(count, dtype=np.int64),
+        vm=rows(network.n_bus, wanted=voltages),
+        va=rows(network.n_bus, wanted=voltages),
+        node_r=rows(network.n_node, wanted=nodes),
+        node_i=rows(network.n_node, wanted=nodes),
+        i_from=rows(network.n_branch, wanted=currents),
+        i_to=rows(network.n_branch, wanted=currents),
+        slack_p=rows(network.n_node - network.n_free, wanted=slack),
+        slack_q=rows(network.n_node - network.n_free, wanted=slack),
+        high=np.full(count, np.nan),
+        which=np.full(count, -1, dtype=np.int64),
+        probed=np.full(count, np.nan),
+    )
+
+
+def solve_lanes(
+    network: Network,
+    factors: Factors,
+    lanes: Lanes,
+    limits: LimitArrays,
+    out: Output,
+    *,
+    threads: int | None = None,
+    tolerance_mva: float = TOLERANCE_MVA,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Run the kernels over all scenarios, pieces of work shared among threads; fills ``out``."""
+    tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
+    blocks = blocks_of_piece(network, lanes.parts)
+    changed = len(lanes.changes.node) > 0
+
+    def piece(first: int, work: Workspace) -> int:
+        last = min(first + blocks * LANES, lanes.count)
+        clear_injections(work.injection, (last - first + LANES - 1) // LANES)
+        for columns in lanes.columns:
+            add_columns(columns, first, last, work)
+        if changed:
+            add_changes(lanes.changes, first, last, work)
+        run(
+            network.structure, factors, lanes.starts, limits, out, work,
+            first, last, tolerance, proved, _MAX_ITERATIONS,
+        )  # fmt: skip
+        return last - first
+
+    def room() -> Workspace:
+        return workspace(
+            network,
+            parts=lanes.parts,
+            columns=max((columns.values.shape[1] for columns in lanes.columns), default=0),
+            points=len(limits.point_node),
+            scan=len(limits.row) > 0,
+        )
+
+    share_out(piece, room, range(0, lanes.count, blocks * LANES), threads, progress, lanes.count)
+
+
+def share_out(
+    work: Callable[[int, Workspace], int],
+    room: Callable[[], Workspace],
+    starts: Sequence[int],
+    threads: int | None,
+    progress: Callable[[int, int], None] | None,
+    total: int,
+) -> None:
+    """Do ``work(start, room())`` for every start, in threads if there is more than one piece.
+
+    Each thread has one room; after each piece progress is told (scenarios done, all), by one thread at a time.
+    """
+    workers = available_threads() if threads is None else threads
+    if workers < 1:
+        raise OptionError(f"threads is {workers}; it must be at least 1")
+    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for start in starts:
+        todo.put(start)
+    telling = threading.Lock()
+    done = 0
+
+    def worker() -> None:
+        nonlocal done
+        own = room()
+        while True:
+            try:
+                start = todo.get_nowait()
+            except queue.Empty:
+                return
+            finished = work(start, own)
+            if progress is not None:
+                with telling:
+                    done += finished
+                    progress(done, total)
+
+    workers = min(workers, len(starts))
+    if workers <= 1:
+        worker()
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for future in [pool.submit(worker) for _ in range(workers)]:
+            future.result()
+
+
+def available_threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,89 @@
+"""Eight scenarios by eight columns, transposed in registers by three rounds of shuffles: for ``gather``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from gridclear.powerflow.simd import address, typed
+
+#: Scenarios and columns of a tile.
+SIDE = 8
+_VECTOR = ir.VectorType(ir.DoubleType(), SIDE)
+#: Which entries of two vectors make the new pair, in each round.
+_ROUNDS = (
+    (1, (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)),
+    (2, (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
+    (4, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)),
+)
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:  # noqa: ANN401
+    mask = ir.VectorType(ir.IntType(32), SIDE)
+    for distance, low, high in _ROUNDS:
+        turned = list(rows)
+        for i in range(SIDE):
+            if not i & distance:
+                pair = rows[i], rows[i + distance]
+                turned[i] = builder.shuffle_vector(*pair, ir.Constant(mask, low))
+                turned[i + distance] = builder.shuffle_vector(*pair, ir.Constant(mask, high))
+        rows = turned
+    return rows
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ANN401
+    """Pointer to eight columns of a row of a C-contiguous 2-D array."""
+    width = builder.extract_value(context.make_array(kind)(context, builder, array).shape, 1)
+    return address(context, builder, kind, array, builder.add(builder.mul(row, width), column), _VECTOR)
+
+
+def _entry(context: Any, builder: Any, kind: Any, array: Any, first: Any, step: int) -> Any:  # noqa: ANN401
+    """Entry ``first + step`` of a contiguous array of integers."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.load(builder.gep(data, [builder.add(first, ir.Constant(first.type, step))]))
+
+
+@typed
+def tile_in(typingctx: Any, values: Any, rows: Any, lane: Any, column: Any, block: Any) -> Any:  # noqa: ANN401, ARG001
+    """values[rows[lane + j], column + i] → block[column + i, lane + j]."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
+        kinds = sig.args
+        tile = []
+        for j in range(SIDE):
+            row = _entry(context, builder, kinds[1], args[1], args[2], j)
+            tile.append(builder.load(_place(context, builder, kinds[0], args[0], row, args[3]), align=8))
+        for i, vector in enumerate(_transposed(builder, tile)):
+            row = builder.add(args[3], ir.Constant(args[3].type, i))
+            builder.store(vector, _place(context, builder, kinds[4], args[4], row, args[2]), align=8)
+        return context.get_dummy_value()
+
+    return types.void(values, rows, types.intp, types.intp, block), codegen
+
+
+@typed
+def tile_out(
+    typingctx: Any,  # noqa: ANN401, ARG001
+    block: Any,  # noqa: ANN401
+    node: Any,  # noqa: ANN401
+    lane: Any,  # noqa: ANN401, ARG001
+    column: Any,  # noqa: ANN401, ARG001
+    rows: Any,  # noqa: ANN401
+    values: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    """block[node[column + i], lane + j] → values[rows[lane + j], column + i]."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
+        kinds = sig.args
+        tile = []
+        for i in range(SIDE):
+            row = _entry(context, builder, kinds[1], args[1], args[3], i)
+            tile.append(builder.load(_place(context, builder, kinds[0], args[0], row, args[2]), align=8))
+        for j, vector in enumerate(_transposed(builder, tile)):
+            row = _entry(context, builder, kinds[4], args[4], args[2], j)
+            builder.store(vector, _place(context, builder, kinds[5], args[5], row, args[3]), align=8)
+        return context.get_dummy_value()
+
+    return types.void(block, node, types.intp, types.intp, rows, values), codegen
