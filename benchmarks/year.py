@@ -164,7 +164,8 @@ def _add(values: Floats, target: NDArray[np.int64], factor: float, out: Floats) 
 def aggregate(year: Year, target: NDArray[np.int64], size: int, factor: float) -> tuple[Floats, Floats]:
     """Injections [scenario, target] times ``factor``, from the element profiles; ``target`` is by bus.
 
-    All batch peers share this loop: it takes a sixth of the time of a product with a sparse matrix.
+    The peers that want injections by node share this loop: it takes a sixth of the time of a product with a
+    sparse matrix.
     """
     p, q = np.zeros((year.scenarios, size)), np.zeros((year.scenarios, size))
     for e in year.elements:

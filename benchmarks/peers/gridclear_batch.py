@@ -10,7 +10,7 @@ import numpy as np
 import gridclear
 from benchmarks.peers import Peer, Solver
 from benchmarks.registry import MissingPeerError
-from benchmarks.year import States, aggregate
+from benchmarks.year import States
 
 if TYPE_CHECKING:
     from benchmarks.year import Floats, Year
@@ -27,22 +27,27 @@ class GridclearBatch:
             self._network = gridclear.compile_network(year.net)
         except ImportError as fault:
             raise MissingPeerError(str(fault)) from fault
-        self._year, self._tolerance, self._threads = year, tolerance, threads
-        self._buses = len(year.net.bus)
-        nothing = np.zeros((0, self._buses))
-        self._injections: tuple[Floats, Floats] = (nothing, nothing)
+        self._profiles = tuple(
+            gridclear.Profile(
+                year.net.bus.index.to_numpy()[e.bus],
+                e.p_mw,
+                e.q_mvar,
+                sign=e.sign,
+            )
+            for e in year.elements
+        )
+        self._tolerance, self._threads = tolerance, threads
+        nothing = np.zeros((0, len(year.net.bus)))
         self._voltages: tuple[Floats, Floats] = (nothing, nothing)
         self._result: gridclear.States | None = None
 
     def injections(self) -> None:
-        """Sum the net injections [scenario, bus] in MW and Mvar, in the order of ``net.bus``."""
-        self._injections = aggregate(self._year, np.arange(self._buses), self._buses, 1.0)
+        """Nothing to do: the kernel adds the profiles up."""
 
     def solve(self) -> None:
         """One batch call."""
-        p_mw, q_mvar = self._injections
         self._result = self._solve(
-            self._network, p_mw, q_mvar, threads=self._threads, tolerance_mva=self._tolerance
+            self._network, profiles=self._profiles, threads=self._threads, tolerance_mva=self._tolerance
         )
 
     def polar(self) -> None:

@@ -167,7 +167,7 @@ def share_out(
 ) -> None:
     """Do ``work(start, room())`` for every start, in threads if there is more than one piece.
 
-    Each thread has one room; after each piece progress is told (scenarios done, all), by one thread at a time.
+    Each thread has one room; after each piece, one thread at a time tells progress (scenarios done, all).
     """
     workers = available_threads() if threads is None else threads
     if workers < 1:
