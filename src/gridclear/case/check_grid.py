@@ -82,6 +82,7 @@ def check_elements(grid: Grid, file: str, faults: Faults) -> None:
     _check_lines(grid, file, faults)
     _check_windings(grid, file, faults)
     _check_star_points(grid, file, faults)
+    _check_loss_side(grid, file, faults)
     _check_leakage(grid, file, faults)
     _check_switches(grid, file, faults)
     _check_steps(grid, file, faults)
@@ -199,6 +200,16 @@ def _check_star_points(grid: Grid, file: str, faults: Faults) -> None:
         what = say(f"the reactance from the {side} winding to the star point is zero")
         expected = "short-circuit voltages of the three pairs that leave every winding a reactance"
         faults.rows(source, np.abs(star) <= _VANISHING * largest, "vk_hv_percent", what, expected)
+
+
+def _check_loss_side(grid: Grid, file: str, faults: Faults) -> None:
+    """Check the optional side of the iron losses: pandapower drops them where it does not know the word."""
+    trafo3w = grid.tables["trafo3w"]
+    if "loss_side" in trafo3w:
+        side, known = trafo3w["loss_side"], _TRAFO_WINDINGS["trafo3w"]
+        what = say("{} is no winding, so the iron losses would be ignored", side)
+        source = elements_source(grid, "trafo3w", file)
+        faults.rows(source, ~side.isin(known).to_numpy(), "loss_side", what, "one of " + ", ".join(known))
 
 
 def _check_leakage(grid: Grid, file: str, faults: Faults) -> None:

@@ -101,14 +101,14 @@ def _zones(grid: Grid) -> tuple[Groups, list[_Edge]]:
             edges += [
                 _edge(frame, table, row, -1 - row, zones.root(bus), _SHIFT_TO[side]) for side, bus in ends
             ]
-    return zones, edges
+    # A shift that is NaN has been reported already.
+    return zones, [edge for edge in edges if math.isfinite(edge.shift)]
 
 
 def _edge(frame: pd.DataFrame, table: str, row: int, tail: int, head: int, column: str) -> _Edge:
     shift = float(frame[column].iloc[row]) if column else 0.0
     called = element_row(table, frame["name"].iloc[row], frame.index[row])
-    # A cell that is empty has been reported already.
-    return _Edge(tail, head, shift if math.isfinite(shift) else 0.0, called, column or "shift_mv_degree")
+    return _Edge(tail, head, shift, called, column or "shift_mv_degree")
 
 
 def _walk(around: Mapping[int, list[tuple[int, float, str]]]) -> dict[int, _Step]:
