@@ -44,7 +44,7 @@ _CHARACTERISTICS = (
 
 
 def check_grid(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> None:
-    """Check what a case needs of its grid beyond a power flow: names, limits, and what jobs can represent.
+    """Check what a case needs of its grid beyond a power flow: names, limits, supply, what jobs represent.
 
     Parameters
     ----------
@@ -61,6 +61,7 @@ def check_grid(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> 
             _check_names(grid, table, file, faults)
     _check_voltage_band(grid, file, limits, faults)
     _check_unsupported(grid, file, faults)
+    _check_islands(grid, file, faults)
 
 
 def check_elements(grid: Grid, file: str, faults: Faults) -> None:
@@ -87,7 +88,7 @@ def check_elements(grid: Grid, file: str, faults: Faults) -> None:
     _check_switches(grid, file, faults)
     _check_steps(grid, file, faults)
     _check_reactive_limits(grid, file, faults)
-    _check_supply(grid, file, faults)
+    _check_slack(grid, file, faults)
     _check_set_points(grid, file, faults)
 
 
@@ -285,13 +286,18 @@ def _check_reactive_limits(grid: Grid, file: str, faults: Faults) -> None:
     faults.rows(elements_source(grid, "gen", file), low > high, "min_q_mvar", what, expected)
 
 
-def _check_supply(grid: Grid, file: str, faults: Faults) -> None:
-    """Find what cannot be supplied; a part of the grid without anything in service may lie idle."""
+def _check_slack(grid: Grid, file: str, faults: Faults) -> None:
     if not source_buses(grid):
         expected = "at least one ext_grid in service at a bus in service"
         faults.add(file, "ext_grid", "", "no ext_grid is in service: the grid has no slack", expected)
-        return
-    isolated = unsupplied_buses(grid)
+
+
+def _check_islands(grid: Grid, file: str, faults: Faults) -> None:
+    """Find what cannot be supplied; a part of the grid without anything in service may lie idle.
+
+    A power flow alone does without this: its states say NaN where there is no supply.
+    """
+    isolated = unsupplied_buses(grid) if source_buses(grid) else []
     if not isolated:
         return
     lost: dict[int, list[str]] = {}
