@@ -9,6 +9,7 @@ import math
 import case_support as support
 import numpy as np
 import pandapower as pp
+import pandas as pd
 import pytest
 
 import gridclear as gc
@@ -88,7 +89,7 @@ def spoil(net, table, column, value):
     """Put a value into the last cell of a column; give the element's name in issues."""
     frame = net[table]
     frame[column] = frame[column].astype(object)
-    frame.at[frame.index[-1], column] = value
+    frame.loc[frame.index[-1], column] = value
     return f"{table} '{frame['name'].iloc[-1]}'"
 
 
@@ -357,3 +358,29 @@ def test_two_slacks_at_one_node(column, value):
     gc.compile_network(net)
     net.ext_grid.loc[1, column] = value
     assert places(net) == [("ext_grid 'TSO2'", column)]
+
+
+# ------------------------------------------------------------------------------------------------ switching
+def test_planned_switching_may_not_close_a_mesh_that_turns():
+    net = two_ways(150, 0)
+    pp.create_switch(net, 2, 2, et="t", closed=False, name="Q")
+    net.bus["name"] = ["HV", "MV", "LV"]
+
+    def found(state, start, end):
+        columns = ["element_type", "element", "start", "end", "state"]
+        times = [pd.Timestamp(f"2026-06-21T{moment}Z") for moment in (start, end)]
+        outages = pd.DataFrame([["switch", "Q", *times, state]], columns=columns)
+        try:
+            Case.from_pandapower(net, start="2026-06-21T10:00Z", periods=4, outages=outages)
+        except CaseError as error:
+            return [(issue.file, issue.row, issue.column, issue.what) for issue in error.issues]
+        return []
+
+    (fault,) = found("closed", "10:15", "10:30")
+    assert fault[:3] == ("outages", "0", "state")
+    assert "trafo 'C': the phase shifts around the mesh with trafo 'A', trafo 'B' add up to 150" in fault[3]
+    assert found("closed", "09:00", "12:00") == [fault]
+    assert not found("open", "10:15", "10:30")
+    assert not found("closed", "09:00", "10:00"), "before the horizon"
+    net.trafo["shift_degree"] = [150.0, 150.0, 0.0]
+    assert not found("closed", "10:15", "10:30")

@@ -9,6 +9,7 @@ from gridclear.case.check_devices import check_devices
 from gridclear.case.check_grid import check_elements, check_grid
 from gridclear.case.check_links import check_links
 from gridclear.case.check_mesh import check_phase_shifts
+from gridclear.case.check_switching import check_switching
 from gridclear.case.check_tables import check_tables
 from gridclear.case.check_taps import check_taps
 from gridclear.case.limits import Limits, check_limits
@@ -51,6 +52,8 @@ def check_parts(
         check_grid(grid, grid_file, None if check_limits(limits, "") else limits, faults)
         check_elements(grid, grid_file, faults)
         check_phase_shifts(grid, grid_file, faults)
+        if horizon is not None:
+            check_switching(sheets["outages"], grid, horizon, faults)
         check_devices(sheets, grid, grid_file, faults)
 
 
