@@ -207,6 +207,7 @@ def test_spawned_workers_that_compile_at_the_same_time(tmp_path):
 # ------------------------------------------------------------------------------------------------ the folder
 def test_longest_unused_generations_go_first(tmp_path, monkeypatch):
     monkeypatch.setenv("GRIDCLEAR_CACHE", str(tmp_path))
+    monkeypatch.setattr(jit, "_KEPT", 4)
     for age in range(8):
         old = tmp_path / "kernels" / f"generation{age}"
         old.mkdir(parents=True)

@@ -31,7 +31,7 @@ from gridclear.io.cache import keep_newest, read_sealed, user_cache, write_seale
 #: Files that kernels are made of.
 _SOURCES = ("jit.py", "simd.py", "kernels.py", "newton.py", "evaluate.py", "batch.py")
 #: So many generations of kernels are kept; the longest unused go first.
-_KEPT = 4
+_KEPT = 8
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
