@@ -8,6 +8,7 @@ import numpy as np
 import pandapower as pp
 import pytest
 
+import gridclear.io.cache
 from gridclear.case import Grid
 from gridclear.network import store
 from gridclear.network.compile import compile_topologies
@@ -107,17 +108,22 @@ def _flipped(path):
     path.write_bytes(bytes(content))
 
 
-def _lacks_an_array(path):
-    with np.load(path) as arrays:
-        kept = {name: arrays[name] for name in arrays.files if not name.endswith("admittance")}
-    np.savez(path, **kept)
+def _one_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 0x10
+    path.write_bytes(bytes(content))
+
+
+def _longer(path):
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def _unsealed(path):
+    path.write_bytes(path.read_bytes()[32:])
 
 
 def _pickled(path):
-    with np.load(path) as arrays:
-        content = {name: arrays[name] for name in arrays.files}
-    content["0.admittance"] = np.array([{"a": 1}], dtype=object)
-    np.savez(path, **content)
+    np.savez(path, **{"0.admittance": np.array([{"a": 1}], dtype=object)})
 
 
 def _folder(path):
@@ -125,7 +131,9 @@ def _folder(path):
     path.mkdir()
 
 
-@pytest.mark.parametrize("harm", [_cut, _empty, _garbage, _flipped, _lacks_an_array, _pickled, _folder])
+@pytest.mark.parametrize(
+    "harm", [_cut, _empty, _garbage, _flipped, _one_bit, _longer, _unsealed, _pickled, _folder]
+)
 def test_spoilt_file_is_compiled_again(harm, grid, cache, compilations):
     first = store.stored_topologies(grid, OUT)
     (path,) = cache.glob("*.npz")
@@ -193,7 +201,7 @@ def test_disk_that_refuses_the_file_costs_only_time(grid, cache, compilations, m
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "write_atomic", refuse)
+    monkeypatch.setattr(gridclear.io.cache, "write_atomic", refuse)
     assert_same(store.stored_topologies(grid, OUT), store.stored_topologies(grid, OUT))
     assert compilations == [2, 2]
     assert not list(cache.glob("*.npz"))

@@ -6,10 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from gridclear.case.check_devices import check_devices
-from gridclear.case.check_grid import check_grid
+from gridclear.case.check_grid import check_elements, check_grid
 from gridclear.case.check_links import check_links
+from gridclear.case.check_mesh import check_phase_shifts
+from gridclear.case.check_switching import check_switching
 from gridclear.case.check_tables import check_tables
+from gridclear.case.check_taps import check_taps
 from gridclear.case.limits import Limits, check_limits
+from gridclear.case.schema import TAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,7 +50,28 @@ def check_parts(
     check_links(sheets, grid, faults)
     if grid is not None:
         check_grid(grid, grid_file, None if check_limits(limits, "") else limits, faults)
+        check_elements(grid, grid_file, faults)
+        check_phase_shifts(grid, grid_file, faults)
+        if horizon is not None:
+            check_switching(sheets["outages"], grid, horizon, faults)
         check_devices(sheets, grid, grid_file, faults)
+
+
+def check_power_flow(grid: Grid, file: str, faults: Faults) -> None:
+    """Check all that a power flow of a grid needs, a case or none around it.
+
+    Parameters
+    ----------
+    grid : Grid
+    file : str
+        Where it came from.
+    faults : Faults
+        Takes what is found.
+    """
+    check_elements(grid, file, faults)
+    check_phase_shifts(grid, file, faults)
+    for table in TAPPED:
+        check_taps(grid, table, file, faults)
 
 
 def sorted_issues(issues: Iterable[Issue]) -> list[Issue]:

@@ -7,23 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gridclear.case.cells import Faults, meant, quoted
-from gridclear.case.check_grid import elements_source
+from gridclear.case.cells import Faults, quoted
+from gridclear.case.check_taps import check_taps, is_nothing
 from gridclear.case.schema import TAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
-
     from gridclear.case.grid import Grid
     from gridclear.case.sheets import Sheet
 
-#: Tap changer types that pandapower 3 knows; any other text makes it ignore the tap in silence.
-_TYPES = ("Ratio", "Symmetrical", "Ideal", "Tabular")
 _TAP_COLUMNS = ("tap_pos", "tap_min", "tap_max", "tap_changer_type", "tap_step_percent")
 _USED = {"trafo": _TAP_COLUMNS, "trafo3w": _TAP_COLUMNS, "shunt": ("q_mvar", "step", "max_step")}
-_SIDES = {"trafo": ("hv", "lv"), "trafo3w": ("hv", "mv", "lv")}
 
 
 def check_devices(sheets: Mapping[str, Sheet], grid: Grid, file: str, faults: Faults) -> None:
@@ -44,9 +39,7 @@ def check_devices(sheets: Mapping[str, Sheet], grid: Grid, file: str, faults: Fa
         of_table = np.flatnonzero(good & (changers.frame["element_type"] == table).to_numpy()).tolist()
         names, known = changers.frame["element"].tolist(), grid.lookup(table)
         rows = {known[names[row]]: row for row in of_table if names[row] in known}
-        for prefix in ("tap", "tap2"):
-            if f"{prefix}_pos" in grid.tables[table]:
-                _check_tap_data(grid, table, prefix, set(rows) if prefix == "tap" else set(), file, faults)
+        check_taps(grid, table, file, faults, set(rows))
         for index, row in rows.items():
             _check_tap_row(changers, row, _element(grid, table, index), faults)
     _check_banks(sheets["capacitor_banks"], grid, faults)
@@ -56,91 +49,6 @@ def _element(grid: Grid, table: str, index: int) -> Mapping[str, Any]:
     frame = grid.tables[table]
     row = frame.index.get_loc(index)
     return {column: frame[column].to_numpy()[row] for column in _USED[table]}
-
-
-def _check_tap_data(
-    grid: Grid, table: str, prefix: str, set_by_case: set[int], file: str, faults: Faults
-) -> None:
-    """Tap data of the grid, where they count: pandapower ignores a tap that it does not understand."""
-    frame, source = grid.tables[table], elements_source(grid, table, file)
-    wanted = [f"{prefix}_{name}" for name in ("pos", "neutral", "min", "max", "step_percent", "step_degree")]
-    numbers = {name: _numbers(frame, name) for name in wanted}
-    kinds, sides = _words(frame, f"{prefix}_changer_type"), _words(frame, f"{prefix}_side")
-    for row, index in enumerate(frame.index.tolist()):
-        position, neutral, least, most, percent, degree = (float(numbers[name][row]) for name in wanted)
-        kind, side, called = kinds[row], sides[row], source.row(row)
-        steps = not (_is_nothing(percent) and _is_nothing(degree))
-        # A position alone, without neutral and steps, is what a transformer without tap changer may carry.
-        moved = math.isfinite(position) and position != neutral and (math.isfinite(neutral) or steps)
-        counts = index in set_by_case or moved
-
-        def fault(column: str, what: str, expected: str, called: str = called) -> None:
-            faults.add(file, called, f"{prefix}_{column}", what, expected)
-
-        if kind not in _TYPES and (kind or counts):
-            shown = (
-                f"{quoted(kind)} is unknown{meant(kind, _TYPES)}"
-                if kind
-                else "the type is empty, so the tap would be ignored"
-            )
-            fault("changer_type", shown, "one of Ratio, Symmetrical, Ideal")
-        elif kind == "Tabular" and counts:
-            fault(
-                "changer_type",
-                "'Tabular' needs a characteristic table",
-                "one of Ratio, Symmetrical, Ideal: not supported yet",
-            )
-        if side not in _SIDES[table] and (side or counts):
-            shown = (
-                f"{quoted(side)} is unknown{meant(side, _SIDES[table])}"
-                if side
-                else "the side is empty, so the tap would be ignored"
-            )
-            fault("side", shown, "one of " + ", ".join(_SIDES[table]))
-        if counts and not math.isfinite(neutral):
-            fault("neutral", "the neutral position is empty (NaN)", "a position")
-        if index in set_by_case and not math.isfinite(position):
-            fault("pos", "the position is empty (NaN)", "a position")
-        if counts and not steps:
-            fault(
-                "step_percent", "a step changes nothing", "tap_step_percent or tap_step_degree other than 0"
-            )
-        if kind == "Ideal" and not _is_nothing(percent) and not _is_nothing(degree):
-            fault(
-                "step_degree",
-                "an ideal phase shifter has a step in per cent and in degrees",
-                "one of the two",
-            )
-        if least > most:
-            fault(
-                "min",
-                f"{prefix}_min = {least:g} is above {prefix}_max = {most:g}",
-                f"{prefix}_min <= {prefix}_max",
-            )
-        elif position < least or position > most:
-            fault(
-                "pos",
-                f"position {position:g} is outside {least:g} to {most:g}",
-                f"{prefix}_min <= {prefix}_pos <= {prefix}_max",
-            )
-
-
-def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
-    if column not in frame or frame[column].dtype == object:
-        return np.full(len(frame), np.nan)
-    return frame[column].to_numpy(dtype=np.float64)
-
-
-def _words(frame: pd.DataFrame, column: str) -> list[str]:
-    return (
-        [word if isinstance(word, str) else "" for word in frame[column]]
-        if column in frame
-        else [""] * len(frame)
-    )
-
-
-def _is_nothing(step: float) -> bool:
-    return math.isnan(step) or step == 0.0
 
 
 def _check_tap_row(sheet: Sheet, row: int, element: Mapping[str, Any], faults: Faults) -> None:
@@ -185,7 +93,7 @@ def _check_tap_row(sheet: Sheet, row: int, element: Mapping[str, Any], faults: F
             faults.add(file, line, "position", f"the grid gives {position:g}", "a whole number")
     automatic = sheet.ok["mode"][row] and sheet.frame["mode"].iloc[row] == "automatic"
     if automatic and (
-        element["tap_changer_type"] == "Ideal" or _is_nothing(float(element["tap_step_percent"]))
+        element["tap_changer_type"] == "Ideal" or is_nothing(float(element["tap_step_percent"]))
     ):
         what = "the tap changer shifts the phase only, so it cannot hold a voltage"
         faults.add(file, line, "mode", what, "fixed or optimised, or a tap changer with tap_step_percent")

@@ -12,7 +12,14 @@ import pandas as pd
 from gridclear.case.cells import Faults, Flags, Floats, Source, say
 from gridclear.case.grid_schema import GRID_TABLES
 from gridclear.case.grid_tables import element_row
-from gridclear.case.topology import BRANCHES, Groups, join_bus_switches, unsupplied_buses
+from gridclear.case.topology import (
+    BRANCHES,
+    Groups,
+    join_bus_switches,
+    live_buses,
+    source_buses,
+    unsupplied_buses,
+)
 
 if TYPE_CHECKING:
     from gridclear.case.grid import Grid
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
 RATED_VOLTAGE_TOLERANCE = 0.3
 #: Buses at the two ends of a line have the same nominal voltage but for rounding.
 _SAME_VOLTAGE = 1e-6
+#: A reactance below this share of the largest one is what rounding leaves of zero.
+_VANISHING = 1e-9
 _TRAFO_WINDINGS = {"trafo": ("hv", "lv"), "trafo3w": ("hv", "mv", "lv")}
 _SWITCH_TABLE = {"b": "bus", "l": "line", "t": "trafo", "t3": "trafo3w"}
 _VOLTAGE_DEPENDENCE = ("const_z_p_percent", "const_z_q_percent", "const_i_p_percent", "const_i_q_percent")
@@ -35,7 +44,7 @@ _CHARACTERISTICS = (
 
 
 def check_grid(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> None:
-    """Check every element of a grid.
+    """Check what a case needs of its grid beyond a power flow: names, limits, supply, what jobs represent.
 
     Parameters
     ----------
@@ -47,20 +56,39 @@ def check_grid(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> 
     faults : Faults
         Takes what is found.
     """
+    for table in GRID_TABLES:
+        if len(grid.tables[table]):
+            _check_names(grid, table, file, faults)
+    _check_voltage_band(grid, file, limits, faults)
+    _check_unsupported(grid, file, faults)
+    _check_islands(grid, file, faults)
+
+
+def check_elements(grid: Grid, file: str, faults: Faults) -> None:
+    """Check what a power flow needs of the elements and of the way they hang together.
+
+    Parameters
+    ----------
+    grid : Grid
+    file : str
+        Where it came from.
+    faults : Faults
+        Takes what is found.
+    """
     if not len(grid.tables["bus"]):
         faults.add(file, "bus", "", "the grid has no bus", "at least one bus")
     for table in GRID_TABLES:
         if len(grid.tables[table]):
-            _check_names(grid, table, file, faults)
             _check_bus_columns(grid, table, file, faults)
-    _check_voltage_band(grid, file, limits, faults)
     _check_lines(grid, file, faults)
     _check_windings(grid, file, faults)
+    _check_star_points(grid, file, faults)
+    _check_loss_side(grid, file, faults)
     _check_leakage(grid, file, faults)
-    _check_unsupported(grid, file, faults)
     _check_switches(grid, file, faults)
     _check_steps(grid, file, faults)
-    _check_supply(grid, file, faults)
+    _check_reactive_limits(grid, file, faults)
+    _check_slack(grid, file, faults)
     _check_set_points(grid, file, faults)
 
 
@@ -147,17 +175,58 @@ def _check_windings(grid: Grid, file: str, faults: Faults) -> None:
             whole, real = frame[f"vk{pair}_percent"].to_numpy(), frame[f"vkr{pair}_percent"].to_numpy()
             what = say(f"{{:g}} is above vk{pair}_percent = {{:g}}", real, whole)
             expected = f"vkr{pair}_percent <= vk{pair}_percent"
-            faults.rows(source, (real > whole) & (whole > 0), f"vkr{pair}_percent", what, expected)
+            above = (np.abs(real) > np.abs(whole)) & (whole != 0)
+            faults.rows(source, above, f"vkr{pair}_percent", what, expected)
+
+
+def _check_star_points(grid: Grid, file: str, faults: Faults) -> None:
+    """Find windings of three-winding transformers whose reactance to the star point vanishes.
+
+    With x_ab between two windings on a common base, x_a = (x_ab + x_ac - x_bc)/2. A negative one is ordinary.
+    """
+    frame, source = grid.tables["trafo3w"], elements_source(grid, "trafo3w", file)
+    power = {side: frame[f"sn_{side}_mva"].to_numpy() for side in ("hv", "mv", "lv")}
+    pairs = {"hv": ("hv", "mv"), "mv": ("mv", "lv"), "lv": ("hv", "lv")}  # pandapower's vk_hv is hv to mv
+    x = {}
+    with np.errstate(divide="ignore", invalid="ignore"):  # cells that have been reported already
+        for pair, (one, other) in pairs.items():
+            whole, real = (frame[f"{vk}_{pair}_percent"].to_numpy() for vk in ("vk", "vkr"))
+            x[pair] = np.sqrt(whole**2 - real**2) / np.fmin(power[one], power[other])
+    largest = np.fmax(np.fmax(x["hv"], x["mv"]), x["lv"])
+    for side, star in (
+        ("hv", x["hv"] + x["lv"] - x["mv"]),
+        ("mv", x["hv"] + x["mv"] - x["lv"]),
+        ("lv", x["mv"] + x["lv"] - x["hv"]),
+    ):
+        what = say(f"the reactance from the {side} winding to the star point is zero")
+        expected = "short-circuit voltages of the three pairs that leave every winding a reactance"
+        faults.rows(source, np.abs(star) <= _VANISHING * largest, "vk_hv_percent", what, expected)
+
+
+def _check_loss_side(grid: Grid, file: str, faults: Faults) -> None:
+    """Check the optional side of the iron losses: pandapower drops them where it does not know the word."""
+    trafo3w = grid.tables["trafo3w"]
+    if "loss_side" in trafo3w:
+        side, known = trafo3w["loss_side"], _TRAFO_WINDINGS["trafo3w"]
+        what = say("{} is no winding, so the iron losses would be ignored", side)
+        source = elements_source(grid, "trafo3w", file)
+        faults.rows(source, ~side.isin(known).to_numpy(), "loss_side", what, "one of " + ", ".join(known))
 
 
 def _check_leakage(grid: Grid, file: str, faults: Faults) -> None:
     """Check the optional split of an impedance: NaN in it would spread through the whole grid."""
     trafo, source = grid.tables["trafo"], elements_source(grid, "trafo", file)
+    shares = []
     for column in ("leakage_resistance_ratio_hv", "leakage_reactance_ratio_hv"):
         if column in trafo:
             share = pd.to_numeric(trafo[column], errors="coerce").to_numpy(dtype=np.float64)
             wrong = ~((share >= 0) & (share <= 1))
             faults.rows(source, wrong, column, say("{} is not allowed", share), "a number from 0 to 1")
+            shares.append(share)
+    if len(shares) == 2:
+        bare = (shares[0] == shares[1]) & np.isin(shares[0], (0.0, 1.0))
+        what = say("with both ratios {:g} one side has no impedance", shares[0])
+        faults.rows(source, bare, "leakage_reactance_ratio_hv", what, "a number between 0 and 1")
 
 
 def _check_unsupported(grid: Grid, file: str, faults: Faults) -> None:
@@ -209,24 +278,50 @@ def _check_steps(grid: Grid, file: str, faults: Faults) -> None:
     faults.rows(source, (step > most) & (most >= 0), "step", what, "step <= max_step")
 
 
-def _check_supply(grid: Grid, file: str, faults: Faults) -> None:
-    bus, supply = grid.tables["bus"], grid.tables["ext_grid"]
-    live = bus.index[bus["in_service"].to_numpy(dtype=bool)]
-    if not (supply["in_service"] & supply["bus"].isin(live)).any():
+def _check_reactive_limits(grid: Grid, file: str, faults: Faults) -> None:
+    gen = grid.tables["gen"]
+    low, high = gen["min_q_mvar"].to_numpy(), gen["max_q_mvar"].to_numpy()
+    what = say("min_q_mvar = {:g} is above max_q_mvar = {:g}", low, high)
+    expected = "min_q_mvar <= max_q_mvar"
+    faults.rows(elements_source(grid, "gen", file), low > high, "min_q_mvar", what, expected)
+
+
+def _check_slack(grid: Grid, file: str, faults: Faults) -> None:
+    if not source_buses(grid):
         expected = "at least one ext_grid in service at a bus in service"
         faults.add(file, "ext_grid", "", "no ext_grid is in service: the grid has no slack", expected)
+
+
+def _check_islands(grid: Grid, file: str, faults: Faults) -> None:
+    """Find what cannot be supplied; a part of the grid without anything in service may lie idle.
+
+    A power flow alone does without this: its states say NaN where there is no supply.
+    """
+    isolated = unsupplied_buses(grid) if source_buses(grid) else []
+    if not isolated:
         return
-    isolated = np.isin(bus.index, unsupplied_buses(grid))
-    what = say("the bus is isolated: no path to an ext_grid in the normal topology")
+    lost: dict[int, list[str]] = {}
+    for table in GRID_TABLES:
+        frame = grid.tables[table]
+        if table != "switch" and "bus" in frame:
+            idle = frame[frame["in_service"] & frame["bus"].isin(isolated)]
+            for index, name, bus in zip(idle.index, idle["name"], idle["bus"].tolist(), strict=True):
+                lost.setdefault(bus, []).append(element_row(table, name, index))
+    bus = grid.tables["bus"]
+    rows = [lost.get(index, []) for index in bus.index.tolist()]
+
+    def what(row: int) -> str:
+        more = f" and {len(rows[row]) - 1} more have" if len(rows[row]) > 1 else " has"
+        return f"the bus is isolated: {rows[row][0]}{more} no path to an ext_grid in the normal topology"
+
     expected = "a path over lines, transformers and closed switches in service, or in_service = false"
-    faults.rows(elements_source(grid, "bus", file), isolated, "", what, expected)
+    where = np.array([bool(row) for row in rows], dtype=bool)
+    faults.rows(elements_source(grid, "bus", file), where, "", what, expected)
 
 
 def _check_set_points(grid: Grid, file: str, faults: Faults) -> None:
     """Compare the set points of all elements that hold the voltage of one bus."""
-    bus = grid.tables["bus"]
-    live = bus.index[bus["in_service"].to_numpy(dtype=bool)].tolist()
-    groups, known = Groups(live), set(live)
+    groups = Groups(live_buses(grid))
     join_bus_switches(grid, groups, only_without_impedance=True)
     for quantity, tables in (("vm_pu", ("ext_grid", "gen")), ("va_degree", ("ext_grid",))):
         held: dict[int, tuple[str, float]] = {}
@@ -236,7 +331,7 @@ def _check_set_points(grid: Grid, file: str, faults: Faults) -> None:
                 frame["bus"].tolist(), frame[quantity].tolist(), frame["in_service"].tolist(), strict=True
             )
             for row, (at, set_point, active) in enumerate(cells):
-                if active and at in known and math.isfinite(set_point):
+                if active and at in groups and math.isfinite(set_point):
                     other, value = held.setdefault(groups.root(at), (source.row(row), set_point))
                     if value != set_point:
                         what = f"{set_point:.12g}, but {other} at the same bus holds {value:.12g}"

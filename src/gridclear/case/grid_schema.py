@@ -138,7 +138,7 @@ GRID_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
         *_NAME,
         *_bus("bus"),
         *_need("p_mw", unit="MW"),
-        *_positive("vm_pu", unit="p.u."),
+        GridColumn("vm_pu", "number", low=0.5, high=1.5, unit="p.u."),
         *_maybe("sn_mva", unit="MVA"),
         *_maybe("min_q_mvar", "max_q_mvar", unit="Mvar"),
         *_SCALING,

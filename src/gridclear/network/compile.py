@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from gridclear.case.grid import Grid
+from gridclear.case.cells import Faults
+from gridclear.case.check import check_power_flow, sorted_issues
+from gridclear.case.grid import Grid, read_grid
+from gridclear.case.grid_tables import raw_grid_from_net
+from gridclear.errors import CaseError
 from gridclear.network.convert import Conversion, convert, pandapower_net, with_every_tap
 from gridclear.network.network import BankTable, BranchLabels, Complexes, Floats, Ints, Network, TapTable
 from gridclear.network.topology import Ordering, order, structure
@@ -44,9 +48,14 @@ def compile_network(net: Any) -> Network:  # noqa: ANN401  pandapower has no typ
     Raises
     ------
     CaseError
-        The grid holds elements that gridclear does not represent.
+        The grid holds a fault, or elements that gridclear does not represent; lists all of them.
     """
-    grid = net if isinstance(net, Grid) else Grid.from_pandapower(net)
+    faults = Faults()
+    grid = net if isinstance(net, Grid) else read_grid(raw_grid_from_net(net, "net", faults), faults)
+    if "bus" in grid.tables:
+        check_power_flow(grid, "net", faults)
+    if faults.issues:
+        raise CaseError(tuple(sorted_issues(faults.issues)))
     return compile_topologies(grid, [()])[0]
 
 

@@ -1,23 +1,22 @@
 """Compiled grids on disk, so that the next session of the same grid starts without pandapower.
 
-A file holds plain arrays (no pickle) and is named after a hash of everything that shapes them. Whatever is
-wrong with a file, the grid is compiled again: the store can only save time.
+A sealed file holds plain arrays (no pickle) and is named after a hash of everything that shapes them.
+Whatever is wrong with a file, the grid is compiled again: the store can only save time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
-import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
-from gridclear.io.cache import user_cache
-from gridclear.io.files import write_atomic
+from gridclear.io.cache import keep_newest, read_sealed, user_cache, write_sealed
 from gridclear.network.compile import Switching, compile_topologies
 from gridclear.network.network import BankTable, BranchLabels, Network, Structure, TapTable
 
@@ -48,8 +47,10 @@ def stored_topologies(grid: Grid, topologies: Sequence[Sequence[Switching]]) -> 
     CaseError
         As ``compile_topologies``.
     """
-    folder = user_cache() / "grids"
-    path = folder / f"{_key(grid, topologies)}.npz"
+    base = user_cache()
+    if base is None:
+        return compile_topologies(grid, topologies)
+    path = base / "grids" / f"{_key(grid, topologies)}.npz"
     networks = _read(path, len(topologies))
     if networks is None:
         networks = compile_topologies(grid, topologies)
@@ -79,25 +80,19 @@ def _write(path: Path, networks: Sequence[Network]) -> None:
         _flatten(network, f"{number}", arrays)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, buffer.getvalue())
-        for old in sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)[:-_KEPT]:
-            old.unlink(missing_ok=True)
-    except OSError:
-        # A full or read-only disk costs the next session a few seconds, nothing else.
-        return
+    write_sealed(path, buffer.getvalue())
+    keep_newest(path.parent, "*.npz", _KEPT)
 
 
 def _read(path: Path, count: int) -> list[Network] | None:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            stored = {name: arrays[name] for name in arrays.files}
-        networks = [_rebuild(Network, f"{number}", stored) for number in range(count)]
-        path.touch()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    data = read_sealed(path)
+    if data is None:
         return None
-    return networks
+    with contextlib.suppress(OSError):
+        path.touch()
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        stored = {name: arrays[name] for name in arrays.files}
+    return [_rebuild(Network, f"{number}", stored) for number in range(count)]
 
 
 def _fields(kind: type) -> Mapping[str, Any]:
