@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from gridclear.jobs.flow import Flow, power_flow
     from gridclear.jobs.qualify import Qualification, qualify
     from gridclear.network.compile import compile_network
+    from gridclear.network.limits import NodeLimits, describe, grid_limits
     from gridclear.network.network import Network
-    from gridclear.powerflow.solve import Profile, States, solve_batch
+    from gridclear.powerflow.solve import Profile, solve_batch
+    from gridclear.powerflow.states import States
 
 _HOME = {
     "Case": "gridclear.case",
@@ -29,12 +31,15 @@ _HOME = {
     "Issue": "gridclear.errors",
     "Limits": "gridclear.case",
     "Network": "gridclear.network.network",
+    "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
     "Profile": "gridclear.powerflow.solve",
     "Qualification": "gridclear.jobs.qualify",
-    "States": "gridclear.powerflow.solve",
+    "States": "gridclear.powerflow.states",
     "check_case": "gridclear.io.folder",
     "compile_network": "gridclear.network.compile",
+    "describe": "gridclear.network.limits",
+    "grid_limits": "gridclear.network.limits",
     "power_flow": "gridclear.jobs.flow",
     "qualify": "gridclear.jobs.qualify",
     "read_case": "gridclear.io.folder",
@@ -57,12 +62,15 @@ __all__ = [
     "Issue",
     "Limits",
     "Network",
+    "NodeLimits",
     "OptionError",
     "Profile",
     "Qualification",
     "States",
     "check_case",
     "compile_network",
+    "describe",
+    "grid_limits",
     "power_flow",
     "qualify",
     "read_case",

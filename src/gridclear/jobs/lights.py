@@ -124,7 +124,7 @@ def _constraint_witness(
         effective = _effective(base, number)[period[mine], which]
         nominal = _nominal(limits)[which]
         numbers, place = np.unique(which, return_inverse=True)
-        names = [describe(network, limits, compiled.case, int(constraint)) for constraint in numbers]
+        names = [describe(network, limits, int(constraint), compiled.case) for constraint in numbers]
         factor = np.array([name.factor for name in names])[place]
         in_full = value_from_violation(network, limits, which, effective, verdict.over[mine])
         full = np.isfinite(verdict.over[mine])

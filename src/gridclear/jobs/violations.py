@@ -64,7 +64,7 @@ def _broken(compiled: CompiledCase, base: BaseState) -> list[Row]:
         margin[2 * network.n_node + network.n_branch :] *= EXCHANGE_SCALE_MVA / compiled.s_base_mva
         over = np.where(is_low, limit - value, value - limit)
         for row, constraint in zip(*np.nonzero(over > margin), strict=True):
-            named = describe(network, limits, compiled.case, int(constraint))
+            named = describe(network, limits, int(constraint), compiled.case)
             rows.append(
                 (
                     int(periods[row]), named.kind, named.element_type, named.element,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,8 +79,42 @@ class Constraint:
     factor: float
 
 
+def grid_limits(
+    network: Network, *, vm_min_pu: float = 0.95, vm_max_pu: float = 1.05, loading_percent: float = 100.0
+) -> NodeLimits:
+    """Limits of voltages and loadings of one topology, without exchanges.
+
+    Parameters
+    ----------
+    network : Network
+    vm_min_pu, vm_max_pu, loading_percent : float
+        Fill in where the grid states none.
+
+    Returns
+    -------
+    NodeLimits
+    """
+    vm_min, low_bus = _tightest(network, np.where(np.isnan(network.vm_min), vm_min_pu, network.vm_min), 1.0)
+    vm_max, high_bus = _tightest(network, np.where(np.isnan(network.vm_max), vm_max_pu, network.vm_max), -1.0)
+    stated = np.where(np.isnan(network.max_loading), loading_percent / 100.0, network.max_loading)
+    rated = np.isfinite(network.rated_ka).any(axis=1)
+    return NodeLimits(
+        vm_min=vm_min,
+        vm_max=vm_max,
+        low_bus=low_bus,
+        high_bus=high_bus,
+        loading=np.where(rated, stated, np.inf),
+        per_rated=network.amperes_ka / network.rated_ka,
+        point=np.zeros(0, dtype=np.int64),
+        point_node=np.zeros(0, dtype=np.int64),
+        point_share=np.zeros(0),
+        exchange=np.zeros((0, 5)),
+        exchange_scale=EXCHANGE_SCALE_MVA / network.s_base_mva,
+    )
+
+
 def node_limits(network: Network, case: Case) -> NodeLimits:
-    """Limits of one topology of a case.
+    """Limits of one topology of a case, exchanges of its connection points included.
 
     Parameters
     ----------
@@ -92,14 +126,13 @@ def node_limits(network: Network, case: Case) -> NodeLimits:
     -------
     NodeLimits
     """
-    vm_min, low_bus = _tightest(
-        network, np.where(np.isnan(network.vm_min), case.limits.vm_min_pu, network.vm_min), 1.0
+    general = case.limits
+    limits = grid_limits(
+        network,
+        vm_min_pu=general.vm_min_pu,
+        vm_max_pu=general.vm_max_pu,
+        loading_percent=general.loading_percent,
     )
-    vm_max, high_bus = _tightest(
-        network, np.where(np.isnan(network.vm_max), case.limits.vm_max_pu, network.vm_max), -1.0
-    )
-    stated = np.where(np.isnan(network.max_loading), case.limits.loading_percent / 100.0, network.max_loading)
-    rated = np.isfinite(network.rated_ka).any(axis=1)
     points = case.connection_points
     lookup = case.grid.lookup("ext_grid")
     grids = {
@@ -112,18 +145,12 @@ def node_limits(network: Network, case: Case) -> NodeLimits:
     share = np.array([1.0 / max(1, int((network.slack_node == k).sum())) for k in node])
     exchange = points[list(EXCHANGE_COLUMNS)].to_numpy(dtype=np.float64)[fed] / network.s_base_mva
     absent = np.array([-np.inf, np.inf, -np.inf, np.inf, np.inf])
-    return NodeLimits(
-        vm_min=vm_min,
-        vm_max=vm_max,
-        low_bus=low_bus,
-        high_bus=high_bus,
-        loading=np.where(rated, stated, np.inf),
-        per_rated=network.amperes_ka / network.rated_ka,
+    return replace(
+        limits,
         point=np.array(fed, dtype=np.int64),
         point_node=node,
         point_share=share,
         exchange=np.where(np.isnan(exchange), absent, exchange).reshape(len(fed), 5),
-        exchange_scale=EXCHANGE_SCALE_MVA / network.s_base_mva,
     )
 
 
@@ -138,15 +165,17 @@ def _tightest(network: Network, limit: Floats, sign: float) -> tuple[Floats, Int
     return sign * best, owner
 
 
-def describe(network: Network, limits: NodeLimits, case: Case, constraint: int) -> Constraint:
+def describe(network: Network, limits: NodeLimits, constraint: int, case: Case | None = None) -> Constraint:
     """Name one constraint of the kernels' numbering.
 
     Parameters
     ----------
-    network, limits, case
+    network, limits
         What the number belongs to.
     constraint : int
         See ``powerflow.evaluate.worst_limit``.
+    case : Case, optional
+        Gives the elements' names; without it they are called by their pandapower index.
 
     Returns
     -------
@@ -156,18 +185,20 @@ def describe(network: Network, limits: NodeLimits, case: Case, constraint: int) 
     if constraint < 2 * n:
         low = constraint < n
         bus = int((limits.low_bus if low else limits.high_bus)[constraint % n])
-        label = str(case.grid.labels("bus").iloc[bus])
+        label = str(network.bus[bus] if case is None else case.grid.labels("bus").iloc[bus])
         return Constraint("undervoltage" if low else "overvoltage", "bus", label, "", 1.0)
     if constraint < 2 * n + m:
         branch = constraint - 2 * n
         table = str(network.labels.element_type[branch])
-        label = str(case.grid.labels(table).loc[network.labels.element[branch]])
+        index = network.labels.element[branch]
+        label = str(index if case is None else case.grid.labels(table).loc[index])
         winding = (
             "/".join(side for side in network.labels.sides[branch] if side) if table == "trafo3w" else ""
         )
         return Constraint("overload", table, label, winding, 100.0)
     point, column = divmod(constraint - 2 * n - m, 5)
-    name = str(case.connection_points["connection_point"].iloc[int(limits.point[point])])
+    row = int(limits.point[point])
+    name = str(row if case is None else case.connection_points["connection_point"].iloc[row])
     return Constraint("exchange", "connection_point", name, EXCHANGE_COLUMNS[column], network.s_base_mva)
 
 

@@ -20,6 +20,7 @@ from gridclear.powerflow.workspace import blocks_of_piece, workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Network
     from gridclear.powerflow.arrays import Factors, Workspace
 
@@ -54,6 +55,22 @@ def no_limits(network: Network) -> LimitArrays:
         exchange_scale=1.0,
         row=np.zeros(0, dtype=np.int64),
         probe=np.zeros(0, dtype=np.int64),
+    )
+
+
+def one_row(limits: NodeLimits, count: int) -> LimitArrays:
+    """Give every scenario the same limits."""
+    return LimitArrays(
+        vm_min=limits.vm_min[None],
+        vm_max=limits.vm_max[None],
+        loading=limits.loading[None],
+        per_rated=limits.per_rated,
+        point_node=limits.point_node,
+        point_share=limits.point_share,
+        exchange=limits.exchange[None],
+        exchange_scale=limits.exchange_scale,
+        row=np.zeros(count, dtype=np.int64),
+        probe=np.full(count, -1, dtype=np.int64),
     )
 
 

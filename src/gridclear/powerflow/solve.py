@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.errors import OptionError
-from gridclear.powerflow.arrays import NEWTON, STATUS, Columns
+from gridclear.network.limits import grid_limits
+from gridclear.powerflow.arrays import Columns
 from gridclear.powerflow.factors import factors_at
 from gridclear.powerflow.lanes import (
     PROVED_MVA,
     Lanes,
     no_changes,
     no_limits,
-    output,
+    one_row,
     solve_lanes,
 )
+from gridclear.powerflow.states import States
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from gridclear.network.network import Complexes, Floats, Ints, Network
+    from gridclear.network.limits import NodeLimits
+    from gridclear.network.network import Floats, Ints, Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,53 +55,6 @@ class Profile:
     exponent: int = 0
 
 
-@dataclass(frozen=True)
-class States:
-    """Solved scenarios. Rows of scenarios without solution are NaN in every array but ``code``.
-
-    Attributes
-    ----------
-    code : (scenario,) int
-        Outcome; ``status`` says it in words.
-    mismatch_mva : (scenario,)
-        Largest nodal power mismatch, found anew from branch currents.
-    iterations : (scenario,) int
-        Fixed-point iterations.
-    vm_pu, va_degree : (scenario, bus)
-        Bus voltages in the order of the grid's bus table; NaN at dead buses.
-    i_from_ka, i_to_ka : (scenario, branch)
-        Currents at both ends in the order of ``Network.labels``.
-    slack_mva : (scenario, slack node) complex
-        Power that each slack node feeds into the grid.
-    """
-
-    code: Ints
-    mismatch_mva: Floats
-    iterations: Ints
-    vm_pu: Floats
-    va_degree: Floats
-    i_from_ka: Floats
-    i_to_ka: Floats
-    slack_mva: Complexes
-
-    @property
-    def status(self) -> NDArray[np.str_]:
-        """``solved``, ``no-solution`` or ``bad-input`` per scenario."""
-        words = np.array([STATUS[code] for code in range(len(STATUS))])
-        return words[self.code]
-
-    @property
-    def solved(self) -> NDArray[np.bool_]:
-        """Scenarios with a proved state."""
-        return self.code <= NEWTON
-
-    @property
-    def v_pu(self) -> Complexes:
-        """Voltages as phasors (scenario, bus)."""
-        angle = np.deg2rad(self.va_degree)
-        return np.asarray(self.vm_pu * (np.cos(angle) + 1j * np.sin(angle)), dtype=np.complex128)
-
-
 def solve_batch(
     network: Network,
     p_mw: ArrayLike | None = None,
@@ -106,7 +62,9 @@ def solve_batch(
     *,
     profiles: Sequence[Profile] = (),
     positions: ArrayLike | None = None,
-    currents: bool = True,
+    outputs: Collection[str] = ("voltages", "currents", "slack"),
+    limits: NodeLimits | None = None,
+    out: States | None = None,
     threads: int | None = None,
     tolerance_mva: float = 1e-9,
     progress: Callable[[int, int], None] | None = None,
@@ -123,8 +81,12 @@ def solve_batch(
         More injections, by element: added up inside the kernel, which is cheaper than before it.
     positions : (changer + bank,) array-like of int, optional
         Tap positions, then bank steps; the grid's own if not given.
-    currents : bool
-        Also give branch currents.
+    outputs : collection of {"voltages", "currents", "slack", "limits"}
+        What the result holds; what is not asked for costs nothing.
+    limits : NodeLimits, optional
+        Limits that are scanned if "limits" is asked for; ``grid_limits(network)`` if not given.
+    out : States, optional
+        Arrays to fill, from ``States.room``, made with the same outputs.
     threads : int, optional
         Threads that share the scenarios; all cores if not given. Results do not depend on it, bit for bit.
     tolerance_mva : float
@@ -135,6 +97,7 @@ def solve_batch(
     Returns
     -------
     States
+        ``out`` if it was given.
 
     Raises
     ------
@@ -147,28 +110,30 @@ def solve_batch(
     The implicit Z-bus method, V ← w + Y_LL⁻¹ conj(S/V) with sparse factors made once (T.-H. Chen et al.,
     "Distribution system power flow analysis — a rigid approach", IEEE Trans. Power Delivery 6(3), 1991);
     scenarios that do not contract and grids with voltage control go to Newton.
+
+    Batches may be larger than memory: float64 arrays in C order are read where they lie and only a piece of
+    scenarios at a time, so they can be memory-mapped, and so can ``out``.
     """
     columns = _columns(network, p_mw, q_mvar, profiles)
     if not 0.0 < tolerance_mva <= PROVED_MVA:
         raise OptionError(f"tolerance_mva is {tolerance_mva}; it must be positive and at most {PROVED_MVA}")
     setting = _setting(network, positions)
     count = len(columns[0].row)
-    out = output(network, count, voltages=True, currents=currents, slack=True)
-    lanes = Lanes(count, columns, no_changes(count))
+    states = States.room(network, count, outputs) if out is None else out
+    if out is not None and not out.fits(States.room(network, count, outputs)):
+        raise OptionError(
+            f"out does not fit {count} scenarios of this network with outputs {sorted(outputs)}"
+        )
+    scanned = no_limits(network)
+    if "limits" in outputs:
+        scanned = one_row(grid_limits(network) if limits is None else limits, count)
     solve_lanes(
-        network, factors_at(network, setting), lanes, no_limits(network), out,
-        threads=threads, tolerance_mva=tolerance_mva, progress=progress,
+        network, factors_at(network, setting), Lanes(count, columns, no_changes(count)), scanned,
+        states.as_output(), threads=threads, tolerance_mva=tolerance_mva, progress=progress,
     )  # fmt: skip
-    return States(
-        code=out.code,
-        mismatch_mva=out.mismatch * network.s_base_mva,
-        iterations=out.iterations,
-        vm_pu=out.vm,
-        va_degree=out.va,
-        i_from_ka=out.i_from,
-        i_to_ka=out.i_to,
-        slack_mva=(out.slack_p + 1j * out.slack_q) * network.s_base_mva,
-    )
+    for per_unit in (states.mismatch_mva, states.slack_p_mw, states.slack_q_mvar):
+        np.multiply(per_unit, network.s_base_mva, out=per_unit)
+    return states
 
 
 def _columns(
