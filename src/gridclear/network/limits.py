@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.errors import OptionError
+
 if TYPE_CHECKING:
     from gridclear.case import Case
     from gridclear.network.network import Floats, Ints, Network
@@ -180,8 +182,16 @@ def describe(network: Network, limits: NodeLimits, constraint: int, case: Case |
     Returns
     -------
     Constraint
+
+    Raises
+    ------
+    OptionError
+        There is no such constraint.
     """
     n, m = network.n_node, network.n_branch
+    count = 2 * n + m + limits.exchange.size
+    if not 0 <= constraint < count:
+        raise OptionError(f"{constraint} is no constraint; they are numbered 0 … {count - 1}")
     if constraint < 2 * n:
         low = constraint < n
         bus = int((limits.low_bus if low else limits.high_bus)[constraint % n])
