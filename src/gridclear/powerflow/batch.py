@@ -10,7 +10,7 @@ from gridclear.powerflow.fixed_point import approach, fixed_point
 from gridclear.powerflow.gather import gather, scatter
 from gridclear.powerflow.jit import inner, kernel
 from gridclear.powerflow.newton import newton
-from gridclear.powerflow.simd import LANES, load, root, store
+from gridclear.powerflow.simd import LANES, load, root, spread, store
 
 
 @kernel
@@ -122,9 +122,8 @@ def _load_start(factors, starts, rows, work):
         gather(starts.vi, from_rows, work.vi)
         return
     for i in range(len(factors.wr)):
-        for lane in range(LANES):
-            work.vr[i, lane] = factors.wr[i]
-            work.vi[i, lane] = factors.wi[i]
+        store(work.vr, i, spread(factors.wr[i]))
+        store(work.vi, i, spread(factors.wi[i]))
 
 
 @inner
