@@ -132,12 +132,10 @@ def test_old_format_is_refused():
         Grid.from_pandapower(net)
 
 
-@pytest.mark.parametrize("table", ["xward", "dcline", "svc", "ssc", "tcsc"])
+@pytest.mark.parametrize("table", ["svc", "ssc", "tcsc"])
 def test_elements_that_cannot_be_represented(table):
     net = support.tiny_net()
     create = {
-        "xward": lambda: pp.create_xward(net, 3, 0, 0, 0, 0, 0.1, 0.1, 1.0, name="X"),
-        "dcline": lambda: pp.create_dcline(net, 3, 4, 1.0, 0, 0, 1.0, 1.0, name="X"),
         "svc": lambda: pp.create_svc(net, 3, 1, -10, 1.0, 90, name="X"),
         "ssc": lambda: pp.create_ssc(net, 3, 0, 0.1, 1.0, name="X"),
         "tcsc": lambda: pp.create_tcsc(net, 3, 4, 1, -10, 1.0, 140, name="X"),

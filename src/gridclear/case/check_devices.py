@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 #: Tap changer types that pandapower 3 knows; any other text makes it ignore the tap in silence.
 _TYPES = ("Ratio", "Symmetrical", "Ideal", "Tabular")
-_TAP_COLUMNS = ("tap_pos", "tap_min", "tap_max", "tap_changer_type", "tap_step_percent")
-_USED = {"trafo": _TAP_COLUMNS, "trafo3w": _TAP_COLUMNS, "shunt": ("q_mvar", "step", "max_step")}
+_TAP_COLUMNS = (
+    "tap_pos", "tap_min", "tap_max", "tap_changer_type", "tap_step_percent", "tap_dependency_table",
+)  # fmt: skip
+_USED = {
+    "trafo": _TAP_COLUMNS,
+    "trafo3w": _TAP_COLUMNS,
+    "shunt": ("q_mvar", "step", "max_step", "step_dependency_table"),
+}
 _SIDES = {"trafo": ("hv", "lv"), "trafo3w": ("hv", "mv", "lv")}
 
 
@@ -66,30 +72,29 @@ def _check_tap_data(
     wanted = [f"{prefix}_{name}" for name in ("pos", "neutral", "min", "max", "step_percent", "step_degree")]
     numbers = {name: _numbers(frame, name) for name in wanted}
     kinds, sides = _words(frame, f"{prefix}_changer_type"), _words(frame, f"{prefix}_side")
+    # A table says itself what each position does.
+    tabled = frame["tap_dependency_table"].to_numpy(dtype=bool) & (prefix == "tap")
     for row, index in enumerate(frame.index.tolist()):
         position, neutral, least, most, percent, degree = (float(numbers[name][row]) for name in wanted)
         kind, side, called = kinds[row], sides[row], source.row(row)
         steps = not (_is_nothing(percent) and _is_nothing(degree))
         # A position alone, without neutral and steps, is what a transformer without tap changer may carry.
         moved = math.isfinite(position) and position != neutral and (math.isfinite(neutral) or steps)
-        counts = index in set_by_case or moved
+        by_table = bool(tabled[row]) and math.isfinite(position)
+        counts = index in set_by_case or moved or by_table
 
         def fault(column: str, what: str, expected: str, called: str = called) -> None:
             faults.add(file, called, f"{prefix}_{column}", what, expected)
 
-        if kind not in _TYPES and (kind or counts):
+        if kind not in _TYPES and (kind or (counts and not by_table)):
             shown = (
                 f"{quoted(kind)} is unknown{meant(kind, _TYPES)}"
                 if kind
                 else "the type is empty, so the tap would be ignored"
             )
-            fault("changer_type", shown, "one of Ratio, Symmetrical, Ideal")
-        elif kind == "Tabular" and counts:
-            fault(
-                "changer_type",
-                "'Tabular' needs a characteristic table",
-                "one of Ratio, Symmetrical, Ideal: not supported yet",
-            )
+            fault("changer_type", shown, "one of " + ", ".join(_TYPES))
+        elif kind == "Tabular" and counts and not by_table:
+            fault("changer_type", "'Tabular' needs a table of its positions", "tap_dependency_table = true")
         if side not in _SIDES[table] and (side or counts):
             shown = (
                 f"{quoted(side)} is unknown{meant(side, _SIDES[table])}"
@@ -97,11 +102,11 @@ def _check_tap_data(
                 else "the side is empty, so the tap would be ignored"
             )
             fault("side", shown, "one of " + ", ".join(_SIDES[table]))
-        if counts and not math.isfinite(neutral):
+        if counts and not by_table and not math.isfinite(neutral):
             fault("neutral", "the neutral position is empty (NaN)", "a position")
         if index in set_by_case and not math.isfinite(position):
             fault("pos", "the position is empty (NaN)", "a position")
-        if counts and not steps:
+        if counts and not by_table and not steps:
             fault(
                 "step_percent", "a step changes nothing", "tap_step_percent or tap_step_degree other than 0"
             )
@@ -184,7 +189,8 @@ def _check_tap_row(sheet: Sheet, row: int, element: Mapping[str, Any], faults: F
         elif position != round(position):
             faults.add(file, line, "position", f"the grid gives {position:g}", "a whole number")
     automatic = sheet.ok["mode"][row] and sheet.frame["mode"].iloc[row] == "automatic"
-    if automatic and (
+    by_steps = automatic and not element["tap_dependency_table"]
+    if by_steps and (
         element["tap_changer_type"] == "Ideal" or _is_nothing(float(element["tap_step_percent"]))
     ):
         what = "the tap changer shifts the phase only, so it cannot hold a voltage"
@@ -221,7 +227,10 @@ def _check_banks(sheet: Sheet, grid: Grid, faults: Faults) -> None:
                 f"position {step:g} is above max_step = {most:g}",
                 "a position from 0 to max_step",
             )
-        if element["q_mvar"] == 0:
+        if element["step_dependency_table"]:
+            what = f"the steps of {quoted(name)} come from a table"
+            faults.add(file, line, "element", what, "a shunt of equal steps: not supported yet")
+        elif element["q_mvar"] == 0:
             faults.add(
                 file,
                 line,

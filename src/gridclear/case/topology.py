@@ -48,7 +48,7 @@ class Groups:
 
 
 def unsupplied_buses(grid: Grid) -> list[int]:
-    """Buses in service without a path to an external grid, in the normal topology.
+    """Buses in service without a path to an external grid or a slack generator, in the normal topology.
 
     Parameters
     ----------
@@ -75,9 +75,11 @@ def unsupplied_buses(grid: Grid) -> list[int]:
                 closed = [end for end in buses if (letter, index, end) not in open_ends]
                 for end in closed[1:]:
                     groups.join(closed[0], end)
-    supply = grid.tables["ext_grid"]
+    supply, machine = grid.tables["ext_grid"], grid.tables["gen"]
+    slack = machine["bus"][machine["in_service"] & machine["slack"]]
     known = set(live)
-    sources = {groups.root(b) for b in supply["bus"][supply["in_service"]].tolist() if b in known}
+    fed = [*supply["bus"][supply["in_service"]].tolist(), *slack.tolist()]
+    sources = {groups.root(b) for b in fed if b in known}
     return [b for b in live if groups.root(b) not in sources]
 
 

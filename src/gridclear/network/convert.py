@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gridclear.case.grid_schema import AUXILIARY_TABLES, GRID_TABLES
 from gridclear.errors import CaseError, Issue
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ def pandapower_net(grid: Grid) -> Any:  # noqa: ANN401  pandapower has no types
 
     net = pandapower.create_empty_network(name=grid.name, f_hz=grid.f_hz, sn_mva=grid.sn_mva)
     for table, frame in grid.tables.items():
-        if table not in net or not len(frame):
+        if table in AUXILIARY_TABLES:
+            net[table] = frame.copy()
+        if table not in GRID_TABLES or not len(frame):
             continue
         filled = frame.copy()
         for column in net[table].columns.difference(filled.columns):
@@ -220,7 +223,8 @@ def convert(net: Any) -> Conversion:  # noqa: ANN401
     set_points[at] = generators[:, VG].real
     for total, column in ((q_min, QMIN), (q_max, QMAX)):
         limit = generators[:, column].real
-        np.add.at(total, at, np.where(np.abs(limit) < _NO_LIMIT, limit / net.sn_mva, limit * np.inf))
+        stated = np.abs(limit) < _NO_LIMIT
+        np.add.at(total, at, np.where(stated, limit / net.sn_mva, np.copysign(np.inf, limit)))
     # A branch without reactance has no susceptance of its own: for a start its resistance does as well.
     direct = branch.copy()
     direct[:, BR_X] = np.where(branch[:, BR_X] == 0.0, branch[:, BR_R], branch[:, BR_X])

@@ -147,7 +147,7 @@ def taps(net: Any, labels: BranchLabels, tap_rows: dict[str, dict[tuple[int, int
 
 
 def _direction(table: str, lowest: Complexes, highest: Complexes) -> int:
-    """Whether the regulated side's open-circuit voltage is higher (1) or lower (-1) at the highest position."""
+    """Whether the highest position gives the regulated side a higher (1) or a lower (-1) voltage."""
     # Open at its far end, a branch transforms by -y_tf/y_tt: from the high-voltage side to the other one, or
     # over the star point to the medium-voltage side.
     way = slice(0, 2 if table == "trafo3w" else 1)
