@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +23,11 @@ CABLE = "NA2XS2Y 1x185 RM/25 12/20 kV"
 
 
 def ring(sn_mva: float = 10.0) -> pp.pandapowerNet:
+    return copy.deepcopy(_ring(sn_mva))
+
+
+@functools.cache
+def _ring(sn_mva: float) -> pp.pandapowerNet:
     """A 110 kV source, two transformers side by side, a ring of six 20 kV buses (1 … 6), a dead bus (7)."""
     net = pp.create_empty_network(sn_mva=sn_mva)
     pp.create_bus(net, 110.0)
@@ -188,7 +195,12 @@ KINDS = [
 def test_every_kind_of_element_is_runpps(add: Callable[[pp.pandapowerNet], None]) -> None:
     net = ring()
     add(net)
-    assert_network_agrees(net)
+    network = assert_network_agrees(net)
+    ppci = net._ppc["internal"]
+    _, _, _, at_from, _ = makeBdc(ppci["bus"], ppci["branch"])
+    np.testing.assert_allclose(-network.susceptance * network.shift, at_from.real, rtol=1e-12, atol=1e-15)
+    tap = np.where(ppci["branch"][:, 8].real == 0, 1.0, ppci["branch"][:, 8].real)
+    np.testing.assert_allclose(network.susceptance, 1 / (ppci["branch"][:, 3].real * tap), rtol=1e-12)
     assert_agrees(net)
 
 
@@ -315,18 +327,6 @@ def test_reactive_limits_are_sums_by_node() -> None:
     assert not network.q_max[~held].any()
 
 
-@pytest.mark.parametrize("add", KINDS, ids=lambda add: add.__name__)
-def test_dc_branches_are_those_of_pandapower(add: Callable[[pp.pandapowerNet], None]) -> None:
-    net = ring()
-    add(net)
-    network = assert_network_agrees(net)
-    ppci = net._ppc["internal"]
-    _, _, _, at_from, _ = makeBdc(ppci["bus"], ppci["branch"])
-    np.testing.assert_allclose(-network.susceptance * network.shift, at_from.real, rtol=1e-12, atol=1e-15)
-    tap = np.where(ppci["branch"][:, 8].real == 0, 1.0, ppci["branch"][:, 8].real)
-    np.testing.assert_allclose(network.susceptance, 1 / (ppci["branch"][:, 3].real * tap), rtol=1e-12)
-
-
 def test_a_branch_without_reactance_has_the_susceptance_of_its_resistance() -> None:
     net = ring()
     net.line["x_ohm_per_km"] = 0.0
@@ -369,6 +369,57 @@ def test_set_points_that_disagree_are_refused_by_name() -> None:
     net.gen.loc[1, "vm_pu"] = 1.01
     with pytest.raises(gc.CaseError, match="different setpoints"):
         gc.compile_network(net)
+
+
+@pytest.mark.parametrize("add", KINDS, ids=lambda add: add.__name__)
+def test_a_case_of_every_kind_has_runpps_base_state(add: Callable[[pp.pandapowerNet], None]) -> None:
+    net = ring()
+    net.bus.loc[7, "in_service"] = False
+    add(net)
+    if "tap2_side" in net.trafo:
+        net.trafo.loc[1, "tap2_step_percent"] = 0.0
+    if len(net.shunt):
+        net.shunt["max_step"] = 4
+    case = gc.Case.from_pandapower(net, start="2026-06-21T11:00Z")
+    flow = gc.power_flow(case)
+    pp.runpp(net, calculate_voltage_angles=True, tolerance_mva=1e-10)
+    live = net.res_bus[net.bus.in_service & net.res_bus.vm_pu.notna()]
+    np.testing.assert_allclose(flow.buses.vm_pu, live.vm_pu, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(flow.buses.va_degree, live.va_degree, rtol=0, atol=1e-6)
+    if not len(net.gen):
+        np.testing.assert_allclose(flow.exchange.p_mw, net.res_ext_grid.p_mw, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(flow.exchange.q_mvar, net.res_ext_grid.q_mvar, rtol=0, atol=1e-6)
+
+
+def test_a_step_that_the_table_lacks_is_an_issue() -> None:
+    net = ring()
+    net.bus.loc[7, "in_service"] = False
+    tabular(net)
+    shunts(net)
+    net.shunt = net.shunt.assign(max_step=4, name=["C0", "C1", "C2", "C3"])
+    net.trafo["name"] = ["T0", "T1"]
+    table = net.trafo_characteristic_table
+    net["trafo_characteristic_table"] = table[(table.id_characteristic == 0) | (table.step != 7)]
+    net.shunt.loc[1, "step"] = 4
+    net.shunt.loc[3, "id_characteristic_table"] = 9
+    with pytest.raises(gc.CaseError) as caught:
+        gc.Case.from_pandapower(net, start="2026-06-21T11:00Z")
+    assert [(issue.row, issue.what.partition("_table ")[2]) for issue in caught.value.issues] == [
+        ("shunt 'C1'", "has no complete row 0 for step 4"),
+        ("shunt 'C3'", "has no complete row 9 for step 3"),
+        ("trafo 'T1'", "has no complete row 1 for step 7"),
+    ]
+    assert {issue.column for issue in caught.value.issues} == {"id_characteristic_table"}
+
+
+def test_a_bank_with_a_table_is_an_issue() -> None:
+    net = ring()
+    net.bus.loc[7, "in_service"] = False
+    shunts(net)
+    net.shunt = net.shunt.assign(max_step=4, name=["C0", "C1", "C2", "C3"])
+    banks = pd.DataFrame({"element": ["C0", "C1"]})
+    with pytest.raises(gc.CaseError, match="the steps of 'C1' come from a table"):
+        gc.Case.from_pandapower(net, start="2026-06-21T11:00Z", capacitor_banks=banks)
 
 
 @pytest.mark.parametrize("add", [xward, dcline], ids=lambda add: add.__name__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,9 +108,8 @@ def pandapower_net(grid: Grid) -> Any:  # noqa: ANN401  pandapower has no types
         for itself: pandapower finds the row by the number of the table alone, so that two transformers with
         one table at different positions would both get the row of one of them.
     """
-    import pandapower  # noqa: PLC0415  costs seconds, and a stored grid does without it
-
-    net = pandapower.create_empty_network(name=grid.name, f_hz=grid.f_hz, sn_mva=grid.sn_mva)
+    net = copy.deepcopy(_empty_net())
+    net["name"], net["f_hz"], net["sn_mva"] = grid.name, grid.f_hz, grid.sn_mva
     for table, frame in grid.tables.items():
         if table in AUXILIARY_TABLES:
             net[table] = frame.copy()
@@ -130,6 +130,13 @@ def pandapower_net(grid: Grid) -> Any:  # noqa: ANN401  pandapower has no types
     for table in ("trafo", "trafo3w"):
         _own_tap_tables(net, table, net[table].index)
     return net
+
+
+@cache
+def _empty_net() -> Any:  # noqa: ANN401  its thirty empty tables cost pandapower longer than a small grid does
+    import pandapower  # noqa: PLC0415  costs seconds, and a stored grid does without it
+
+    return pandapower.create_empty_network()
 
 
 def _own_tap_tables(net: Any, table: str, rows: pd.Index) -> None:  # noqa: ANN401
@@ -297,22 +304,20 @@ def with_every_tap(net: Any, table: str) -> tuple[Any, pd.DataFrame]:  # noqa: A
     Returns
     -------
     net : pandapowerNet
-        The copy; the added rows stand behind the grid's own.
+        The copy; the added rows stand behind the grid's own. The net itself if nothing is added.
     added : DataFrame
         ``element``, ``position`` and ``row`` (place in the table) of each added row.
     """
-    wide = copy.deepcopy(net)
-    frame = wide[table]
-    if not len(frame):
-        return wide, pd.DataFrame(columns=["element", "position", "row"])
+    frame = net[table]
     element = [
         (index, position)
         for index, row in frame.iterrows()
-        if _has_positions(wide, row)
+        if _has_positions(net, row)
         for position in range(int(row.tap_min), int(row.tap_max) + 1)
     ]
     added = pd.DataFrame(element, columns=["element", "position"])
     added["row"] = np.arange(len(frame), len(frame) + len(added))
+    wide = copy.deepcopy(net) if len(added) else net
     if len(added):
         copies = frame.loc[added.element].copy()
         copies["tap_pos"] = added.position.to_numpy().astype(frame.tap_pos.dtype)
