@@ -412,6 +412,16 @@ def test_a_step_that_the_table_lacks_is_an_issue() -> None:
     assert {issue.column for issue in caught.value.issues} == {"id_characteristic_table"}
 
 
+@pytest.mark.parametrize("add", [tabular, shunts], ids=lambda add: add.__name__)
+def test_a_table_that_is_missing_is_named(add: Callable[[pp.pandapowerNet], None]) -> None:
+    net = ring()
+    add(net)
+    for table in ("trafo_characteristic_table", "shunt_characteristic_table"):
+        net.pop(table, None)
+    with pytest.raises(gc.CaseError, match="and the table is missing"):
+        gc.compile_network(net)
+
+
 def test_a_bank_with_a_table_is_an_issue() -> None:
     net = ring()
     net.bus.loc[7, "in_service"] = False

@@ -45,6 +45,12 @@ _DEFAULTS: Mapping[str, object] = {
     "step_dependency_table": False,
     "va_degree": 0.0,
 }
+#: Elements that may point to a table of their steps: by which flag, and to which table.
+_CHARACTERISTICS = {
+    "trafo": ("tap_dependency_table", "trafo_characteristic_table"),
+    "trafo3w": ("tap_dependency_table", "trafo_characteristic_table"),
+    "shunt": ("step_dependency_table", "shunt_characteristic_table"),
+}
 #: pandapower's stand-in for a reactive limit that is not stated, in Mvar.
 _NO_LIMIT = 1e9
 
@@ -107,6 +113,11 @@ def pandapower_net(grid: Grid) -> Any:  # noqa: ANN401  pandapower has no types
         A net of its own: nothing is shared with ``grid``. Every transformer with a tap table has a copy of it
         for itself: pandapower finds the row by the number of the table alone, so that two transformers with
         one table at different positions would both get the row of one of them.
+
+    Raises
+    ------
+    CaseError
+        A table of tap positions or steps is pointed to, and missing.
     """
     net = copy.deepcopy(_empty_net())
     net["name"], net["f_hz"], net["sn_mva"] = grid.name, grid.f_hz, grid.sn_mva
@@ -127,6 +138,13 @@ def pandapower_net(grid: Grid) -> Any:  # noqa: ANN401  pandapower has no types
                     np.nan, index=filled.index, dtype="float64" if dtype.kind in "fiu" else object
                 )
         net[table] = filled
+    issues = [
+        Issue("grid.json", characteristics, "", f"{table} {flag}, and the table is missing", characteristics)
+        for table, (flag, characteristics) in _CHARACTERISTICS.items()
+        if net[table][flag].any() and characteristics not in grid.tables
+    ]
+    if issues:
+        raise CaseError(tuple(issues))
     for table in ("trafo", "trafo3w"):
         _own_tap_tables(net, table, net[table].index)
     return net
@@ -144,7 +162,7 @@ def _own_tap_tables(net: Any, table: str, rows: pd.Index) -> None:  # noqa: ANN4
     frame = net[table]
     rows = rows[frame.loc[rows, "tap_dependency_table"].to_numpy(dtype=bool)]
     rows = rows[frame.loc[rows, "id_characteristic_table"].notna()]
-    if not len(rows) or "trafo_characteristic_table" not in net:
+    if not len(rows):
         return
     characteristics = net.trafo_characteristic_table
     first = int(characteristics.id_characteristic.max()) + 1
