@@ -8,8 +8,8 @@ import numpy as np
 import pandapower as pp
 import pandas as pd
 import pytest
+from element_nets import constant_powers, dcline, generators, ring, xward
 from network_support import assert_network_agrees
-from test_network_elements import constant_powers, dcline, generators, ring, xward
 
 import gridclear as gc
 from gridclear.case import Case, Grid
