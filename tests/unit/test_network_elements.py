@@ -265,6 +265,19 @@ def test_a_table_that_is_missing_is_named(add: Callable[[pp.pandapowerNet], None
         gc.compile_network(net)
 
 
+def test_a_regulator_that_cannot_move_its_voltage_is_an_issue() -> None:
+    net = ring()
+    net.bus.loc[7, "in_service"] = False
+    tabular(net)
+    net.trafo_characteristic_table["voltage_ratio"] = 1.0
+    net.trafo["name"] = ["T0", "T1"]
+    changer = {"element_type": "trafo", "element": "T1", "mode": "automatic", "vm_set_pu": 1.0}
+    changers = pd.DataFrame([{**changer, "deadband_pu": 0.02}])
+    case = gc.Case.from_pandapower(net, start="2026-06-21T11:00Z", tap_changers=changers)
+    with pytest.raises(gc.CaseError, match="does not move the voltage"):
+        gc.power_flow(case)
+
+
 def test_a_bank_with_a_table_is_an_issue() -> None:
     net = ring()
     net.bus.loc[7, "in_service"] = False

@@ -200,6 +200,11 @@ def _regulators(case: Case, network: Network) -> Regulators:
         [_device(case, network, str(row.element_type), str(row.element)) for row in rows.itertuples()],
         dtype=np.int64,
     )
+    idle = rows["element"][network.taps.direction[device] == 0]
+    if len(idle):
+        what = "the tap changer does not move the voltage of the side that it is to hold"
+        expected = "fixed or optimised"
+        raise CaseError(tuple(Issue("tap_changers", str(name), "mode", what, expected) for name in idle))
     lowest, highest = network.taps.lowest[device], network.taps.highest[device]
     stated_low, stated_high = rows["tap_min"].to_numpy(np.float64), rows["tap_max"].to_numpy(np.float64)
     # An empty group is a group of one.

@@ -21,8 +21,9 @@ _SIDES = {
     "switch": ("from", "to"),
 }
 _WINDINGS = (("hv", ""), ("", "mv"), ("", "lv"))
-#: Ratios at the ends of a tap range that differ by less differ by rounding.
-_SAME_RATIO = 1e-9
+#: Ratios at the ends of a tap range that differ by less regulate nothing: it is the magnetising current in an
+#: impedance that changes with the position.
+_SAME_RATIO = 1e-3
 
 
 def numbers(frame: pd.DataFrame, column: str, absent: float = np.nan) -> Floats:
