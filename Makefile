@@ -4,6 +4,7 @@
 #   make check   rules, format and types
 #   make bench   benchmarks against other tools (installs simbench and power-grid-model: about 500 MB)
 #   make study   the long tests that are marked "study"
+#   make agreement   measure every published network against runpp: writes tests/agreement/networks.csv
 #   make docs    bring docs/case-folder.md in step with the attribute tables
 #   make clean   forget the environment and everything that was made
 
@@ -18,7 +19,7 @@ RUN   := $(VENV)/.installed-run
 DEV   := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
-.PHONY: help demo test check bench study docs clean
+.PHONY: help demo test check bench study agreement docs clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -46,8 +47,11 @@ bench: $(BENCH)
 docs: $(DEV)
 	$(BIN)/python docs/update.py
 
-study: $(DEV)
+study: $(DEV) $(BENCH)
 	$(BIN)/python -m pytest -m study tests
+
+agreement: $(DEV) $(BENCH)
+	PYTHONPATH=tests/unit $(BIN)/python tests/agreement/measure.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis result

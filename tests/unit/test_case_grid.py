@@ -127,6 +127,30 @@ def test_something_that_is_no_net(given):
         Grid.from_pandapower(given)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("tap_phase_shifter", "tap_changer_type"),
+        ("tap2_phase_shifter", "tap2_changer_type"),
+        ("tap_dependent_impedance", "tap_dependency_table"),
+    ],
+)
+def test_tap_columns_of_pandapower_2_are_refused(old, new):
+    net = support.tiny_net()
+    net.trafo = net.trafo.drop(columns=new, errors="ignore").assign(**{old: True})
+    with pytest.raises(CaseError) as caught:
+        Grid.from_pandapower(net)
+    assert [(i.row, i.column) for i in caught.value.issues] == [("trafo", new)]
+
+
+def test_options_that_change_the_model_are_refused():
+    net = support.tiny_net()
+    pp.set_user_pf_options(net, trafo_model="pi", max_iteration=30, trafo3w_losses="hv")
+    with pytest.raises(CaseError) as caught:
+        Grid.from_pandapower(net)
+    assert [i.what for i in caught.value.issues] == ["the net asks runpp for trafo_model = 'pi'"]
+
+
 def test_old_format_is_refused():
     net = support.tiny_net()
     net["format_version"] = "2.14.0"
@@ -134,12 +158,10 @@ def test_old_format_is_refused():
         Grid.from_pandapower(net)
 
 
-@pytest.mark.parametrize("table", ["xward", "dcline", "svc", "ssc", "tcsc"])
+@pytest.mark.parametrize("table", ["svc", "ssc", "tcsc"])
 def test_elements_that_cannot_be_represented(table):
     net = support.tiny_net()
     create = {
-        "xward": lambda: pp.create_xward(net, 3, 0, 0, 0, 0, 0.1, 0.1, 1.0, name="X"),
-        "dcline": lambda: pp.create_dcline(net, 3, 4, 1.0, 0, 0, 1.0, 1.0, name="X"),
         "svc": lambda: pp.create_svc(net, 3, 1, -10, 1.0, 90, name="X"),
         "ssc": lambda: pp.create_ssc(net, 3, 0, 0.1, 1.0, name="X"),
         "tcsc": lambda: pp.create_tcsc(net, 3, 4, 1, -10, 1.0, 140, name="X"),

@@ -48,6 +48,28 @@ def many_elements():
     pp.create_asymmetric_load(net, lv, p_a_mw=0.01, p_b_mw=0.02, p_c_mw=0.03, name="AL")
     pp.create_asymmetric_sgen(net, lv, p_a_mw=0.01, q_b_mvar=0.02, name="AS")
     pp.create_switch(net, 3, 4, et="b", closed=True, z_ohm=0.05, name="Qz")
+    pp.create_xward(net, lv, 0.1, 0.05, 0.02, 0.01, 0.2, 1.5, 1.01, name="XW")
+    pp.create_dcline(net, mv, 4, 0.2, 1.0, 0.01, 1.0, 1.01, max_q_to_mvar=2.0, name="DC")
+    pp.create_shunt(net, lv, q_mvar=-0.1, step=2, max_step=2, name="C2")
+    net["shunt_characteristic_table"] = pd.DataFrame(
+        {"id_characteristic": [4, 4], "step": [1, 2], "q_mvar": [-0.1, -0.25], "p_mw": [0.0, 0.01]}
+    )
+    net.shunt["id_characteristic_table"] = pd.array([None, 4], dtype="Int64")
+    net.shunt["step_dependency_table"] = [False, True]
+    z = {f"vk{r}_{side}_percent": 0.3 if r else 11.0 for r in ("", "r") for side in ("hv", "mv", "lv")}
+    steps = {"id_characteristic": 2, "step": range(-10, 11), "voltage_ratio": np.linspace(0.86, 1.13, 21)}
+    net["trafo_characteristic_table"] = pd.DataFrame({**steps, "angle_deg": 1.5, **z})
+    net.trafo3w["id_characteristic_table"] = pd.array([2], dtype="Int64")
+    net.trafo3w["tap_dependency_table"] = True
+    net.trafo3w["tap_changer_type"] = "Tabular"
+    for name, value in (
+        ("side", "lv"),
+        ("neutral", 0),
+        ("step_percent", 0.5),
+        ("pos", 2),
+        ("changer_type", "Ratio"),
+    ):
+        net.trafo[f"tap2_{name}"] = value
     net.trafo.loc[0, ["tap_pos", "tap_step_degree"]] = [-2.0, 5.0]
     net.load["p_mw"] = [1.23456789012345678e-7, 1 / 3]
     net.load["zone_of_somebody"] = ["a", None]

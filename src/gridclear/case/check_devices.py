@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from gridclear.case.grid import Grid
     from gridclear.case.sheets import Sheet
 
-_TAP_COLUMNS = ("tap_pos", "tap_min", "tap_max", "tap_changer_type", "tap_step_percent")
-_USED = {"trafo": _TAP_COLUMNS, "trafo3w": _TAP_COLUMNS, "shunt": ("q_mvar", "step", "max_step")}
+_TAP_COLUMNS = (
+    "tap_pos", "tap_min", "tap_max", "tap_changer_type", "tap_step_percent", "tap_dependency_table",
+)  # fmt: skip
+_USED = {
+    "trafo": _TAP_COLUMNS,
+    "trafo3w": _TAP_COLUMNS,
+    "shunt": ("q_mvar", "step", "max_step", "step_dependency_table"),
+}
 
 
 def check_devices(sheets: Mapping[str, Sheet], grid: Grid, file: str, faults: Faults) -> None:
@@ -92,7 +98,8 @@ def _check_tap_row(sheet: Sheet, row: int, element: Mapping[str, Any], faults: F
         elif position != round(position):
             faults.add(file, line, "position", f"the grid gives {position:g}", "a whole number")
     automatic = sheet.ok["mode"][row] and sheet.frame["mode"].iloc[row] == "automatic"
-    if automatic and (
+    by_steps = automatic and not element["tap_dependency_table"]
+    if by_steps and (
         element["tap_changer_type"] == "Ideal" or is_nothing(float(element["tap_step_percent"]))
     ):
         what = "the tap changer shifts the phase only, so it cannot hold a voltage"
@@ -129,7 +136,10 @@ def _check_banks(sheet: Sheet, grid: Grid, faults: Faults) -> None:
                 f"position {step:g} is above max_step = {most:g}",
                 "a position from 0 to max_step",
             )
-        if element["q_mvar"] == 0:
+        if element["step_dependency_table"]:
+            what = f"the steps of {quoted(name)} come from a table"
+            faults.add(file, line, "element", what, "a shunt of equal steps: not supported yet")
+        elif element["q_mvar"] == 0:
             faults.add(
                 file,
                 line,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -34,13 +34,21 @@ _SAME_VOLTAGE = 1e-6
 _VANISHING = 1e-9
 _TRAFO_WINDINGS = {"trafo": ("hv", "lv"), "trafo3w": ("hv", "mv", "lv")}
 _SWITCH_TABLE = {"b": "bus", "l": "line", "t": "trafo", "t3": "trafo3w"}
-_VOLTAGE_DEPENDENCE = ("const_z_p_percent", "const_z_q_percent", "const_i_p_percent", "const_i_q_percent")
-
-_CHARACTERISTICS = (
-    ("trafo", "tap_dependency_table"),
-    ("trafo3w", "tap_dependency_table"),
-    ("shunt", "step_dependency_table"),
-)
+#: Elements that may point to a table of their steps: the flag, the table, and what each row must hold.
+_CHARACTERISTICS = {
+    "trafo": ("tap_dependency_table", "trafo_characteristic_table",
+              ("voltage_ratio", "angle_deg", "vk_percent", "vkr_percent")),
+    "trafo3w": ("tap_dependency_table", "trafo_characteristic_table",
+                ("voltage_ratio", "angle_deg", "vk_hv_percent", "vkr_hv_percent", "vk_mv_percent",
+                 "vkr_mv_percent", "vk_lv_percent", "vkr_lv_percent")),
+    "shunt": ("step_dependency_table", "shunt_characteristic_table", ("p_mw", "q_mvar")),
+}  # fmt: skip
+#: Elements that hold a voltage: their buses and set points.
+_HOLDERS = {
+    "vm_pu": (("ext_grid", "bus", "vm_pu"), ("gen", "bus", "vm_pu"),
+              ("dcline", "from_bus", "vm_from_pu"), ("dcline", "to_bus", "vm_to_pu")),
+    "va_degree": (("ext_grid", "bus", "va_degree"),),
+}  # fmt: skip
 
 
 def check_grid(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> None:
@@ -60,7 +68,7 @@ def check_grid(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> 
         if len(grid.tables[table]):
             _check_names(grid, table, file, faults)
     _check_voltage_band(grid, file, limits, faults)
-    _check_unsupported(grid, file, faults)
+    _refuse_voltage_dependence(grid, file, faults)
     _check_islands(grid, file, faults)
 
 
@@ -85,6 +93,8 @@ def check_elements(grid: Grid, file: str, faults: Faults) -> None:
     _check_star_points(grid, file, faults)
     _check_loss_side(grid, file, faults)
     _check_leakage(grid, file, faults)
+    _check_shares(grid, file, faults)
+    _check_characteristics(grid, file, faults)
     _check_switches(grid, file, faults)
     _check_steps(grid, file, faults)
     _check_reactive_limits(grid, file, faults)
@@ -177,6 +187,9 @@ def _check_windings(grid: Grid, file: str, faults: Faults) -> None:
             expected = f"vkr{pair}_percent <= vk{pair}_percent"
             above = (np.abs(real) > np.abs(whole)) & (whole != 0)
             faults.rows(source, above, f"vkr{pair}_percent", what, expected)
+            if table == "trafo":
+                zero = say("the impedance is zero")
+                faults.rows(source, whole == 0, "vk_percent", zero, "a number other than 0")
 
 
 def _check_star_points(grid: Grid, file: str, faults: Faults) -> None:
@@ -229,21 +242,63 @@ def _check_leakage(grid: Grid, file: str, faults: Faults) -> None:
         faults.rows(source, bare, "leakage_reactance_ratio_hv", what, "a number between 0 and 1")
 
 
-def _check_unsupported(grid: Grid, file: str, faults: Faults) -> None:
+def _check_shares(grid: Grid, file: str, faults: Faults) -> None:
+    """Check that no load depends on the voltage with more than all of its power."""
+    load, source = grid.tables["load"], elements_source(grid, "load", file)
+    for power in ("p", "q"):
+        impedance, current = f"const_z_{power}_percent", f"const_i_{power}_percent"
+        total = (load[impedance] + load[current]).to_numpy()
+        what = say(f"{impedance} + {current} = {{:g}}", total)
+        faults.rows(source, total > 100, impedance, what, "at most 100 % together")
+
+
+def _refuse_voltage_dependence(grid: Grid, file: str, faults: Faults) -> None:
+    """Refuse loads that depend on the voltage, which no kernel takes yet: delete this when they do."""
     load = grid.tables["load"]
-    for column in _VOLTAGE_DEPENDENCE:
+    for column in ("const_z_p_percent", "const_z_q_percent", "const_i_p_percent", "const_i_q_percent"):
         share = load[column].to_numpy()
         what = say("{:g} % of the load depends on the voltage", share)
         expected = "0: gridclear cannot represent it yet"
         wrong = np.isfinite(share) & (share != 0)
         faults.rows(elements_source(grid, "load", file), wrong, column, what, expected)
-    for table, column in _CHARACTERISTICS:
-        where = grid.tables[table][column].to_numpy(dtype=bool)
-        expected = "false: gridclear cannot represent it yet"
-        faults.rows(elements_source(grid, table, file), where, column, say(f"{column} is set"), expected)
-    slack = (grid.tables["gen"]["slack"] & grid.tables["gen"]["in_service"]).to_numpy()
-    expected = "an ext_grid at its bus: that is where the exchange with transmission is counted"
-    faults.rows(elements_source(grid, "gen", file), slack, "slack", say("a generator is the slack"), expected)
+
+
+def _check_characteristics(grid: Grid, file: str, faults: Faults) -> None:
+    """Check that the tables of taps and steps hold what is taken from them: pandapower guesses the rest."""
+    for table, (flag, characteristics, needed) in _CHARACTERISTICS.items():
+        frame = grid.tables[table]
+        source = elements_source(grid, table, file)
+        uses = frame[flag].to_numpy(dtype=bool)
+        if not uses.any():
+            continue
+        numbers = frame["id_characteristic_table"].to_numpy()
+        faults.rows(source, uses & np.isnan(numbers), "id_characteristic_table", say("the cell is empty"),
+                    f"an id_characteristic of {characteristics}")  # fmt: skip
+        known = _known_steps(grid.tables.get(characteristics), needed)
+        wanted = [_wanted_steps(table, row) for row in frame.itertuples()]
+        missing = [steps - known.get(number, set()) for steps, number in zip(wanted, numbers, strict=True)]
+        first = [min(steps, default=np.nan) for steps in missing]
+        what = say(f"{characteristics} has no complete row {{:g}} for step {{:g}}", numbers, first)
+        wrong = uses & ~np.isnan(numbers) & np.array([bool(steps) for steps in missing])
+        expected = f"rows with {', '.join(needed)} for every step"
+        faults.rows(source, wrong, "id_characteristic_table", what, expected)
+
+
+def _known_steps(table: pd.DataFrame | None, needed: tuple[str, ...]) -> dict[float, set[float]]:
+    """Find the steps of which each characteristic states all that is needed."""
+    columns = ["id_characteristic", "step", *needed]
+    if table is None or not set(columns) <= set(table.columns):
+        return {}
+    complete = table[table[columns].apply(pd.to_numeric, errors="coerce").notna().all(axis=1)]
+    return {float(number): set(steps) for number, steps in complete.groupby("id_characteristic")["step"]}
+
+
+def _wanted_steps(table: str, row: Any) -> set[float]:  # noqa: ANN401  a row of a table that pandas names
+    if table == "shunt":
+        return {float(row.step)}
+    low, high = row.tap_min, row.tap_max
+    reach = range(int(low), int(high) + 1) if math.isfinite(low) and math.isfinite(high) else ()
+    return {float(row.tap_pos), *map(float, reach)}
 
 
 def _check_switches(grid: Grid, file: str, faults: Faults) -> None:
@@ -323,12 +378,12 @@ def _check_set_points(grid: Grid, file: str, faults: Faults) -> None:
     """Compare the set points of all elements that hold the voltage of one bus."""
     groups = Groups(live_buses(grid))
     join_bus_switches(grid, groups, only_without_impedance=True)
-    for quantity, tables in (("vm_pu", ("ext_grid", "gen")), ("va_degree", ("ext_grid",))):
+    for holders in _HOLDERS.values():
         held: dict[int, tuple[str, float]] = {}
-        for table in tables:
+        for table, at_bus, quantity in holders:
             frame, source = grid.tables[table], elements_source(grid, table, file)
             cells = zip(
-                frame["bus"].tolist(), frame[quantity].tolist(), frame["in_service"].tolist(), strict=True
+                frame[at_bus].tolist(), frame[quantity].tolist(), frame["in_service"].tolist(), strict=True
             )
             for row, (at, set_point, active) in enumerate(cells):
                 if active and at in groups and math.isfinite(set_point):

@@ -34,6 +34,7 @@ class _Tap:
     max: float
     step_percent: float
     step_degree: float
+    by_table: bool
 
     @property
     def has_steps(self) -> bool:
@@ -80,6 +81,8 @@ def check_taps(grid: Grid, table: str, file: str, faults: Faults, set_by_case: C
             continue
         columns: list[Any] = [_words(frame, f"{prefix}_{name}") for name in ("changer_type", "side")]
         columns += [_numbers(frame, f"{prefix}_{name}") for name in _NUMBERS]
+        # A table says itself what each position of the first changer does.
+        columns.append((frame["tap_dependency_table"].to_numpy(dtype=bool) & (prefix == "tap")).tolist())
         moved = set_by_case if prefix == "tap" else ()
         for row, cells in enumerate(zip(frame.index.tolist(), *columns, strict=True)):
             tap = _Tap(*cells[1:])
@@ -90,24 +93,24 @@ def check_taps(grid: Grid, table: str, file: str, faults: Faults, set_by_case: C
 def _tap_faults(tap: _Tap, sides: tuple[str, ...], *, set_by_case: bool) -> Iterator[tuple[str, str, str]]:
     """Column, what is wrong, what would be right."""
     counts = set_by_case or tap.is_moved or tap.can_move
+    by_steps = not (tap.by_table and math.isfinite(tap.pos))
     # pandapower turns by NaN where an ideal phase shifter leaves a cell empty, wherever it stands.
-    is_read = counts or (tap.kind == "Ideal" and tap.side in sides)
-    if tap.kind not in _TYPES and (tap.kind or counts):
+    is_read = counts or tap.by_table or (tap.kind == "Ideal" and tap.side in sides)
+    if tap.kind not in _TYPES and (tap.kind or (counts and by_steps)):
         empty = "the type is empty, so the tap would be ignored"
         shown = f"{quoted(tap.kind)} is unknown{meant(tap.kind, _TYPES)}" if tap.kind else empty
-        yield "changer_type", shown, "one of Ratio, Symmetrical, Ideal"
-    elif tap.kind == "Tabular" and counts:
-        expected = "one of Ratio, Symmetrical, Ideal: not supported yet"
-        yield "changer_type", "'Tabular' needs a characteristic table", expected
-    if tap.side not in sides and (tap.side or counts):
+        yield "changer_type", shown, "one of " + ", ".join(_TYPES)
+    elif tap.kind == "Tabular" and counts and by_steps:
+        yield "changer_type", "'Tabular' needs a table of its positions", "tap_dependency_table = true"
+    if tap.side not in sides and (tap.side or is_read):
         empty = "the side is empty, so the tap would be ignored"
         shown = f"{quoted(tap.side)} is unknown{meant(tap.side, sides)}" if tap.side else empty
         yield "side", shown, "one of " + ", ".join(sides)
-    if is_read and not math.isfinite(tap.neutral):
+    if is_read and by_steps and not math.isfinite(tap.neutral):
         yield "neutral", "the neutral position is empty (NaN)", "a position"
     if is_read and not math.isfinite(tap.pos):
         yield "pos", "the position is empty (NaN)", "a position"
-    if is_read:
+    if is_read and by_steps:
         yield from _step_faults(tap)
     for name in ("pos", "min", "max"):
         position = getattr(tap, name)

@@ -101,6 +101,11 @@ _TAP = (
     *_maybe("id_characteristic_table"),
     _flag("tap_dependency_table", default=False),
 )
+_TAP2 = (
+    *_text("tap2_side"),
+    *_maybe("tap2_neutral", "tap2_min", "tap2_max", "tap2_step_percent", "tap2_step_degree", "tap2_pos"),
+    *_text("tap2_changer_type"),
+)
 _PARALLEL = (GridColumn("parallel", "whole", default=1, low=1),)
 _PHASES = ("p_a_mw", "p_b_mw", "p_c_mw", "q_a_mvar", "q_b_mvar", "q_c_mvar")
 
@@ -170,6 +175,26 @@ GRID_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
     "asymmetric_load": (*_NAME, *_bus("bus"), *_need(*_PHASES), *_SCALING, *_IN_SERVICE, *_text("type")),
     "asymmetric_sgen": (*_NAME, *_bus("bus"), *_need(*_PHASES), *_SCALING, *_IN_SERVICE, *_text("type")),
     "ward": (*_NAME, *_bus("bus"), *_need("ps_mw", "qs_mvar", "pz_mw", "qz_mvar"), *_IN_SERVICE),
+    "xward": (
+        *_NAME,
+        *_bus("bus"),
+        *_need("ps_mw", "qs_mvar", "pz_mw", "qz_mvar"),
+        *_need("r_ohm", "x_ohm", unit="ohm"),
+        *_positive("vm_pu", unit="p.u."),
+        *_need("slack_weight", default=0.0),
+        *_IN_SERVICE,
+    ),
+    "dcline": (
+        *_NAME,
+        *_bus("from_bus", "to_bus"),
+        *_need("p_mw", unit="MW"),
+        *_need("loss_percent", unit="%"),
+        *_need("loss_mw", unit="MW"),
+        *_positive("vm_from_pu", "vm_to_pu", unit="p.u."),
+        *_maybe("max_p_mw", unit="MW"),
+        *_maybe("min_q_from_mvar", "min_q_to_mvar", "max_q_from_mvar", "max_q_to_mvar", unit="Mvar"),
+        *_IN_SERVICE,
+    ),
     "shunt": (
         *_NAME,
         *_bus("bus"),
@@ -194,9 +219,9 @@ GRID_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
         *_text("name", "std_type"),
         *_bus("from_bus", "to_bus"),
         *_positive("length_km", unit="km"),
-        *_least(0, "r_ohm_per_km", unit="ohm/km"),
-        *_need("x_ohm_per_km", unit="ohm/km"),
-        *_least(0, "c_nf_per_km", unit="nF/km"),
+        # Of either sign: equivalents of transmission grids hold negative resistances and capacitances.
+        *_need("r_ohm_per_km", "x_ohm_per_km", unit="ohm/km"),
+        *_need("c_nf_per_km", unit="nF/km"),
         *_least(0, "g_us_per_km", unit="uS/km", default=0.0),
         *_positive("max_i_ka", unit="kA"),
         *_positive("df", default=1.0),
@@ -211,12 +236,13 @@ GRID_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
         *_bus("hv_bus", "lv_bus"),
         *_positive("sn_mva", unit="MVA"),
         *_positive("vn_hv_kv", "vn_lv_kv", unit="kV"),
-        *_positive("vk_percent", unit="%"),
-        *_least(0, "vkr_percent", unit="%"),
+        # Of either sign: a winding between a terminal and the star point can have a negative reactance.
+        *_need("vk_percent", "vkr_percent", unit="%"),
         *_least(0, "pfe_kw", unit="kW"),
-        *_least(0, "i0_percent", unit="%"),
+        *_need("i0_percent", unit="%"),
         *_need("shift_degree", unit="degree", default=0.0),
         *_TAP,
+        *_TAP2,
         *_PARALLEL,
         *_positive("df", default=1.0),
         *_MAX_LOADING,
@@ -259,8 +285,7 @@ GRID_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
 
 #: Element tables that gridclear cannot represent yet: refused where an element is in service.
 UNSUPPORTED_TABLES = (
-    "xward", "dcline", "svc", "tcsc", "ssc", "vsc", "vsc_stacked", "vsc_bipolar",
-    "bus_dc", "line_dc", "source_dc", "load_dc",
+    "svc", "tcsc", "ssc", "vsc", "vsc_stacked", "vsc_bipolar", "bus_dc", "line_dc", "source_dc", "load_dc",
 )  # fmt: skip
 
 #: Lookup tables that the element tables may point to: kept as they are.

@@ -18,6 +18,26 @@ from gridclear.case.grid_schema import AUXILIARY_TABLES, GRID_TABLES, UNSUPPORTE
 
 #: pandapower writes this generation of its format since version 3.0.
 FORMAT_GENERATION = 3
+#: Options of runpp, which a net can carry, that change what is computed; gridclear follows the defaults.
+_MODEL_OPTIONS: Mapping[str, object] = {
+    "trafo_model": "t",
+    "trafo3w_losses": "hv",
+    "switch_rx_ratio": 2,
+    "consider_line_temperature": False,
+    "tdpf": False,
+    "distributed_slack": False,
+    "enforce_p_lims": False,
+    "enforce_q_lims": False,
+    "neglect_open_switch_branches": False,
+    "check_connectivity": True,
+    "voltage_depend_loads": True,
+}
+#: Columns of pandapower 2 that pandapower 3 obeys where the new one is missing.
+_OLD_TAP_COLUMNS = {
+    "tap_phase_shifter": "tap_changer_type",
+    "tap2_phase_shifter": "tap2_changer_type",
+    "tap_dependent_impedance": "tap_dependency_table",
+}
 _LARGEST_INDEX = 2**31 - 1
 _ORIGIN_ID = GridColumn("origin_id", "text", empty=True)
 
@@ -112,6 +132,12 @@ def raw_grid(
             f"the format version is {quoted(version)}",
             "3.x: read the net with pandapower 3, from_json(..., convert=True), and save it again",
         )
+    options = scalars.get("user_pf_options")
+    for name, value in _MODEL_OPTIONS.items():
+        asked = options.get(name, value) if isinstance(options, Mapping) else value
+        if asked != value:
+            what = f"the net asks runpp for {name} = {quoted(asked)}"
+            faults.add(file, "", "user_pf_options", what, f"pandapower's default, {value!r}")
     base = _positive_scalar(file, "sn_mva", scalars.get("sn_mva", 1.0), faults)
     frequency = _positive_scalar(file, "f_hz", scalars.get("f_hz", 50.0), faults)
     return RawGrid(file, as_text(scalars.get("name")), tables, base, frequency)
@@ -147,6 +173,11 @@ def read_grid_tables(raw: RawGrid, faults: Faults) -> dict[str, pd.DataFrame]:
             tables[table] = _no_elements(table).copy()
         else:
             tables[table] = _read_elements(raw.file, table, elements, schema, faults)
+    for table in ("trafo", "trafo3w"):
+        columns = raw.tables[table].columns if table in raw.tables else {}
+        for old, new in _OLD_TAP_COLUMNS.items():
+            if new not in columns and old in columns and _obeyed(old, columns[old]):
+                faults.add(raw.file, table, new, f"the column is missing, {old} is there", f"{new} instead")
     for table in UNSUPPORTED_TABLES:
         if table in raw.tables:
             _refuse_in_service(raw.file, table, raw.tables[table], faults)
@@ -154,6 +185,11 @@ def read_grid_tables(raw: RawGrid, faults: Faults) -> dict[str, pd.DataFrame]:
         if table in raw.tables and raw.tables[table].index:
             tables[table] = _read_elements(raw.file, table, raw.tables[table], (), faults)
     return tables
+
+
+def _obeyed(column: str, cells: Cells) -> bool:
+    # A phase shifter that is none is a tap changer of ratio; an impedance that is not dependent is nothing.
+    return column != "tap_dependent_impedance" or any(cell is True or cell == 1 for cell in as_list(cells))
 
 
 @cache

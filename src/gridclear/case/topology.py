@@ -133,7 +133,7 @@ def source_buses(grid: Grid) -> list[int]:
 
 
 def unsupplied_buses(grid: Grid) -> list[int]:
-    """Buses in service without a path to an external grid, in the normal topology.
+    """Buses in service without a path to an external grid or a slack generator, in the normal topology.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gridclear.errors import CaseError, Issue
-from gridclear.network.injections import bus_positions, in_service
+from gridclear.network.outages import bus_positions, in_service
 from gridclear.powerflow.scenarios import Activations
 
 if TYPE_CHECKING:

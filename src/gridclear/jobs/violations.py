@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gridclear.network.injections import INJECTION_SIGN, bus_positions, element_powers, in_service
+from gridclear.network.injections import INJECTION_SIGN, element_powers
 from gridclear.network.limits import EXCHANGE_SCALE_MVA, TOLERANCE, describe
+from gridclear.network.outages import bus_positions, in_service
 
 if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase

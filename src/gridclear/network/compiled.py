@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.errors import CaseError, Issue
-from gridclear.network.injections import base_injections, topologies
+from gridclear.network.injections import base_injections
 from gridclear.network.limits import NodeLimits, node_limits
+from gridclear.network.outages import topologies
 from gridclear.network.store import stored_topologies
 
 if TYPE_CHECKING:
     from gridclear.case import Case
+    from gridclear.network.injections import Injections
     from gridclear.network.network import Floats, Ints, Network
+    from gridclear.network.shares import Shares
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,12 @@ class CompiledCase:
     topology : (period,)
         Which network stands in each period.
     p, q : (period, bus)
-        Net injections in p.u., everything that no bid moves.
+        Net injections in p.u., everything that no bid moves and that does not depend on the voltage.
+    p_current, q_current, p_impedance, q_impedance : (period, bus) or None
+        What grows with the voltage and with its square, at 1 p.u.; None if nothing does.
+    shares : Shares or None
+        How a change of a load, sgen or storage divides into the three kinds; None if nothing depends on the
+        voltage.
     positions : (device,)
         Scheduled positions: tap changers, then banks.
     regulators : Regulators
@@ -71,6 +79,11 @@ class CompiledCase:
     topology: Ints
     p: Floats
     q: Floats
+    p_current: Floats | None
+    q_current: Floats | None
+    p_impedance: Floats | None
+    q_impedance: Floats | None
+    shares: Shares | None
     positions: Ints
     regulators: Regulators
 
@@ -99,25 +112,56 @@ def compile_case(case: Case) -> CompiledCase:
     changes, topology = topologies(case)
     networks = tuple(stored_topologies(case.grid, changes))
     base = networks[0]
-    p_mw, q_mvar = base_injections(case)
-    constant = base.constant_power
+    injections = base_injections(case)
+    for number, network in enumerate(networks):
+        _add_constants(injections, network, np.flatnonzero(topology == number))
+    depends = injections.shares is not None
+
+    def per_unit(power: Floats) -> Floats:
+        return np.ascontiguousarray(power / base.s_base_mva)
+
     return CompiledCase(
         case=case,
         networks=networks,
         limits=tuple(node_limits(network, case) for network in networks),
         topology=topology,
-        p=np.ascontiguousarray((p_mw + constant.real) / base.s_base_mva),
-        q=np.ascontiguousarray((q_mvar + constant.imag) / base.s_base_mva),
+        p=per_unit(injections.p_mw),
+        q=per_unit(injections.q_mvar),
+        p_current=per_unit(injections.p_current_mw) if depends else None,
+        q_current=per_unit(injections.q_current_mvar) if depends else None,
+        p_impedance=per_unit(injections.p_impedance_mw) if depends else None,
+        q_impedance=per_unit(injections.q_impedance_mvar) if depends else None,
+        shares=injections.shares,
         positions=_positions(case, base),
         regulators=_regulators(case, base),
     )
+
+
+def _add_constants(injections: Injections, network: Network, periods: Ints) -> None:
+    """Add what no forecast moves to the periods of one topology, in place."""
+    if not network.constant_power.any():
+        return
+    injections.p_mw[periods] += network.dc_power.real
+    demand = np.broadcast_to(network.constant_power - network.dc_power, (len(periods), network.n_bus))
+    if injections.shares is None:
+        injections.p_mw[periods] += demand.real
+        injections.q_mvar[periods] += demand.imag
+        return
+    shares = injections.shares.of(periods)
+    own = (injections.p_mw, injections.p_current_mw, injections.p_impedance_mw)
+    for total, part in zip(own, shares.divide_p(demand.real), strict=True):
+        total[periods] += part
+    own = (injections.q_mvar, injections.q_current_mvar, injections.q_impedance_mvar)
+    for total, part in zip(own, shares.divide_q(demand.imag), strict=True):
+        total[periods] += part
 
 
 def _device(case: Case, network: Network, table: str, element: str) -> int:
     """Place of a device among tap changers and banks, -1 if the grid gives it no positions."""
     index = case.grid.lookup(table)[element]
     if table == "shunt":
-        return len(network.taps.element) + int(np.flatnonzero(network.banks.element == index)[0])
+        found = np.flatnonzero(network.banks.element == index)
+        return len(network.taps.element) + int(found[0]) if len(found) else -1
     found = np.flatnonzero((network.taps.element_type == table) & (network.taps.element == index))
     return int(found[0]) if len(found) else -1
 
@@ -133,9 +177,9 @@ def _positions(case: Case, network: Network) -> Ints:
             table = "shunt" if name == "capacitor_banks" else str(row.element_type)
             device = _device(case, network, table, str(row.element))
             if device < 0:
-                issues.append(
-                    Issue(name, str(row.element), "element", "the transformer has no tap changer", "tap data")
-                )
+                what = f"the {table} has no whole steps between which it could move"
+                expected = "a whole position in a range of whole positions, each of them known"
+                issues.append(Issue(name, str(row.element), "element", what, expected))
                 continue
             if np.isnan(position):
                 continue
@@ -156,6 +200,11 @@ def _regulators(case: Case, network: Network) -> Regulators:
         [_device(case, network, str(row.element_type), str(row.element)) for row in rows.itertuples()],
         dtype=np.int64,
     )
+    idle = rows["element"][network.taps.direction[device] == 0]
+    if len(idle):
+        what = "the tap changer does not move the voltage of the side that it is to hold"
+        expected = "fixed or optimised"
+        raise CaseError(tuple(Issue("tap_changers", str(name), "mode", what, expected) for name in idle))
     lowest, highest = network.taps.lowest[device], network.taps.highest[device]
     stated_low, stated_high = rows["tap_min"].to_numpy(np.float64), rows["tap_max"].to_numpy(np.float64)
     # An empty group is a group of one.

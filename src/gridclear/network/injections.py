@@ -1,105 +1,52 @@
-"""Forecasts → net injections per bus, and which switching stands in which period."""
+"""Forecasts → net injections per bus."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from gridclear.network.outages import bus_positions, in_service
+from gridclear.network.shares import Shares, voltage_shares
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
-    from gridclear.case import Case, Grid
-    from gridclear.network.compile import Switching
-    from gridclear.network.network import Floats, Ints
+    from gridclear.case import Case
+    from gridclear.network.network import Floats
 
 #: Sign of an element's power as an injection.
 INJECTION_SIGN: Mapping[str, float] = {"load": -1.0, "sgen": 1.0, "gen": 1.0, "storage": -1.0}
-#: Tables whose outages move injections alone; an outage of any other changes the topology.
-_POWER_ONLY = ("load", "sgen", "storage")
 
 
-def bus_positions(grid: Grid) -> pd.Series:
-    """Pandapower's bus index → place in the bus table."""
-    buses = grid.tables["bus"].index
-    return pd.Series(np.arange(len(buses)), index=buses)
+@dataclass(frozen=True)
+class Injections:
+    """Net injection per bus in every period, by how it depends on the voltage; generation positive.
 
-
-def in_service(case: Case, table: str) -> NDArray[np.bool_]:
-    """Which elements of a table work in which period.
-
-    Parameters
+    Attributes
     ----------
-    case : Case
-    table : str
-
-    Returns
-    -------
-    (period, element) of bool
-        The grid's own state with the case's outages applied, in their order of start.
+    p_mw, q_mvar : (period, bus)
+        What does not depend on the voltage.
+    p_current_mw, q_current_mvar : (period, bus)
+        What grows with the voltage (constant current), at 1 p.u.
+    p_impedance_mw, q_impedance_mvar : (period, bus)
+        What grows with its square (constant impedance), at 1 p.u.
+    shares : Shares or None
+        How every further change of a load, sgen or storage divides; None if nothing depends on the voltage.
     """
-    frame = case.grid.tables[table]
-    works = np.tile(frame["in_service"].to_numpy(dtype=bool), (case.horizon.periods, 1))
-    for element, periods, state in _outages(case, table):
-        works[periods, frame.index.get_loc(element)] = state
-    return works
+
+    p_mw: Floats
+    q_mvar: Floats
+    p_current_mw: Floats
+    q_current_mvar: Floats
+    p_impedance_mw: Floats
+    q_impedance_mvar: Floats
+    shares: Shares | None
 
 
-def topologies(case: Case) -> tuple[list[tuple[Switching, ...]], Ints]:
-    """Distinct switching states of the horizon.
-
-    Parameters
-    ----------
-    case : Case
-
-    Returns
-    -------
-    list of tuples of Switching
-        Changes of each topology against the grid's own state.
-    (period,) of int
-        Which of them stands in each period.
-    """
-    states: list[dict[tuple[str, int], bool]] = [{} for _ in range(case.horizon.periods)]
-    for table in dict.fromkeys(case.outages["element_type"]):
-        if table in _POWER_ONLY:
-            continue
-        for element, periods, state in _outages(case, table):
-            for period in np.flatnonzero(periods):
-                states[period][table, element] = state
-    keys = [
-        tuple(sorted((table, element, state) for (table, element), state in changes.items()))
-        for changes in states
-    ]
-    distinct = list(dict.fromkeys(keys))
-    number = {key: place for place, key in enumerate(distinct)}
-    return distinct, np.array([number[key] for key in keys], dtype=np.int64)
-
-
-def _outages(case: Case, table: str) -> list[tuple[int, NDArray[np.bool_], bool]]:
-    """Outages of one table: pandapower index, periods that it touches, and the state during them.
-
-    A period counts as touched if any part of it lies inside the half-open interval.
-    """
-    rows = case.outages[case.outages["element_type"] == table].sort_values("start", kind="stable")
-    lookup = case.grid.lookup(table)
-    starts = case.horizon.starts
-    ends = starts + case.horizon.resolution
-    return [
-        (
-            lookup[element],
-            np.asarray((starts < end) & (ends > start)),
-            state in ("in", "closed"),
-        )
-        for element, start, end, state in zip(
-            rows["element"], rows["start"], rows["end"], rows["state"], strict=True
-        )
-    ]
-
-
-def base_injections(case: Case) -> tuple[Floats, Floats]:
+def base_injections(case: Case) -> Injections:
     """Net injection per bus of loads, generators and storage in every period.
 
     Parameters
@@ -108,8 +55,13 @@ def base_injections(case: Case) -> tuple[Floats, Floats]:
 
     Returns
     -------
-    p_mw, q_mvar : (period, bus)
-        Generation positive, in the order of the bus table.
+    Injections
+        In the order of the bus table.
+
+    Raises
+    ------
+    CaseError
+        Loads of different shares stand on buses that a switch joins.
 
     Notes
     -----
@@ -119,17 +71,29 @@ def base_injections(case: Case) -> tuple[Floats, Floats]:
     buses = bus_positions(case.grid)
     shape = (case.horizon.periods, len(buses))
     p_mw, q_mvar = np.zeros(shape), np.zeros(shape)
-    for table, sign in INJECTION_SIGN.items():
-        frame = case.grid.tables[table]
-        if not len(frame):
-            continue
-        p, q = element_powers(case, table)
-        works = in_service(case, table)
-        place = buses.loc[frame["bus"]].to_numpy()
-        cells = (slice(None), place)
-        np.add.at(p_mw, cells, np.where(works, sign * p, 0.0))  # type: ignore[arg-type]  # numpy's stub of ``at`` knows no slices
-        np.add.at(q_mvar, cells, np.where(works, sign * q, 0.0))  # type: ignore[arg-type]  # numpy's stub of ``at`` knows no slices
-    return p_mw, q_mvar
+    for table in ("load", "sgen", "storage"):
+        _add_powers(case, table, buses, p_mw, q_mvar)
+    shares = voltage_shares(case)
+    nothing = np.broadcast_to(0.0, shape)
+    p_current, q_current, p_impedance, q_impedance = (nothing,) * 4
+    if shares is not None:
+        p_mw, p_current, p_impedance = shares.divide_p(p_mw)
+        q_mvar, q_current, q_impedance = shares.divide_q(q_mvar)
+    _add_powers(case, "gen", buses, p_mw, q_mvar)
+    return Injections(p_mw, q_mvar, p_current, q_current, p_impedance, q_impedance, shares)
+
+
+def _add_powers(case: Case, table: str, buses: pd.Series, p_mw: Floats, q_mvar: Floats) -> None:
+    """Add what one table injects at each bus."""
+    frame = case.grid.tables[table]
+    if not len(frame):
+        return
+    p, q = element_powers(case, table)
+    works = in_service(case, table)
+    cells = (slice(None), buses.loc[frame["bus"]].to_numpy())
+    sign = INJECTION_SIGN[table]
+    np.add.at(p_mw, cells, np.where(works, sign * p, 0.0))  # type: ignore[arg-type]  # numpy's stub of ``at`` knows no slices
+    np.add.at(q_mvar, cells, np.where(works, sign * q, 0.0))  # type: ignore[arg-type]  # numpy's stub of ``at`` knows no slices
 
 
 def element_powers(case: Case, table: str) -> tuple[Floats, Floats]:

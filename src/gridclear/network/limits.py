@@ -144,7 +144,8 @@ def node_limits(network: Network, case: Case) -> NodeLimits:
     }
     fed = [row for row, name in enumerate(points["element"]) if lookup[name] in grids]
     node = np.array([grids[lookup[points["element"].iloc[row]]] for row in fed], dtype=np.int64)
-    share = np.array([1.0 / max(1, int((network.slack_node == k).sum())) for k in node])
+    ext_grid_node = network.slack_node[network.slack_table == "ext_grid"]
+    share = np.array([1.0 / max(1, int((ext_grid_node == k).sum())) for k in node])
     exchange = points[list(EXCHANGE_COLUMNS)].to_numpy(dtype=np.float64)[fed] / network.s_base_mva
     absent = np.array([-np.inf, np.inf, -np.inf, np.inf, np.inf])
     return replace(

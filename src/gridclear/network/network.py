@@ -64,11 +64,11 @@ class BranchLabels:
     Attributes
     ----------
     element_type : (branch,) of str
-        pandapower table: ``line``, ``trafo``, ``trafo3w``, ``impedance``, ``switch``.
+        pandapower table: ``line``, ``trafo``, ``trafo3w``, ``impedance``, ``xward``, ``switch``.
     element : (branch,) of int
         pandapower index in that table.
     sides : (branch, 2) of str
-        Names of the two ends, ``from``/``to`` or ``hv``/``lv``; empty where an end is an inner point.
+        Names of the two ends: ``from``/``to``, ``hv``/``lv``, ``bus``; empty where an end is an inner point.
     """
 
     element_type: NDArray[np.str_]
@@ -86,7 +86,7 @@ class TapTable:
         pandapower table and index of each tap changer.
     direction : (changer,)
         +1 where a higher position raises the regulated voltage, -1 where it lowers it (the usual changer on
-        the high-voltage winding).
+        the high-voltage winding), 0 where it does neither (a phase shifter).
     regulated : (changer,)
         Place in the bus table of the bus whose voltage a regulator holds: the low-voltage side of two
         windings, the medium-voltage side of three.
@@ -111,7 +111,7 @@ class TapTable:
 
 @dataclass(frozen=True)
 class BankTable:
-    """Shunts that are switched in whole steps.
+    """Shunts that are switched in equal steps; one with a table of its steps stays where the grid has it.
 
     Attributes
     ----------
@@ -152,10 +152,15 @@ class Network:
         What each branch is.
     admittance : (branch, 4) complex
         y_ff, y_ft, y_tf, y_tt in p.u. at the grid's own tap positions.
+    susceptance, shift : (branch,)
+        Series susceptance 1/(x·|t|) in p.u. and phase shift in rad, for a DC power flow that gives a start.
     shunt : (node,) complex
         Admittance of shunts and wards to ground in p.u., without the banks of ``banks``.
     constant_power : (bus,) complex
-        Injection in MVA of elements that no forecast moves (wards, motors, asymmetric loads).
+        Injection in MVA of elements that no forecast moves: wards, extended wards, motors, asymmetric loads
+        and generators, the ends of dclines.
+    dc_power : (bus,) complex
+        The part of it that the ends of dclines give: as a generator's, it never depends on the voltage.
     slack : (slack,) of int
         pandapower indices of the external grids, in the order of their nodes.
     slack_table : (slack,) of str
@@ -166,6 +171,9 @@ class Network:
         Voltages of the slack nodes in p.u.
     set_voltage : (free,)
         Voltage set points of nodes with ``is_pv``; zero elsewhere.
+    q_min, q_max : (free,)
+        Summed reactive limits in p.u. of the generators in service at nodes with ``is_pv``, infinite where
+        one of them states none; zero elsewhere. Extended wards and dclines count as generators.
     amperes_ka : (branch, 2)
         Current base at the two ends, kA per p.u.
     rated_ka : (branch, 2)
@@ -186,13 +194,18 @@ class Network:
     base_kv: Floats
     labels: BranchLabels
     admittance: Complexes
+    susceptance: Floats
+    shift: Floats
     shunt: Complexes
     constant_power: Complexes
+    dc_power: Complexes
     slack: Ints
     slack_table: NDArray[np.str_]
     slack_node: Ints
     slack_voltage: Complexes
     set_voltage: Floats
+    q_min: Floats
+    q_max: Floats
     amperes_ka: Floats
     rated_ka: Floats
     max_loading: Floats

@@ -61,7 +61,7 @@ def stored_topologies(grid: Grid, topologies: Sequence[Sequence[Switching]]) -> 
 def _key(grid: Grid, topologies: Sequence[Sequence[Switching]]) -> str:
     digest = hashlib.sha256(grid.content_hash.encode())
     digest.update(repr([tuple(topology) for topology in topologies]).encode())
-    for source in ("convert.py", "compile.py", "topology.py", "network.py", "store.py"):
+    for source in ("convert.py", "compile.py", "elements.py", "topology.py", "network.py", "store.py"):
         digest.update((Path(__file__).parent / source).read_bytes())
     for package in ("pandapower", "numpy", "scipy"):
         try:
