@@ -10,7 +10,7 @@ import pandas as pd
 
 import gridclear as gc
 
-from .random_grids import Kinds, random_grid
+from .random_grids import TODAY, Kinds, random_grid
 
 #: Where runpp is asked to stop, in MVA: the first that its rounding lets it reach.
 RUNPP_MVA = (1e-11, 1e-10, 1e-9, 1e-8)
@@ -63,14 +63,14 @@ def solve_reference(net: pp.pandapowerNet) -> None:
     for _ in range(6):
         if _runpp(net) and net.res_bus["vm_pu"].min() > 0.75:
             if "branch" not in net["_ppc"]["internal"]:
-                raise NoReferenceError  # without a branch runpp solves nothing, and gives the slack the angle zero
+                raise NoReferenceError  # without branches runpp solves nothing: its slack has angle zero
             return
         for table in ("load", "sgen", "storage", "motor", "gen", "asymmetric_load", "asymmetric_sgen"):
             net[table]["scaling"] *= 0.5
     raise NoReferenceError
 
 
-def reference_grid(seed: int, kinds: Kinds = Kinds()) -> pp.pandapowerNet:
+def reference_grid(seed: int, kinds: Kinds = TODAY) -> pp.pandapowerNet:
     """A random grid that runpp has solved; the few seeds without a sensible state give way to others."""
     while True:
         net = random_grid(seed, kinds)
@@ -110,7 +110,9 @@ def injections(net: pp.pandapowerNet) -> tuple[np.ndarray, np.ndarray]:
 def gaps(net: pp.pandapowerNet, network: gc.Network, states: gc.States, row: int = 0) -> list[Gap]:
     """All values of one scenario beside those of the solved net."""
     buses = [f"bus {index}" for index in net.bus.index]
-    found = [Gap("vm_pu", *values) for values in zip(buses, states.vm_pu[row], net.res_bus["vm_pu"], strict=True)]
+    found = [
+        Gap("vm_pu", *values) for values in zip(buses, states.vm_pu[row], net.res_bus["vm_pu"], strict=True)
+    ]
     for name, actual, expected in zip(buses, states.va_degree[row], net.res_bus["va_degree"], strict=True):
         turns = np.round((actual - expected) / 360.0)
         found.append(Gap("va_degree", name, actual - 360.0 * turns, expected))
@@ -120,7 +122,9 @@ def gaps(net: pp.pandapowerNet, network: gc.Network, states: gc.States, row: int
 def _currents(net: pp.pandapowerNet, network: gc.Network, states: gc.States, row: int) -> list[Gap]:
     labels = network.labels
     actual: dict[tuple[str, int, str], float] = {}
-    for k, (table, element) in enumerate(zip(labels.element_type.tolist(), labels.element.tolist(), strict=True)):
+    for k, (table, element) in enumerate(
+        zip(labels.element_type.tolist(), labels.element.tolist(), strict=True)
+    ):
         for side, current in zip(labels.sides[k].tolist(), (states.i_from_ka, states.i_to_ka), strict=True):
             if side:
                 actual[table, element, side] = current[row, k]
@@ -138,7 +142,8 @@ def _currents(net: pp.pandapowerNet, network: gc.Network, states: gc.States, row
 
 
 def _slacks(net: pp.pandapowerNet, network: gc.Network, states: gc.States, row: int) -> list[Gap]:
-    """Power of all external grids and slack gens of each slack node; gens beside them feed what they state."""
+    """Power of all external grids and slack gens of each slack node; gens beside them feed what they
+    state."""
     node = net["_pd2ppc_lookups"]["bus"]
     fed: dict[int, complex] = {}
     for table in ("ext_grid", "gen"):
@@ -173,6 +178,9 @@ def agreement(net: pp.pandapowerNet) -> list[Gap]:
 
 def worst(found: list[Gap]) -> list[Gap]:
     """The largest excess of each quantity that has one above 1."""
-    by_quantity = {quantity: max((g for g in found if g.quantity == quantity), key=lambda g: g.excess, default=None)
+    by_quantity = {quantity: max((g for g in found if g.quantity == quantity), key=lambda g: g.excess,
+                                 default=None)
                    for quantity in TOLERANCES}  # fmt: skip
-    return sorted((g for g in by_quantity.values() if g is not None and g.excess > 1.0), key=lambda g: -g.excess)
+    return sorted(
+        (g for g in by_quantity.values() if g is not None and g.excess > 1.0), key=lambda g: -g.excess
+    )

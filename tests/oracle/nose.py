@@ -1,9 +1,15 @@
 """The nose of a loading ray by continuation with pandapower's Newton, and proofs that it is one.
 
 All loads and generation times λ. From next to no load upwards, every state is started from the last one, so
-the states stay on one branch; where Newton fails the step is halved. Close to a fold the smallest singular value of
-the Jacobian goes to zero as the root of the distance, σ² ~ λ* - λ; the secant of σ² through the last states therefore
+the states stay on one branch; where Newton fails the step is halved. Close to a fold the smallest singular
+value of
+the Jacobian goes to zero as the root of the distance, σ² ~ λ* - λ; the secant of σ² through the last states
+therefore
 meets zero at the nose. A ray that merely stops converging does not pass that test.
+
+Not for nets with three-winding transformers or open line and transformer ends: pandapower keeps no voltage
+of such
+inner nodes, starts them flat, and may then land on the lower branch.
 """
 
 from __future__ import annotations
@@ -47,7 +53,9 @@ def find(net: pp.pandapowerNet, first: float = 0.25) -> Nose:
     LoadflowNotConverged
         Not even the grid with next to no load has a state.
     """
-    scaling = {table: net[table]["scaling"].copy() for table in ("load", "sgen", "storage", "gen") if len(net[table])}
+    scaling = {
+        table: net[table]["scaling"].copy() for table in ("load", "sgen", "storage", "gen") if len(net[table])
+    }
 
     def solve(factor: float, init: str) -> None:
         for table, base in scaling.items():
@@ -56,31 +64,27 @@ def find(net: pp.pandapowerNet, first: float = 0.25) -> Nose:
 
     factor, step = first / 100.0, first
     solve(factor, "dc")
-    sign, singular = _sign_and_singular(net)
-    factors, volts, squares = [factor], [net.res_bus["vm_pu"].to_numpy()], [singular**2]
+    jacobian = net["_ppc"]["internal"]["J"].toarray()
+    sign = np.linalg.slogdet(jacobian)[0]
+    way = [(factor, net.res_bus["vm_pu"].to_numpy(), jacobian)]
     while step > SMALLEST_STEP * max(factor, first):
         last = net.res_bus.copy()
         try:
             solve(factor + step, "results")
-            found_sign, singular = _sign_and_singular(net)
         except pp.LoadflowNotConverged:
-            found_sign, singular = 0.0, 0.0
-        if found_sign != sign:  # no state, or one beyond the fold
+            turned = True
+        else:
+            jacobian = net["_ppc"]["internal"]["J"].toarray()
+            turned = np.linalg.slogdet(jacobian)[0] != sign  # the determinant of the lower branch
+        if turned:
             net["res_bus"] = last
             step /= 2.0
             continue
         factor += step
-        factors.append(factor)
-        volts.append(net.res_bus["vm_pu"].to_numpy())
-        squares.append(singular**2)
+        way.append((factor, net.res_bus["vm_pu"].to_numpy(), jacobian))
+    factors = np.array([factor for factor, _, _ in way])
     # Two states far enough apart for a secant, near enough for the root law.
-    gap = 1e-4 * factor
-    back = int(np.flatnonzero(np.array(factors) <= factor - gap)[-1])
-    slope = (squares[-1] - squares[back]) / (factors[-1] - factors[back])
-    return Nose(factor, factor - squares[-1] / slope, np.array(factors), np.array(volts))
-
-
-def _sign_and_singular(net: pp.pandapowerNet) -> tuple[float, float]:
-    """Sign of the Jacobian's determinant, which a fold turns, and its smallest singular value."""
-    jacobian = net["_ppc"]["internal"]["J"].toarray()
-    return float(np.linalg.slogdet(jacobian)[0]), float(np.linalg.svd(jacobian, compute_uv=False)[-1])
+    back = int(np.flatnonzero(factors <= (1.0 - 1e-4) * factor)[-1])
+    squares = [float(np.linalg.svd(way[k][2], compute_uv=False)[-1]) ** 2 for k in (back, -1)]
+    predicted = factor + squares[1] * (factor - factors[back]) / (squares[0] - squares[1])
+    return Nose(factor, predicted, factors, np.array([vm for _, vm, _ in way]))

@@ -6,11 +6,15 @@ alone. power-grid-model has no nodes of held voltage, and no branch whose impeda
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandapower as pp
 from pandapower.pypower import idx_brch as br
 from pandapower.pypower import idx_bus as bu
 from power_grid_model import PowerGridModel, initialize_array
+
+if TYPE_CHECKING:
+    import pandapower as pp
 
 #: Short-circuit power of a source in VA: as stiff as double precision lets it be.
 STIFF_VA = 1e20
@@ -44,7 +48,8 @@ def solve(net: pp.pandapowerNet) -> tuple[np.ndarray, np.ndarray]:
         "generic_branch": _table(
             "generic_branch", id=10_000 + np.arange(len(branch)), from_node=ends[:, 0], to_node=ends[:, 1],
             from_status=1, to_status=1, r1=branch[:, br.BR_R] * ohm, x1=branch[:, br.BR_X] * ohm,
-            g1=branch[:, br.BR_G] / ohm, b1=branch[:, br.BR_B] / ohm, k=np.where(branch[:, br.TAP] == 0.0, 1.0, branch[:, br.TAP]),
+            g1=branch[:, br.BR_G] / ohm, b1=branch[:, br.BR_B] / ohm, k=np.where(branch[:, br.TAP] == 0.0,
+                                                                                 1.0, branch[:, br.TAP]),
             theta=np.deg2rad(branch[:, br.SHIFT]), sn=base_va,
         ),
         "shunt": _table(

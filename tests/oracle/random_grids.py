@@ -2,7 +2,8 @@
 
 A grid is made of areas, one per voltage level and place: a random tree of stations with some meshes. Stations
 have one to three busbars, joined by bus-bus switches. Areas hang on their parent by two- or three-winding
-transformers, parallel ones at different taps. Every area has a phase, so the vector groups around every mesh add
+transformers, parallel ones at different taps. Every area has a phase, so the vector groups around every
+mesh add
 up; what an ideal or symmetrical tap changer adds to that drives a circulating flow, as in life.
 
 Buses and rows are numbered at random: neither contiguous nor sorted.
@@ -10,14 +11,17 @@ Buses and rows are numbered at random: neither contiguous nor sorted.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandapower as pp
 import pandas as pd
+
+from .net_tables import from_rows, renumbered
+
+if TYPE_CHECKING:
+    import pandapower as pp
 
 Station = list[int]
 
@@ -35,9 +39,6 @@ LEVELS = {
 #: Rated power in MVA of the transformer between two levels.
 RATED = {(380.0, 110.0): 300.0, (110.0, 20.0): 40.0, (110.0, 10.0): 31.5, (20.0, 0.4): 0.63}
 TERTIARY_KV = 10.0
-INJECTIONS = ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen", "gen")
-BUS_COLUMNS = ("bus", "from_bus", "to_bus", "hv_bus", "mv_bus", "lv_bus")
-SWITCHED = {"l": "line", "t": "trafo", "t3": "trafo3w", "b": "bus"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class Kinds:
     characteristics: bool = False
 
 
+#: What gridclear represents.
+TODAY = Kinds()
+
+
 @dataclass
 class _Area:
     kv: float
@@ -63,46 +68,21 @@ class _Area:
     stations: list[Station] = field(default_factory=list)
 
 
-def random_grid(seed: int, kinds: Kinds = Kinds()) -> pp.pandapowerNet:
+def random_grid(seed: int, kinds: Kinds = TODAY) -> pp.pandapowerNet:
     """A grid of 3 to about 60 buses; the same for the same seed and kinds. It may lack a solution."""
     rng = np.random.default_rng(seed)
-    builder = _Builder(rng, kinds)
+    builder = Builder(rng, kinds)
     builder.build()
-    return renumbered(builder.net(), rng)
+    net = from_rows(
+        builder.rows, f_hz=builder.pick([50.0, 50.0, 60.0]), sn_mva=builder.pick([1.0, 0.1, 10.0, 100.0])
+    )
+    if builder.characteristics:
+        net["trafo_characteristic_table"] = pd.DataFrame(builder.characteristics)
+    return renumbered(net, rng)
 
 
-def renumbered(net: pp.pandapowerNet, rng: np.random.Generator) -> pp.pandapowerNet:
-    """The same grid with other indices for all elements and other orders of all tables.
-
-    ``net.original`` of the copy maps table → {new index: old index}.
-    """
-    tables = [name for name in net if isinstance(net[name], pd.DataFrame) and len(net[name])]
-    tables = [name for name in tables if name == "bus" or set(BUS_COLUMNS) & set(net[name].columns)]
-    tables = [name for name in tables if not name.startswith(("res_", "_"))]
-    new = {
-        name: dict(zip(net[name].index, rng.choice(9 * len(net[name]) + 5, len(net[name]), replace=False).tolist(),
-                       strict=True))
-        for name in tables
-    }  # fmt: skip
-    copied = _empty(net.f_hz, net.sn_mva)
-    for name in tables:
-        frame = net[name].copy()
-        for column in set(BUS_COLUMNS) & set(frame.columns):
-            frame[column] = frame[column].map(new["bus"]).astype(net[name][column].dtype)
-        if name == "switch":
-            frame["element"] = [
-                new[SWITCHED[et]][element] for et, element in zip(frame["et"], frame["element"], strict=True)
-            ]
-        frame.index = pd.Index([new[name][index] for index in frame.index], dtype=np.int64)
-        copied[name] = frame.iloc[rng.permutation(len(frame))]
-    if "trafo_characteristic_table" in net:
-        copied["trafo_characteristic_table"] = net["trafo_characteristic_table"].copy()
-    copied["original"] = {name: {n: o for o, n in numbers.items()} for name, numbers in new.items()}
-    return copied
-
-
-class _Builder:
-    """Rows of all tables, contiguous indices; `net` makes tables of them."""
+class Builder:
+    """Rows of all tables, with contiguous indices."""
 
     def __init__(self, rng: np.random.Generator, kinds: Kinds) -> None:
         self.rng, self.kinds = rng, kinds
@@ -111,9 +91,12 @@ class _Builder:
         self.characteristics: list[dict[str, Any]] = []
         self.load_factor = float(rng.choice([0.3, 1.0, 2.0]))
         self.conductance = rng.random() < 0.4
-        self.vm_pu, self.va_degree = float(rng.uniform(0.99, 1.04)), float(rng.choice([0.0, rng.uniform(-90, 90)]))
+        self.vm_pu, self.va_degree = (
+            float(rng.uniform(0.99, 1.04)),
+            float(rng.choice([0.0, rng.uniform(-90, 90)])),
+        )
 
-    # -- small helpers ------------------------------------------------------------------------------------------
+    # -- small helpers -------------------------------------------------------------------------------------
 
     def add(self, table: str, **columns: Any) -> int:
         self.rows.setdefault(table, []).append(columns)
@@ -135,14 +118,14 @@ class _Builder:
         """A busbar of a random station of the area."""
         return int(self.pick(self.pick(area.stations)))
 
-    # -- structure ----------------------------------------------------------------------------------------------
+    # -- structure -----------------------------------------------------------------------------------------
 
     def build(self) -> None:
         chain = self.pick(list(CHAINS))
         left = int(self.rng.integers(3, 56))
         first = self.new_area(chain[0], self.pick([0.0, 30.0, -150.0]), max(1, left // len(chain)))
         parents = [first]
-        for high, low in zip(chain[:-1], chain[1:], strict=True):
+        for high, low in pairwise(chain):
             shift = float(self.pick([0.0, 30.0, 150.0, -30.0, 150.0, 180.0, 330.0]))
             siblings = []
             for _ in range(int(self.rng.integers(1, 3))):
@@ -180,17 +163,21 @@ class _Builder:
             bars.append(self.add("bus", vn_kv=kv, in_service=self.works(0.98)))
             impedance = self.between((0.005, 0.05)) * (0.1 if kv < 1.0 else 1.0) if self.chance(0.2) else 0.0
             for _ in range(1 + self.chance(0.2)):
-                self.add("switch", bus=bars[-2], element=bars[-1], et="b", closed=self.chance(0.8), z_ohm=impedance)
+                self.add(
+                    "switch", bus=bars[-2], element=bars[-1], et="b", closed=self.chance(0.8), z_ohm=impedance
+                )
         return bars
 
     def line(self, one: int, other: int, kv: float, *, mesh: bool) -> None:
         r, x, c, length, _ = LEVELS[kv]
         for _ in range(1 + self.chance(0.08)):
             line = self.add(
-                "line", from_bus=one, to_bus=other, length_km=self.between(length), r_ohm_per_km=self.between(r),
+                "line", from_bus=one, to_bus=other, length_km=self.between(length),
+                r_ohm_per_km=self.between(r),
                 x_ohm_per_km=self.between(x), c_nf_per_km=0.0 if self.chance(0.2) else self.between(c),
                 g_us_per_km=self.between((0.0, 3.0)) if self.conductance else 0.0,
-                max_i_ka=self.between((0.2, 0.6)), df=1.0, parallel=1 + self.chance(0.15), in_service=self.works(0.97),
+                max_i_ka=self.between((0.2, 0.6)), df=1.0, parallel=1 + self.chance(0.15),
+                in_service=self.works(0.97),
             )  # fmt: skip
             self.end_switches("l", line, [one, other], 0.35 if mesh else 0.02)
 
@@ -217,16 +204,20 @@ class _Builder:
         vk = self.between((4.0, 16.0))
         trafo = self.add(
             "trafo", hv_bus=one, lv_bus=other, sn_mva=rated * self.between((0.6, 1.4)),
-            vn_hv_kv=high * self.pick([1.0, 1.0, 1.05]), vn_lv_kv=low * self.pick([1.0, 1.0, 1.02]), vk_percent=vk,
+            vn_hv_kv=high * self.pick([1.0, 1.0, 1.05]), vn_lv_kv=low * self.pick([1.0, 1.0, 1.02]),
+            vk_percent=vk,
             vkr_percent=vk * self.between((0.02, 0.4)), pfe_kw=rated * self.between((0.0, 1.5)),
-            i0_percent=self.pick([0.0, self.between((0.02, 0.5))]), shift_degree=shift, parallel=1 + self.chance(0.15),
+            i0_percent=self.pick([0.0, self.between((0.02, 0.5))]), shift_degree=shift,
+            parallel=1 + self.chance(0.15),
             df=1.0, in_service=self.works(0.95), **self.tap(), **self.second_tap(),
         )  # fmt: skip
         if self.kinds.characteristics and self.chance(0.5):
             self.characteristic(trafo)
         self.end_switches("t", trafo, [one, other], 0.08)
 
-    def three_windings(self, high: float, middle: float, one: int, other: int, rated: float, shift: float) -> None:
+    def three_windings(
+        self, high: float, middle: float, one: int, other: int, rated: float, shift: float
+    ) -> None:
         tertiary = _Area(TERTIARY_KV, 0.0, [self.station(TERTIARY_KV)])
         self.areas.append(tertiary)
         bus = self.bus(tertiary)
@@ -234,12 +225,14 @@ class _Builder:
         vk = [self.between((8.0, 16.0)) for _ in range(3)]
         trafo = self.add(
             "trafo3w", hv_bus=one, mv_bus=other, lv_bus=bus, sn_hv_mva=rated, sn_mv_mva=rated * 0.8,
-            sn_lv_mva=rated * 0.4, vn_hv_kv=high, vn_mv_kv=middle * self.pick([1.0, 1.03]), vn_lv_kv=TERTIARY_KV,
+            sn_lv_mva=rated * 0.4, vn_hv_kv=high, vn_mv_kv=middle * self.pick([1.0, 1.03]),
+            vn_lv_kv=TERTIARY_KV,
             vk_hv_percent=vk[0], vk_mv_percent=vk[1], vk_lv_percent=vk[2], vkr_hv_percent=0.03 * vk[0],
             vkr_mv_percent=0.05 * vk[1], vkr_lv_percent=0.04 * vk[2], pfe_kw=rated * self.between((0.0, 1.5)),
             i0_percent=self.between((0.0, 0.3)), shift_mv_degree=shift,
             shift_lv_degree=float(self.pick([0.0, 30.0, 150.0])),
-            tap_at_star_point=self.chance(0.3) and tap.get("tap_changer_type") != "Ideal",  # runpp refuses the two together
+            tap_at_star_point=self.chance(0.3) and tap.get("tap_changer_type") != "Ideal",
+             # runpp refuses the two together
             in_service=self.works(0.95), **tap,
         )  # fmt: skip
         self.end_switches("t3", trafo, [one, other, bus], 0.12)
@@ -256,7 +249,8 @@ class _Builder:
             percent, degree = self.pick([(0.0, self.between((0.05, 0.4))), (self.between((0.1, 0.6)), 0.0)])
         neutral = int(self.rng.integers(-2, 3))
         return {
-            "tap_side": str(self.pick(list(sides))), "tap_neutral": float(neutral), "tap_min": float(neutral - reach),
+            "tap_side": str(self.pick(list(sides))), "tap_neutral": float(neutral),
+            "tap_min": float(neutral - reach),
             "tap_max": float(neutral + reach), "tap_step_percent": percent, "tap_step_degree": degree,
             "tap_pos": float(neutral + int(self.rng.integers(-reach, reach + 1)) // (1 + (reach > 5))),
             "tap_changer_type": kind,
@@ -278,7 +272,8 @@ class _Builder:
             away = step - row["tap_neutral"]
             vk = row["vk_percent"] * (1.0 + 0.01 * away)
             self.characteristics.append(
-                {"id_characteristic": number, "step": step, "voltage_ratio": 1.0 + 0.007 * away, "angle_deg": 0.05 * away,
+                {"id_characteristic": number, "step": step, "voltage_ratio": 1.0 + 0.007 * away,
+                "angle_deg": 0.05 * away,
                  "vk_percent": vk, "vkr_percent": 0.1 * vk}
             )  # fmt: skip
 
@@ -286,7 +281,9 @@ class _Builder:
         """Stations that nothing supplies."""
         area = self.new_area(self.areas[0].kv, 0.0, int(self.rng.integers(1, 4)))
         if self.chance(0.5):  # behind an open switch rather than nowhere
-            self.add("switch", bus=self.bus(self.areas[0]), element=self.bus(area), et="b", closed=False, z_ohm=0.0)
+            self.add(
+                "switch", bus=self.bus(self.areas[0]), element=self.bus(area), et="b", closed=False, z_ohm=0.0
+            )
 
     def sources(self, area: _Area) -> None:
         """One to three external grids: at one busbar, at one node, at other nodes with other voltages."""
@@ -311,7 +308,7 @@ class _Builder:
         degree = va + area.phase - self.areas[0].phase
         self.add("ext_grid", bus=bus, vm_pu=vm, va_degree=degree, slack_weight=1.0, in_service=in_service)
 
-    # -- equipment ----------------------------------------------------------------------------------------------
+    # -- equipment -----------------------------------------------------------------------------------------
 
     def equipment(self, area: _Area) -> None:
         mw = LEVELS[area.kv][4] * self.load_factor
@@ -336,13 +333,21 @@ class _Builder:
             self.add("load", p_mw=mw * self.between((-0.1, 1.0)), q_mvar=mw * self.between((-0.2, 0.4)),
                      **self.zip_shares(), **varied())  # fmt: skip
         if self.chance(0.25):
-            self.add("sgen", p_mw=mw * self.between((0.0, 1.5)), q_mvar=mw * self.between((-0.3, 0.3)), **varied())
+            self.add(
+                "sgen", p_mw=mw * self.between((0.0, 1.5)), q_mvar=mw * self.between((-0.3, 0.3)), **varied()
+            )
         if self.chance(0.1):
-            self.add("storage", p_mw=mw * self.between((-0.5, 0.5)), q_mvar=mw * self.between((-0.1, 0.1)), max_e_mwh=1.0,
-                     **varied())  # fmt: skip
+            self.add("storage", p_mw=mw * self.between((-0.5, 0.5)), q_mvar=mw * self.between((-0.1, 0.1)),
+                     max_e_mwh=1.0, **varied())  # fmt: skip
         if self.chance(0.06):
-            self.add("motor", pn_mech_mw=mw * self.between((0.1, 0.5)), loading_percent=self.between((30.0, 100.0)),
-                     cos_phi=self.between((0.8, 1.0)), efficiency_percent=self.between((80.0, 98.0)), **varied())  # fmt: skip
+            self.add(
+                "motor",
+                pn_mech_mw=mw * self.between((0.1, 0.5)),
+                loading_percent=self.between((30.0, 100.0)),
+                cos_phi=self.between((0.8, 1.0)),
+                efficiency_percent=self.between((80.0, 98.0)),
+                **varied(),
+            )
         for table in ("asymmetric_load", "asymmetric_sgen"):
             if self.chance(0.04):
                 phases = {f"{letter}_{phase}_{unit}": mw * self.between((0.0, 0.15))
@@ -352,13 +357,17 @@ class _Builder:
     def zip_shares(self) -> dict[str, float]:
         if not (self.kinds.zip_loads and self.chance(0.5)):
             return {}
-        return {f"const_{kind}_{letter}_percent": self.between((0.0, 50.0)) for kind in "zi" for letter in "pq"}
+        return {
+            f"const_{kind}_{letter}_percent": self.between((0.0, 50.0)) for kind in "zi" for letter in "pq"
+        }
 
     def admittances(self, station: Station, kv: float, mw: float) -> None:
         if self.chance(0.1):
             steps = int(self.rng.integers(1, 5))
-            self.add("shunt", bus=self.pick(station), q_mvar=mw * self.between((-0.5, 0.3)), p_mw=mw * self.between((0.0, 0.05)),
-                     vn_kv=kv * self.pick([1.0, 1.05]), step=float(self.rng.integers(0, steps + 1)), max_step=steps,
+            self.add("shunt", bus=self.pick(station), q_mvar=mw * self.between((-0.5, 0.3)),
+                     p_mw=mw * self.between((0.0, 0.05)),
+                     vn_kv=kv * self.pick([1.0, 1.05]), step=float(self.rng.integers(0, steps + 1)),
+                     max_step=steps,
                      in_service=self.works(0.9))  # fmt: skip
         for table in ("ward", "xward"):
             if self.chance(0.07) and (table == "ward" or self.kinds.xward):
@@ -373,7 +382,8 @@ class _Builder:
         vm = self.held.setdefault(id(station), self.vm_pu + self.between((-0.01, 0.01)))
         slack = self.chance(0.1) and station in self.areas[0].stations
         for _ in range(1 + self.chance(0.2)):
-            self.add("gen", bus=self.pick(station), p_mw=mw * self.between((0.0, 2.0)), vm_pu=vm, slack=slack, slack_weight=0.0,
+            self.add("gen", bus=self.pick(station), p_mw=mw * self.between((0.0, 2.0)), vm_pu=vm,
+                     slack=slack, slack_weight=0.0,
                      scaling=self.pick([1.0, 0.7]), in_service=self.works(0.9))  # fmt: skip
 
     def impedance(self, one: int, other: int, mw: float) -> None:
@@ -384,46 +394,6 @@ class _Builder:
         shunts = {f"{letter}{end}_pu": self.between((0.0, 0.01)) for letter in "gb" for end in "ft"}
         if self.chance(0.5):
             shunts = dict.fromkeys(shunts, 0.0)
-        self.add("impedance", from_bus=one, to_bus=other, rft_pu=r, xft_pu=x, rtf_pu=r * there[0], xtf_pu=x * there[1],
+        self.add("impedance", from_bus=one, to_bus=other, rft_pu=r, xft_pu=x, rtf_pu=r * there[0],
+                 xtf_pu=x * there[1],
                  sn_mva=10.0 * mw, in_service=self.works(0.9), **shunts)  # fmt: skip
-
-    # -- tables -------------------------------------------------------------------------------------------------
-
-    def net(self) -> pp.pandapowerNet:
-        net = _empty(self.pick([50.0, 50.0, 60.0]), self.pick([1.0, 0.1, 10.0, 100.0]))
-        for table, rows in self.rows.items():
-            frame = pd.DataFrame(rows)
-            for column, dtype in net[table].dtypes.items():
-                if column not in frame:
-                    frame[column] = _missing(str(column), dtype, len(frame))
-                elif dtype == np.dtype(bool):
-                    frame[column] = frame[column].eq(True)
-                elif str(column).startswith("const_"):
-                    frame[column] = frame[column].fillna(0.0)
-                if dtype != np.dtype(object):
-                    frame[column] = frame[column].astype(dtype)
-            net[table] = frame
-        if self.characteristics:
-            net["trafo_characteristic_table"] = pd.DataFrame(self.characteristics)
-        return net
-
-
-@cache
-def _template() -> pp.pandapowerNet:
-    return pp.create_empty_network()
-
-
-def _empty(f_hz: float, sn_mva: float) -> pp.pandapowerNet:
-    """An empty net; making one from nothing takes pandapower longer than solving a small grid."""
-    net = copy.deepcopy(_template())
-    net["f_hz"], net["sn_mva"] = f_hz, sn_mva
-    return net
-
-
-def _missing(column: str, dtype: np.dtype, size: int) -> pd.Series:
-    """What pandapower writes if a column is not given."""
-    if dtype == np.dtype(bool):
-        return pd.Series([False] * size)
-    if dtype.kind == "f":
-        return pd.Series([0.0 if column.startswith("const_") else np.nan] * size)
-    return pd.Series([None] * size, dtype=object if dtype == np.dtype(object) else dtype)
