@@ -42,7 +42,7 @@ def test_solved_up_to_the_nose_on_the_upper_branch_and_not_beyond(name: str, gri
     assert ray[states.solved].max() == pytest.approx(found.predicted, rel=1e-3)
     assert np.isnan(states.vm_pu[~states.solved]).all()
     assert (states.mismatch_mva[states.solved] <= 1e-6).all()
-    # On the upper branch. The closer the nose, the more a mismatch of 1e-6 MVA moves the voltages: by 1e-5 here.
+    # On the upper branch. The closer the nose, the more a mismatch of 1e-6 MVA moves the voltages.
     clear = found.factors < 0.9999 * found.predicted
     ray = found.factors[clear]
     states = gc.solve_batch(network, np.outer(ray, p), np.outer(ray, q))
