@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from gridclear.network.compile import compile_network
     from gridclear.network.limits import NodeLimits, describe, grid_limits
     from gridclear.network.network import Network
-    from gridclear.powerflow.solve import Profile, solve_batch
+    from gridclear.powerflow.columns import Profile
+    from gridclear.powerflow.solve import solve_batch
     from gridclear.powerflow.states import States
 
 _HOME = {
@@ -33,7 +34,7 @@ _HOME = {
     "Network": "gridclear.network.network",
     "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
-    "Profile": "gridclear.powerflow.solve",
+    "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
     "States": "gridclear.powerflow.states",
     "check_case": "gridclear.io.folder",

@@ -123,11 +123,25 @@ def test_without_shares_nothing_depends_on_the_voltage() -> None:
     assert compiled.q_impedance is None
 
 
-def test_such_a_case_is_refused_until_the_kernels_take_it() -> None:
-    net = ring_in_service()
-    net.load.loc[1, "const_i_p_percent"] = 30.0
-    with pytest.raises(gc.CaseError, match="30 % of the load depends on the voltage"):
-        Case.from_pandapower(net, start=START, periods=1)
+def test_flow_and_lights_of_a_case_are_those_of_runpp() -> None:
+    net = mixed()
+    element = str(Grid.from_pandapower(net).labels("load").loc[3])
+    bids = pd.DataFrame(
+        [{"bid": "B", "element_type": "load", "element": element, "start": START, "direction": "down",
+          "p_mw": 0.3, "price_eur_mwh": 10.0, "tan_phi": 0.5}]
+    )  # fmt: skip
+    case = Case.from_pandapower(net, start=START, periods=1, active_bids=bids)
+    pp.runpp(net, calculate_voltage_angles=True, tolerance_mva=1e-10)
+    flow = gc.power_flow(case)
+    live = net.res_bus.vm_pu.notna()
+    np.testing.assert_allclose(flow.buses.vm_pu, net.res_bus.vm_pu[live], rtol=0, atol=1e-8)
+    light = gc.qualify(case).lights.iloc[0]
+    assert light.light == "green"
+    at = net.bus.index[(Grid.from_pandapower(net).labels("bus") == light.element).to_numpy()]
+    net.load.loc[3, ["p_mw", "q_mvar"]] += [0.3 / net.load.scaling[3], 0.15 / net.load.scaling[3]]
+    pp.runpp(net, calculate_voltage_angles=True, tolerance_mva=1e-10)
+    assert light.element_type == "bus"
+    assert light.value == pytest.approx(net.res_bus.vm_pu[at].iloc[0], abs=1e-7)
 
 
 def test_the_constant_powers_of_a_period_are_those_of_its_topology() -> None:

@@ -68,7 +68,6 @@ def check_grid(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> 
         if len(grid.tables[table]):
             _check_names(grid, table, file, faults)
     _check_voltage_band(grid, file, limits, faults)
-    _refuse_voltage_dependence(grid, file, faults)
     _check_islands(grid, file, faults)
 
 
@@ -250,17 +249,6 @@ def _check_shares(grid: Grid, file: str, faults: Faults) -> None:
         total = (load[impedance] + load[current]).to_numpy()
         what = say(f"{impedance} + {current} = {{:g}}", total)
         faults.rows(source, total > 100, impedance, what, "at most 100 % together")
-
-
-def _refuse_voltage_dependence(grid: Grid, file: str, faults: Faults) -> None:
-    """Refuse loads that depend on the voltage, which no kernel takes yet: delete this when they do."""
-    load = grid.tables["load"]
-    for column in ("const_z_p_percent", "const_z_q_percent", "const_i_p_percent", "const_i_q_percent"):
-        share = load[column].to_numpy()
-        what = say("{:g} % of the load depends on the voltage", share)
-        expected = "0: gridclear cannot represent it yet"
-        wrong = np.isfinite(share) & (share != 0)
-        faults.rows(elements_source(grid, "load", file), wrong, column, what, expected)
 
 
 def _check_characteristics(grid: Grid, file: str, faults: Faults) -> None:

@@ -125,12 +125,25 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
     q = p * np.nan_to_num(rows["tan_phi"].to_numpy(dtype=np.float64))
     return Bids(
         offered=offered,
-        activations=Activations(period, bus, p, q),
+        activations=Activations(period, bus, _power(compiled, rows, period, bus, p, q)),
         marked=marked,
         connected=marked & works & supplied,
         least=np.nan_to_num(rows["min_p_mw"].to_numpy(dtype=np.float64)),
         block=_blocks(rows),
     )
+
+
+def _power(
+    compiled: CompiledCase, rows: pd.DataFrame, period: Ints, bus: Ints, p: Floats, q: Floats
+) -> Floats:
+    """Change of injection by part: divided like the other power at its bus, but for gens, which never are."""
+    shares = compiled.shares
+    if shares is None:
+        return np.stack([p, q], axis=1)
+    cells = shares.at(period, bus)
+    divided = np.stack([*cells.divide_p(p), *cells.divide_q(q)], axis=1)[:, [0, 3, 1, 4, 2, 5]]
+    whole = np.stack([p, q, *[np.zeros(len(p))] * 4], axis=1)
+    return np.where((rows["element_type"] == "gen").to_numpy()[:, None], whole, divided)
 
 
 def _blocks(rows: pd.DataFrame) -> Ints:

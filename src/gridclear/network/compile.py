@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from gridclear.errors import CaseError
 from gridclear.network import elements
 from gridclear.network.convert import constant_powers, convert, pandapower_net, with_every_tap
 from gridclear.network.network import Complexes, Network
+from gridclear.network.shares import grid_shares
 from gridclear.network.topology import order, structure
 
 if TYPE_CHECKING:
@@ -48,7 +50,11 @@ def compile_network(net: Any) -> Network:  # noqa: ANN401  pandapower has no typ
         check_power_flow(grid, "net", faults)
     if faults.issues:
         raise CaseError(tuple(sorted_issues(faults.issues)))
-    return compile_topologies(grid, [()])[0]
+    network, shares = compile_topologies(grid, [()])[0], grid_shares(grid)
+    if shares is None:
+        return network
+    parts = (shares.current_p, shares.current_q, shares.impedance_p, shares.impedance_q)
+    return replace(network, load_shares=np.vstack(parts))
 
 
 def compile_topologies(grid: Grid, topologies: Sequence[Sequence[Switching]]) -> list[Network]:

@@ -88,6 +88,12 @@ class CompiledCase:
     regulators: Regulators
 
     @property
+    def parts(self) -> tuple[Floats, ...]:
+        """P and Q of constant power and, where anything depends on the voltage, of current and impedance."""
+        found = (self.p, self.q, self.p_current, self.q_current, self.p_impedance, self.q_impedance)
+        return tuple(part for part in found if part is not None)
+
+    @property
     def s_base_mva(self) -> float:
         """Power base of ``p`` and ``q``."""
         return self.networks[0].s_base_mva

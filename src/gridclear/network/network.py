@@ -7,7 +7,7 @@ last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -184,6 +184,9 @@ class Network:
         Limits of voltage that the grid states in p.u.; NaN where it states none.
     taps, banks : TapTable, BankTable
         Devices that move in whole steps.
+    load_shares : (4, bus)
+        Fractions of P and of Q that are a constant current, then a constant impedance, in the grid's own
+        state; no rows if nothing depends on the voltage. Filled by ``compile_network``: cases have theirs.
     """
 
     s_base_mva: float
@@ -213,6 +216,7 @@ class Network:
     vm_max: Floats
     taps: TapTable
     banks: BankTable
+    load_shares: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def n_bus(self) -> int:

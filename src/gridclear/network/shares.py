@@ -24,6 +24,8 @@ from gridclear.network.outages import bus_positions, in_service, topologies
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from gridclear.case import Case, Grid
     from gridclear.network.compile import Switching
     from gridclear.network.network import Floats, Ints
@@ -59,6 +61,15 @@ class Shares:
             self.impedance_q[periods],
         )
 
+    def at(self, period: Ints, bus: Ints) -> Shares:
+        """Shares of single cells: (cell,), (cell,) → arrays (cell,)."""
+        return Shares(
+            self.current_p[period, bus],
+            self.current_q[period, bus],
+            self.impedance_p[period, bus],
+            self.impedance_q[period, bus],
+        )
+
     def divide_p(self, p: Floats) -> tuple[Floats, Floats, Floats]:
         """Active power (period, bus) → its parts of constant power, current and impedance."""
         return _divide(p, self.current_p, self.impedance_p)
@@ -90,24 +101,34 @@ def voltage_shares(case: Case) -> Shares | None:
     CaseError
         Loads of different shares stand on buses that a switch joins.
     """
-    load = case.grid.tables["load"]
+    changes, topology = topologies(case)
+    return _shares(case.grid, in_service(case, "load"), changes, topology)
+
+
+def grid_shares(grid: Grid) -> Shares | None:
+    """Like ``voltage_shares``, in the grid's own state: arrays (1, bus)."""
+    works = grid.tables["load"]["in_service"].to_numpy(dtype=bool)
+    return _shares(grid, works[None], [()], np.zeros(1, dtype=np.int64))
+
+
+def _shares(
+    grid: Grid, works: NDArray[np.bool_], changes: Sequence[Sequence[Switching]], topology: Ints
+) -> Shares | None:
+    load = grid.tables["load"]
     stated = load[list(_COLUMNS)].to_numpy(dtype=np.float64) / 100.0
     if not stated.any():
         return None
-    buses = bus_positions(case.grid)
-    works = in_service(case, "load")
-    place = buses.loc[load["bus"]].to_numpy()
-    count = np.zeros((case.horizon.periods, len(buses)))
+    buses = bus_positions(grid)
+    count = np.zeros((len(works), len(buses)))
     total = np.zeros((*count.shape, len(_COLUMNS)))
-    for element, at in enumerate(place.tolist()):
+    for element, at in enumerate(buses.loc[load["bus"]].tolist()):
         count[:, at] += works[:, element]
         total[:, at] += works[:, element, None] * stated[element]
     mean = total / np.maximum(count, 1.0)[..., None]
-    changes, topology = topologies(case)
     for number, switching in enumerate(changes):
         periods = np.flatnonzero(topology == number)
-        for joined in _joined_buses(case.grid, switching):
-            mean[np.ix_(periods, joined)] = _common(case, mean, count, periods, joined)[:, None]
+        for joined in _joined_buses(grid, switching):
+            mean[np.ix_(periods, joined)] = _common(grid, mean, count, periods, joined)[:, None]
     current_p, current_q, impedance_p, impedance_q = np.ascontiguousarray(np.moveaxis(mean, -1, 0))
     return Shares(current_p, current_q, impedance_p, impedance_q)
 
@@ -129,7 +150,7 @@ def _joined_buses(grid: Grid, switching: Sequence[Switching]) -> list[Ints]:
     return [np.array(places, dtype=np.int64) for places in roots.values() if len(places) > 1]
 
 
-def _common(case: Case, mean: Floats, count: Floats, periods: Ints, joined: Ints) -> Floats:
+def _common(grid: Grid, mean: Floats, count: Floats, periods: Ints, joined: Ints) -> Floats:
     """Shares that all loads on joined buses have in common: (period, 4)."""
     part = mean[np.ix_(periods, joined)]
     loaded = (count[np.ix_(periods, joined)] > 0)[..., None]
@@ -137,7 +158,7 @@ def _common(case: Case, mean: Floats, count: Floats, periods: Ints, joined: Ints
     high = np.asarray(np.where(loaded, part, -np.inf).max(axis=1))
     # Where no bus has a load, high - low is -inf.
     if (high - low > _ROUNDING).any():
-        names = ", ".join(repr(name) for name in case.grid.labels("bus").iloc[joined])
+        names = ", ".join(repr(name) for name in grid.labels("bus").iloc[joined])
         what = f"loads on {names}, which switches join, depend on the voltage in different shares"
         raise CaseError((Issue("grid.json", "load", _COLUMNS[0], what, "the same shares on joined buses"),))
     return np.where(np.isfinite(high), high, 0.0)

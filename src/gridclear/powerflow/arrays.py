@@ -92,12 +92,12 @@ class Columns(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Changes of constant power in p.u.: those of scenario s stand at start[s] … start[s + 1]."""
+    """What scenarios change of their injections, in p.u.: scenario s has entries start[s] … start[s + 1]."""
 
     start: np.ndarray
+    part: np.ndarray
     node: np.ndarray
-    p: np.ndarray
-    q: np.ndarray
+    value: np.ndarray
 
 
 class Starts(NamedTuple):

@@ -44,13 +44,12 @@ def add_columns(columns, first, last, work):
 
 @kernel
 def add_changes(changes, first, last, work):
-    """Add changes of constant power to scenarios first … last - 1, spare lanes included."""
+    """Add their changes to scenarios first … last - 1, spare lanes included."""
     for block in range((last - first + LANES - 1) // LANES):
         for lane in range(LANES):
             s = min(first + block * LANES + lane, last - 1)
             for k in range(changes.start[s], changes.start[s + 1]):
-                work.injection[block, 0, changes.node[k], lane] += changes.p[k]
-                work.injection[block, 1, changes.node[k], lane] += changes.q[k]
+                work.injection[block, changes.part[k], changes.node[k], lane] += changes.value[k]
 
 
 @kernel

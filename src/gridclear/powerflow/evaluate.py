@@ -86,6 +86,9 @@ def balance(structure, factors, sr, si, vr, vi, square, cr, ci, held, mismatch):
             miss = p * p + (1.0 - load(held, i)) * (q * q)
         total = total + miss
         worst = larger(miss, worst)
+    for i in range(len(structure.diagonal), len(shunt)):
+        # What is injected at a slack node changes no voltage, but must be a number.
+        total = total + 0.0 * (load(sr, i) + load(si, i))
     store(mismatch, 0, root(worst))
     store(mismatch, 1, total)
     for lane in range(LANES):

@@ -43,7 +43,7 @@ def node_shunt(network: Network, positions: Ints) -> Complexes:
     return values
 
 
-def factors_at(network: Network, positions: Ints) -> Factors:
+def factors_at(network: Network, positions: Ints, *, reactive_limits: bool = False) -> Factors:
     """Factorise one topology at one setting.
 
     Parameters
@@ -51,6 +51,8 @@ def factors_at(network: Network, positions: Ints) -> Factors:
     network : Network
     positions : (changer + bank,) int
         Inside the range of each device; the caller has checked.
+    reactive_limits : bool
+        Voltage-controlled nodes give up their voltage where their generators' reactive power ends.
 
     Returns
     -------
@@ -63,15 +65,14 @@ def factors_at(network: Network, positions: Ints) -> Factors:
         not.
     """
     admittance = branch_admittance(network, positions)
-    lu, no_load, failed = _factorise(
-        network, admittance, node_shunt(network, positions), network.slack_voltage
-    )
+    shunt = node_shunt(network, positions)
+    lu, no_load, failed = _factorise(network, admittance, shunt, network.slack_voltage)
     if failed:
         raise ArithmeticError(f"the admittance matrix is singular at node {failed - 1}")
-    dc, dc_angle, dc_shift = _dc_power_flow(network, admittance)
+    dc, dc_angle, dc_shift = _dc_power_flow(network, admittance, shunt)
     return Factors(
         admittance=admittance,
-        shunt=node_shunt(network, positions),
+        shunt=shunt,
         lur=np.ascontiguousarray(lu.real),
         lui=np.ascontiguousarray(lu.imag),
         wr=np.ascontiguousarray(no_load.real),
@@ -85,8 +86,8 @@ def factors_at(network: Network, positions: Ints) -> Factors:
         dc_angle=dc_angle,
         dc_shift=dc_shift,
         set_voltage=network.set_voltage,
-        q_min=np.full(network.n_free, -np.inf),
-        q_max=np.full(network.n_free, np.inf),
+        q_min=network.q_min if reactive_limits else np.full(network.n_free, -np.inf),
+        q_max=network.q_max if reactive_limits else np.full(network.n_free, np.inf),
         amperes_ka=network.amperes_ka,
         any_pv=bool(network.structure.is_pv.any()),
     )
@@ -102,7 +103,9 @@ def _factorise(
     return lu, no_load, int(failed)
 
 
-def _dc_power_flow(network: Network, admittance: Complexes) -> tuple[Floats, Floats, Floats]:
+def _dc_power_flow(
+    network: Network, admittance: Complexes, shunt: Complexes
+) -> tuple[Floats, Floats, Floats]:
     """Factors of B, the angles without injection, and the injections that stand for phase shifters.
 
     With y_ft = -y_s/t*, the shift is what turns -y_ft into an admittance with positive conductance; a branch
@@ -115,7 +118,8 @@ def _dc_power_flow(network: Network, admittance: Complexes) -> tuple[Floats, Flo
     shift = np.where(turned, shift + np.pi, shift)
     reactance = (1.0 / np.where(turned, -series, series)).imag
     b = 1.0 / np.where(np.abs(reactance) > 0.0, reactance, np.abs(1.0 / series))
-    dc_shift = np.zeros(network.n_node)
+    # Shunts draw their conductance at 1 p.u.
+    dc_shift = -shunt.real
     np.add.at(dc_shift, network.structure.from_node, b * shift)
     np.add.at(dc_shift, network.structure.to_node, -b * shift)
     matrix = np.ascontiguousarray((b[:, None] * np.array([1.0, -1.0, -1.0, 1.0])).astype(np.complex128))

@@ -33,8 +33,8 @@ _MAX_ITERATIONS = 200
 
 def no_changes(count: int) -> Changes:
     """No scenario differs from its columns."""
-    nothing = np.zeros(0)
-    return Changes(np.zeros(count + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), nothing, nothing)
+    nothing = np.zeros(0, dtype=np.int64)
+    return Changes(np.zeros(count + 1, dtype=np.int64), nothing, nothing, np.zeros(0))
 
 
 def no_starts() -> Starts:

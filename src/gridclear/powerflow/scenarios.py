@@ -30,24 +30,24 @@ class Activations:
     period : (scenario,)
     bus : (scenario,)
         Place in the bus table.
-    p, q : (scenario,)
-        Change of injection in p.u.
+    power : (scenario, part)
+        Change of injection in p.u.: P and Q of constant power, and where anything depends on the voltage
+        also of constant current and of constant impedance.
     """
 
     period: Ints
     bus: Ints
-    p: Floats
-    q: Floats
+    power: Floats
 
     @classmethod
     def none(cls, period: Ints) -> Activations:
         """Nothing is changed in these periods."""
-        zero = np.zeros(len(period))
-        return cls(period, np.zeros(len(period), dtype=np.int64), zero, zero)
+        return cls(period, np.zeros(len(period), dtype=np.int64), np.zeros((len(period), 0)))
 
     def part(self, rows: Ints | NDArray[np.bool_], share: Floats | float = 1.0) -> Activations:
         """Pick some of the scenarios, each with a share of its change."""
-        return Activations(self.period[rows], self.bus[rows], self.p[rows] * share, self.q[rows] * share)
+        power = self.power[rows] * np.reshape(share, (-1, 1))
+        return Activations(self.period[rows], self.bus[rows], power)
 
 
 @dataclass(frozen=True)
@@ -207,8 +207,6 @@ class Scenarios:
         self, topology: int, positions: Ints, part: Activations, limits: LimitArrays, out: Output
     ) -> None:
         network = self.compiled.networks[topology]
-        node = network.structure.node_of_bus[part.bus]
-        changed = (node >= 0) & ((part.p != 0.0) | (part.q != 0.0))
         nodes = network.structure.node_of_bus
         ones = np.ones(len(nodes))
         starts = no_starts()
@@ -219,17 +217,19 @@ class Scenarios:
             count=len(part.period),
             columns=tuple(
                 Columns(number, values, part.period, nodes, ones)
-                for number, values in enumerate((self.compiled.p, self.compiled.q))
+                for number, values in enumerate(self.compiled.parts)
             ),
-            changes=Changes(
-                np.concatenate([[0], np.cumsum(changed)]).astype(np.int64),
-                node[changed],
-                part.p[changed],
-                part.q[changed],
-            ),
+            changes=_changes(part, nodes),
             starts=starts,
         )
         solve_lanes(network, self._factors.at(topology, positions), lanes, limits, out, threads=self._threads)
+
+
+def _changes(part: Activations, nodes: Ints) -> Changes:
+    node = nodes[part.bus]
+    scenario, number = np.nonzero((part.power != 0.0) & (node >= 0)[:, None])
+    start = np.searchsorted(scenario, np.arange(len(node) + 1)).astype(np.int64)
+    return Changes(start, number.astype(np.int64), node[scenario], part.power[scenario, number])
 
 
 def _limit_arrays(
