@@ -4,6 +4,7 @@ import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -12,10 +13,8 @@ from gridclear.cli import main
 ROOT = Path(__file__).parents[2]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(
-        rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
-    )
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_python_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
@@ -25,6 +24,19 @@ def test_python_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert re.search(r"wind +(yellow|red)", printed)
     assert (tmp_path / "result" / "wind-and-sun" / "lights.csv").is_file()
+
+
+def test_python_examples_of_the_page_on_power_flows_run(tmp_path, monkeypatch, capsys):
+    first, on_disk = blocks("python", "docs/power-flow.md")
+    names: dict[str, object] = {}
+    exec(compile(first, "power-flow.md", "exec"), names)  # noqa: S102
+    assert capsys.readouterr().out.startswith("solved Constraint(kind='overload'")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "result" / "year").mkdir(parents=True)
+    zeros = np.zeros((3, names["network"].n_bus))
+    names |= {"count": 3, "p_mw": zeros, "q_mvar": zeros}
+    exec(compile(on_disk, "power-flow.md", "exec"), names)  # noqa: S102
+    assert np.load("result/year/vm_pu.npy").shape == zeros.shape
 
 
 def test_readme_has_exactly_two_commands_to_set_up():
@@ -47,7 +59,9 @@ def test_page_on_the_case_folder_is_in_step():
     assert page == update["up_to_date"](page), "run: make docs"
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/lights.md", "docs/results.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/lights.md", "docs/power-flow.md", "docs/results.md"]
+)
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
