@@ -85,7 +85,9 @@ def run(structure, factors, starts, limits, out, work, first, last, tolerance, p
                 sr, si = _balance(structure, factors, injection, work, mismatch)
                 _arrive(mismatch, tolerance, code)
             if not _all(code, FIXED_POINT):
-                fixed_point(structure, factors, injection, work, tolerance, max_iterations, code, sweeps)
+                fixed_point(
+                    structure, factors, injection, work, tolerance, proved, max_iterations, code, sweeps
+                )
                 sr, si = _balance(structure, factors, injection, work, mismatch)
             _finish(
                 structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
@@ -102,7 +104,7 @@ def run(structure, factors, starts, limits, out, work, first, last, tolerance, p
         _pack(work, rows, first)
         newton(
             structure, factors, work.packed, work.vr, work.vi, work, rows, count, starts, tolerance,
-            code, sweeps,
+            proved, code, sweeps,
         )  # fmt: skip
         sr, si = _balance(structure, factors, work.packed, work, mismatch)
         _finish(

@@ -69,7 +69,7 @@ def factors_at(network: Network, positions: Ints, *, reactive_limits: bool = Fal
     lu, no_load, failed = _factorise(network, admittance, shunt, network.slack_voltage)
     if failed:
         raise ArithmeticError(f"the admittance matrix is singular at node {failed - 1}")
-    dc, dc_angle, dc_shift = _dc_power_flow(network, admittance, shunt)
+    dc, dc_angle, dc_shift = _dc_power_flow(network, shunt)
     return Factors(
         admittance=admittance,
         shunt=shunt,
@@ -103,21 +103,12 @@ def _factorise(
     return lu, no_load, int(failed)
 
 
-def _dc_power_flow(
-    network: Network, admittance: Complexes, shunt: Complexes
-) -> tuple[Floats, Floats, Floats]:
-    """Factors of B, the angles without injection, and the injections that stand for phase shifters.
+def _dc_power_flow(network: Network, shunt: Complexes) -> tuple[Floats, Floats, Floats]:
+    """Factors of B, the angles without injection, and the injections that stand for shifts and shunts.
 
-    With y_ft = -y_s/t*, the shift is what turns -y_ft into an admittance with positive conductance; a branch
-    then carries P = (θ_f - θ_t - shift)·b with b = -1/Im(1/y).
+    A branch carries P = (θ_f - θ_t - shift)·b; the grid's own tap positions will do for a start.
     """
-    shift = 0.5 * np.angle(admittance[:, 1] / admittance[:, 2])
-    series = -admittance[:, 1] * np.exp(-1j * shift)
-    small = 1e-9 * np.abs(series)
-    turned = (series.real < -small) | ((np.abs(series.real) <= small) & (series.imag > 0.0))
-    shift = np.where(turned, shift + np.pi, shift)
-    reactance = (1.0 / np.where(turned, -series, series)).imag
-    b = 1.0 / np.where(np.abs(reactance) > 0.0, reactance, np.abs(1.0 / series))
+    b, shift = network.susceptance, network.shift
     # Shunts draw their conductance at 1 p.u.
     dc_shift = -shunt.real
     np.add.at(dc_shift, network.structure.from_node, b * shift)

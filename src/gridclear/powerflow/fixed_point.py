@@ -138,7 +138,7 @@ def _solve(structure, factors, work):
 
 
 @inner
-def fixed_point(structure, factors, injection, work, tolerance, max_iterations, code, sweeps):
+def fixed_point(structure, factors, injection, work, tolerance, proved, max_iterations, code, sweeps):
     """Sweep until the mismatch of every lane has met the tolerance, or shrinks too slowly.
 
     Parameters
@@ -151,6 +151,8 @@ def fixed_point(structure, factors, injection, work, tolerance, max_iterations, 
         vr, vi hold the start on entry, the solution on return; xr, xi, yr, yi are used.
     tolerance : float
         Mismatch in p.u. at which a lane has arrived.
+    proved : float
+        Mismatch in p.u. that will do where rounding keeps the sweeps from coming nearer.
     max_iterations : int
     code : (LANES,)
         Lanes with FIXED_POINT on entry are not moved; on return FIXED_POINT or UNSOLVED.
@@ -200,6 +202,7 @@ def fixed_point(structure, factors, injection, work, tolerance, max_iterations, 
             if latest <= tolerance * tolerance:
                 code[lane], moving[lane] = FIXED_POINT, 0.0
             elif slow[lane] >= 2:
+                code[lane] = FIXED_POINT if latest <= proved * proved else UNSOLVED
                 moving[lane] = 0.0
             else:
                 going = True

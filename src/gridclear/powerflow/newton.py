@@ -24,7 +24,9 @@ _OVER_LIMIT = 10.0
 
 
 @inner
-def newton(structure, factors, injection, vr, vi, work, rows, count, starts, tolerance, code, iterations):
+def newton(
+    structure, factors, injection, vr, vi, work, rows, count, starts, tolerance, proved, code, iterations
+):
     """Solve the first ``count`` scenarios of a block from two starts.
 
     Parameters
@@ -40,7 +42,9 @@ def newton(structure, factors, injection, vr, vi, work, rows, count, starts, tol
         Scenarios, for their rows of ``starts``.
     starts : Starts
     tolerance : float
-        Mismatch in p.u. that every node has to meet.
+        Mismatch in p.u. that every node should meet.
+    proved : float
+        Mismatch in p.u. that will do where rounding keeps the iteration from coming nearer.
     code : (LANES,), filled here
         NEWTON, NO_SOLUTION or BAD_INPUT.
     iterations : (LANES,), filled here
@@ -63,7 +67,7 @@ def newton(structure, factors, injection, vr, vi, work, rows, count, starts, tol
                     injection[1, i, lane] = first_q[i, lane]
                 _start(structure, factors, injection, vr, vi, work, lane, rows[lane], starts, use_dc)
         for group in range((count + GROUP - 1) // GROUP):
-            _iterate(structure, factors, injection, group, vr, vi, work, tolerance, code, iterations)
+            _iterate(structure, factors, injection, group, vr, vi, work, tolerance, proved, code, iterations)
     for lane in range(count):
         if code[lane] == UNSOLVED:
             code[lane] = NO_SOLUTION
@@ -128,11 +132,12 @@ def _dc_angles(structure, factors, injection, work, lane):
 
 
 @inner
-def _iterate(structure, factors, injection, group, vr, vi, work, tolerance, code, iterations):
+def _iterate(structure, factors, injection, group, vr, vi, work, tolerance, proved, code, iterations):
     """Newton's steps on one group until each of its lanes has arrived or failed; arrived lanes get NEWTON."""
     n_free = len(structure.diagonal)
     begin = GROUP * group
     worst, moving, damping, largest = np.empty(GROUP), np.zeros(GROUP), np.ones(GROUP), np.empty(GROUP)
+    last = np.full(GROUP, np.inf)
     for lane in range(GROUP):
         moving[lane] = 1.0 if code[begin + lane] == UNSOLVED else 0.0
     steps = 0
@@ -146,9 +151,11 @@ def _iterate(structure, factors, injection, group, vr, vi, work, tolerance, code
         for lane in range(GROUP):
             if moving[lane] == 0.0:
                 continue
+            settled = worst[lane] <= proved and worst[lane] > 0.5 * last[lane]
+            last[lane] = worst[lane]
             if not np.isfinite(worst[lane]):
                 moving[lane] = 0.0
-            elif worst[lane] <= tolerance:
+            elif worst[lane] <= tolerance or settled:
                 if _give_up_voltages(structure, factors, injection, work, begin, lane, tolerance):
                     steps = 0
                     going = True
