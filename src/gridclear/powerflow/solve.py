@@ -42,7 +42,7 @@ def solve_batch(
     limits: NodeLimits | None = None,
     out: States | None = None,
     threads: int | None = None,
-    tolerance_mva: float = 1e-9,
+    tolerance_mva: float = 1e-10,
     progress: Callable[[int, int], None] | None = None,
 ) -> States:
     """Solve the power flow of many scenarios on one topology.
