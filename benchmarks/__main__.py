@@ -7,11 +7,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from . import cold, lights, output, power_flow
+from . import cold, lights, memory, output, power_flow, scaling
 from .registry import Benchmark, MissingPeerError, Settings
 
 BENCHMARKS: dict[str, Benchmark] = {
-    b.name: b for b in (power_flow.BENCHMARK, lights.BENCHMARK, cold.BENCHMARK)
+    b.name: b
+    for b in (
+        power_flow.BENCHMARK,
+        scaling.BENCHMARK,
+        memory.BENCHMARK,
+        lights.BENCHMARK,
+        cold.BENCHMARK,
+    )
 }
 SMOKE = Settings(repeats=2, scenarios=96, steps=5, bids=3, sample=2)
 
