@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .power_flow import NEWTON, OURS, PEERS, TERMS, Compared, compare, size_notes
+from .power_flow import NEWTON, OURS, PEERS, RATIOS, TERMS, Compared, compare, size_notes
 from .registry import Benchmark, Cell, Result, Settings, Target
 from .year import MADE
 
@@ -59,6 +59,7 @@ def run(series: str, settings: Settings) -> Result:
     notes += [
         "µs per power flow, injections and branch currents included; ×: time of the peer over gridclear's.",
         *TERMS[1:],
+        RATIOS,
     ]
     targets = [target for one in found for target in one.targets(f", {one.year.name}")]
     if len(found) > 1 and not math.isnan(exponent(found, OURS)):

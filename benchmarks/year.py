@@ -116,6 +116,7 @@ def load_year(case: str, scenarios: int, seed: int) -> Year:
         keep = positions(len(shared), min(scenarios, SIZE // len(net.bus)))
         net.profiles[kind] = shared.iloc[keep].reset_index(drop=True)
     values = simbench.get_absolute_values(net, profiles_instead_of_study_cases=True)
+    del net["profiles"]  # large, and the peers copy the net
     return _year(case, net, {key: frame.to_numpy(dtype=np.float64) for key, frame in values.items()})
 
 
