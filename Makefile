@@ -2,7 +2,7 @@
 #   make demo    the traffic lights of a real medium-voltage grid: tables on the screen, files in result/
 #   make test    all tests
 #   make check   rules, format and types
-#   make bench   benchmarks against other tools (installs simbench and power-grid-model: about 500 MB)
+#   make bench   benchmarks against other tools (installs simbench, power-grid-model, lightsim2grid: about 500 MB)
 #   make study   the long tests that are marked "study"
 #   make agreement   measure every published network against runpp: writes tests/agreement/networks.csv
 #   make docs    bring docs/case-folder.md in step with the attribute tables

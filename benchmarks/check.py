@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .year import States, Year
 
-BLOCK = 4_096  # scenarios at a time
+BLOCK = 1_024  # scenarios at a time
 
 
 @dataclass(frozen=True, eq=False)

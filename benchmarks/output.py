@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
     from .registry import Cell, Result
 
-PACKAGES = ("gridclear", "power-grid-model", "pandapower", "numba", "numpy", "scipy", "pandas", "simbench")
+PACKAGES = (
+    "gridclear",
+    "power-grid-model",
+    "lightsim2grid",
+    "pandapower",
+    "numba",
+    "numpy",
+    "scipy",
+    "pandas",
+    "simbench",
+)
 
 
 def machine() -> dict[str, str]:

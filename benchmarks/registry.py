@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -96,6 +98,21 @@ class Benchmark:
 
 class MissingPeerError(Exception):
     """A peer or a data source is not installed; the message says what to install."""
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep what is freed, for all peers alike; False where it cannot be told so.
+
+    Large results otherwise come as fresh pages at every run. To have them zeroed, and on a virtual machine
+    fetched from its host, can take several times as long as to solve, and varies more than anything else.
+    """
+    if sys.platform != "linux":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    most_maps, trim_threshold = -4, -1
+    return bool(mallopt(most_maps, 0)) and bool(mallopt(trim_threshold, -1))
 
 
 def timed(action: Callable[[], object]) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
@@ -12,8 +14,16 @@ from numpy.typing import NDArray
 
 from .registry import MissingPeerError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 Floats = NDArray[np.float64]
 SMOKE_CASE = "cigre-mv"
+MADE: dict[str, Callable[[], pp.pandapowerNet]] = {
+    SMOKE_CASE: partial(grids.create_cigre_network_mv, with_der="pv_wind"),
+    "kerber-vorstadt": grids.create_kerber_vorstadtnetz_kabel_1,
+}
+SIZE = 12_000_000  # largest scenarios × buses: a batch of all outputs then stays below half a gigabyte
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,33 +98,37 @@ def positions(scenarios: int, count: int) -> NDArray[np.int64]:
 
 
 def load_year(case: str, scenarios: int, seed: int) -> Year:
-    """Load a SimBench year by its code, or the seeded smoke case that needs no data.
+    """Load a SimBench year by its code, or one of the seeded cases (`MADE`) that need no data.
 
     SimBench grids arrive with ``tap_changer_type`` empty, which makes pandapower ignore the tap positions
-    that the same grids state; here it is set to "Ratio", for all peers alike.
+    that the same grids state; here it is set to "Ratio", for all peers alike. Of a large grid fewer scenarios
+    are taken (`SIZE`), spread evenly over the year before the elements' profiles are made of the shared ones.
     """
-    if case == SMOKE_CASE:
-        return _cigre(scenarios, seed)
+    if case in MADE:
+        return _made(case, scenarios, seed)
     try:
         import simbench  # noqa: PLC0415 - heavy, and only an extra
     except ImportError as fault:
         raise MissingPeerError(f"case {case}: pip install 'gridclear[data]'") from fault
     net = simbench.get_simbench_net(case)
     net.trafo["tap_changer_type"] = "Ratio"
+    for kind, shared in net.profiles.items():
+        keep = positions(len(shared), min(scenarios, SIZE // len(net.bus)))
+        net.profiles[kind] = shared.iloc[keep].reset_index(drop=True)
     values = simbench.get_absolute_values(net, profiles_instead_of_study_cases=True)
-    profiles = {key: frame.to_numpy(dtype=np.float64) for key, frame in values.items() if frame.size}
-    return _year(case, net, profiles).evenly(scenarios)
+    del net["profiles"]  # large, and the peers copy the net
+    return _year(case, net, {key: frame.to_numpy(dtype=np.float64) for key, frame in values.items()})
 
 
-def _cigre(scenarios: int, seed: int) -> Year:
-    net = grids.create_cigre_network_mv(with_der="pv_wind")
+def _made(case: str, scenarios: int, seed: int) -> Year:
+    net = MADE[case]()
     net.trafo["tap_changer_type"] = "Ratio"
     rng = np.random.default_rng(seed)
     profiles = {}
     for table, column in (("load", "p_mw"), ("load", "q_mvar"), ("sgen", "p_mw")):
         shape = (scenarios, len(net[table]))
         profiles[table, column] = net[table][column].to_numpy() * rng.uniform(0.3, 1.0, shape)
-    return _year(SMOKE_CASE, net, profiles)
+    return _year(case, net, profiles)
 
 
 def _year(name: str, net: pp.pandapowerNet, profiles: dict[tuple[str, str], Floats]) -> Year:
@@ -122,6 +136,8 @@ def _year(name: str, net: pp.pandapowerNet, profiles: dict[tuple[str, str], Floa
     elements = []
     for table, sign in (("load", -1.0), ("sgen", 1.0)):
         frame = net[table]
+        if frame.empty:
+            continue
         if not (frame["scaling"] == 1.0).all() or not frame["in_service"].all():
             raise ValueError(f"{name}: scaled or idle {table}s are not part of this comparison")
         shape = (len(profiles[table, "p_mw"]), len(frame))
