@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandapower as pp
 
-import gridclear as gc
 from gridclear.network.limits import NodeLimits
 from gridclear.powerflow.factors import branch_admittance, factors_at, node_shunt
 from gridclear.powerflow.lanes import Lanes, no_changes, no_limits, output, solve_lanes
 from gridclear.powerflow.sensitivity import Controls, Solved
 from gridclear.powerflow.solve import _columns
 
+if TYPE_CHECKING:
+    import gridclear as gc
+
 
 def with_devices() -> pp.pandapowerNet:
-    """Two slack nodes, one of them of two external grids, a mesh with a phase shifter, taps, banks, a dead bus."""
+    """Two slack nodes, one of two external grids; a mesh with a phase shifter, taps, banks, a dead bus."""
     net = pp.create_empty_network(sn_mva=10.0)
     a, b, c = (pp.create_bus(net, 110.0) for _ in range(3))
     mv, lv, end, dead = (pp.create_bus(net, kv) for kv in (20.0, 10.0, 10.0, 10.0))
@@ -142,21 +145,23 @@ class DenseModel:
 
     def slopes(self, controls: Controls) -> tuple[np.ndarray, np.ndarray]:
         """Values (quantity,), and slopes (control, quantity)."""
-        free, columns = self.network.n_free, []
+        free = self.network.n_free
+        columns = []
         for unknown in range(2 * free):
             e, f = self.e.copy(), self.f.copy()
             (e if unknown < free else f)[unknown % free] += 1j * self.STEP
             columns.append(self.evaluate(e, f, "", 0, 0.0))
-        balance_x, quantity_x = (
-            np.array([column[part].imag for column in columns]).T / self.STEP for part in (0, 1)
+        rows = [
+            self.evaluate(self.e, self.f, kind, place, 1j * self.STEP)
+            for kind, place in zip(controls.kind, controls.place, strict=True)
+        ]
+        balance_x, quantity_x, balance_u, quantity_u = (
+            np.array([pair[part].imag for pair in pairs]).T / self.STEP
+            for pairs in (columns, rows)
+            for part in (0, 1)
         )
-        value = self.evaluate(self.e, self.f, "", 0, 0.0)[1].real
-        slopes = np.empty((len(controls.kind), len(value)))
-        for number, (kind, place) in enumerate(zip(controls.kind, controls.place, strict=True)):
-            balance, quantity = self.evaluate(self.e, self.f, kind, place, 1j * self.STEP)
-            move = np.linalg.solve(balance_x, balance.imag / self.STEP)
-            slopes[number] = quantity.imag / self.STEP - quantity_x @ move
-        return value, slopes
+        slopes = quantity_u - quantity_x @ np.linalg.solve(balance_x, balance_u)
+        return self.evaluate(self.e, self.f, "", 0, 0.0)[1].real, slopes.T
 
     def admittance(self, kind: str, place: int, step: complex) -> tuple[np.ndarray, ...]:
         """Conductances and susceptances of branches and to ground, moved by a (complex) step of a control."""

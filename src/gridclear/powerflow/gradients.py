@@ -6,6 +6,9 @@ from gridclear.powerflow.jacobian import STRIDE
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import larger, load_few, root, spread_few, store, where_above
 
+#: Loading, and p.u. of an exchange, below which a magnitude is no more than rounding: its slope is then zero.
+_NOTHING = 1e-9
+
 
 @inner
 def measure_nodes(structure, measures, work, room, group, sr, si):
@@ -19,19 +22,25 @@ def measure_nodes(structure, measures, work, room, group, sr, si):
         p, q = times_conjugate(work, n_free + s, group, load_few(work.xr, at), load_few(work.xi, at))
         store(room.slack, 2 * s, p - load_few(sr, at))
         store(room.slack, 2 * s + 1, q - load_few(si, at))
-    zero = spread_few(0.0)
+    zero, nothing = spread_few(0.0), spread_few(_NOTHING)
     for e in range(len(measures.point_node)):
         s = measures.point_node[e] - n_free
         p, q = load_few(room.slack, 2 * s), load_few(room.slack, 2 * s + 1)
         size = root(p * p + q * q)
+        # The size itself first: it is the sum of P·P/|S| and Q·Q/|S|.
         store(room.unit, 2 * e, where_above(size, zero, p / size, zero))
         store(room.unit, 2 * e + 1, where_above(size, zero, q / size, zero))
     sum_slacks(measures, room, n, m, n_free, room.base)
+    for e in range(len(measures.point_node)):
+        size = load_few(room.base, n + m + 3 * e + 2)
+        for part in range(2):
+            unit = load_few(room.unit, 2 * e + part)
+            store(room.unit, 2 * e + part, where_above(size, nothing, unit, zero))
 
 
 @inner
 def measure_branch(structure, admittance, measures, work, room, group, k):
-    """Take a branch's loading at its larger end, and its derivatives; zero where no current flows."""
+    """Take a branch's loading at its larger end, and its derivatives; zero below rounding."""
     f, t, y = structure.from_node[k], structure.to_node[k], admittance[k]
     rated_f, rated_t = measures.per_rated[k, 0], measures.per_rated[k, 1]
     a, b = voltage(work, f, group)
@@ -43,10 +52,10 @@ def measure_branch(structure, admittance, measures, work, room, group, k):
     ttr, tti = times(y[3], c, d)
     fr, fi, tr, ti = ffr + ftr, ffi + fti, tfr + ttr, tfi + tti
     at_from, at_to = (fr * fr + fi * fi) * (rated_f * rated_f), (tr * tr + ti * ti) * (rated_t * rated_t)
-    zero = spread_few(0.0)
+    zero, nothing = spread_few(0.0), spread_few(_NOTHING)
     loading = root(larger(at_to, at_from))
-    scale_f = where_above(loading, zero, (rated_f * rated_f) / loading, zero)
-    scale_t = where_above(loading, zero, (rated_t * rated_t) / loading, zero)
+    scale_f = where_above(loading, nothing, (rated_f * rated_f) / loading, zero)
+    scale_t = where_above(loading, nothing, (rated_t * rated_t) / loading, zero)
     scale_f = where_above(at_to, at_from, zero, scale_f)
     scale_t = where_above(at_to, at_from, scale_t, zero)
     fr, fi, tr, ti = scale_f * fr, scale_f * fi, scale_t * tr, scale_t * ti

@@ -172,8 +172,8 @@ def forward(
     Notes
     -----
     Injections that depend on the voltage do so here; held voltages stay held, so that ``q`` there moves
-    nothing. The loading is that of the larger end, and at zero current, or zero power of an exchange, where a
-    magnitude has a kink, its derivative counts as zero. Dead buses move nothing.
+    nothing. The loading is that of the larger end. A magnitude has a kink at zero: a loading, or |S| in p.u.,
+    below 1e-9 has the derivative zero. Dead buses move nothing.
 
     A tap's branch admittances are known at whole positions: their derivative is the central difference of the
     two neighbours, which is exact for the parabola through the three, and one-sided at an end of the range. A
