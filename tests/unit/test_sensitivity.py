@@ -228,9 +228,30 @@ def test_states_of_another_setting_are_no_states(grids: Path) -> None:
     grid = example("devices", grids)
     states = grid.states()
     other = grid.states(positions=grid.network.positions + 1)
-    found = forward(replace(states, factors=other.factors), limits_of(grid.network), Controls.of(p=[0]))
+    limits, controls = limits_of(grid.network), every_control(grid.network)
+    found = forward(replace(other, vr=states.vr, vi=states.vi), limits, controls)
     assert not found.solved.any()
     assert np.isnan(found.slope).all()
+    for mixed in (replace(states, factors=other.factors), replace(states, positions=other.positions)):
+        with pytest.raises(gc.OptionError, match="factors are not those of positions"):
+            forward(mixed, limits, controls)
+
+
+def test_no_states_no_controls_and_no_free_node(grids: Path) -> None:
+    grid = example("devices", grids)
+    limits, controls = limits_of(grid.network), every_control(grid.network)
+    assert forward(grid.states(np.zeros(0)), limits, controls).slope.size == 0
+    assert forward(grid.states(), limits, Controls.of()).value.shape == (
+        1,
+        quantity_count(grid.network, limits),
+    )
+    net = pp.create_empty_network()
+    pp.create_ext_grid(net, pp.create_bus(net, 20.0), vm_pu=1.03)
+    alone = Example(gc.compile_network(net), np.array([-2.0]), np.zeros(1))
+    found = forward(alone.states(), limits_of(alone.network), Controls.of(p=[0], q=[0]))
+    np.testing.assert_allclose(found.value, [[1.03, 2.0, 0.0, 2.0, 2.0, 0.0]], atol=1e-12)
+    expected = [[0.0, -1.0, 0.0, -1.0, -1.0, 0.0], [0.0, 0.0, -1.0, 0.0, 0.0, -1.0]]
+    np.testing.assert_allclose(found.slope[0], expected, atol=1e-12)
 
 
 def test_what_is_not_asked_for_is_no_number(grids: Path) -> None:

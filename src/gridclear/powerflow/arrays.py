@@ -242,7 +242,7 @@ class Measures(NamedTuple):
     point_share: np.ndarray
 
 
-class Directions(NamedTuple):
+class Moves(NamedTuple):
     """Controls at one setting: what one unit of each changes, at a node or in branches.
 
     Attributes

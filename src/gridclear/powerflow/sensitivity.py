@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.errors import OptionError
-from gridclear.powerflow.arrays import Directions, Measures, SensitivityRoom
+from gridclear.powerflow.arrays import Measures, Moves, SensitivityRoom
+from gridclear.powerflow.factors import branch_admittance
 from gridclear.powerflow.lanes import PROVED_MVA, share_out
 from gridclear.powerflow.sensitivity_kernels import adjoint as adjoint_kernel
 from gridclear.powerflow.sensitivity_kernels import forward as forward_kernel
@@ -167,7 +168,8 @@ def forward(
     Raises
     ------
     OptionError
-        Voltages do not fit the network or the lanes, or there is no such control.
+        Voltages do not fit the network or the lanes, factors do not fit the positions, or there is no such
+        control.
 
     Notes
     -----
@@ -180,21 +182,21 @@ def forward(
     bank is linear in its step.
     """
     count, width = _count(states), quantity_count(states.network, limits)
-    directions = _directions(states, controls)
-    moves = len(controls.kind)
+    moves = _moves(states, controls)
+    n_move = len(controls.kind)
     found = Linearised(
-        np.zeros(count, dtype=np.bool_), np.empty((count, width)), np.empty((count, moves, width))
+        np.zeros(count, dtype=np.bool_), np.empty((count, width)), np.empty((count, n_move, width))
     )
-    slope = found.slope.reshape(count * moves, width)
+    slope = found.slope.reshape(count * n_move, width)
     measures, proved = _measures(limits), PROVED_MVA / states.network.s_base_mva
 
     def piece(first: int, last: int, work: Workspace, room: SensitivityRoom) -> None:
         forward_kernel(
-            states.network.structure, states.factors, measures, directions, states.vr, states.vi, work, room,
+            states.network.structure, states.factors, measures, moves, states.vr, states.vi, work, room,
             first, last, proved, found.solved, found.value, slope,
         )  # fmt: skip
 
-    _share_out(states, width, directions, piece, threads, points=len(limits.point_node))
+    _share_out(states, width, moves, piece, threads, points=len(limits.point_node))
     return found
 
 
@@ -229,28 +231,28 @@ def adjoint(
     asked = np.ascontiguousarray(quantity_of(states.network, limits, constraint))
     if asked.ndim != 2 or len(asked) != count:
         raise OptionError(f"constraint has shape {asked.shape}; it must be (state, row) with {count} states")
-    directions = _directions(states, controls)
-    moves, rows = len(controls.kind), asked.shape[1]
+    moves = _moves(states, controls)
+    n_move, rows = len(controls.kind), asked.shape[1]
     found = Linearised(
-        np.zeros(count, dtype=np.bool_), np.empty((count, rows)), np.empty((count, rows, moves))
+        np.zeros(count, dtype=np.bool_), np.empty((count, rows)), np.empty((count, rows, n_move))
     )
-    slope = found.slope.reshape(count * rows, moves)
+    slope = found.slope.reshape(count * rows, n_move)
     measures, proved = _measures(limits), PROVED_MVA / states.network.s_base_mva
 
     def piece(first: int, last: int, work: Workspace, room: SensitivityRoom) -> None:
         adjoint_kernel(
-            states.network.structure, states.factors, measures, directions, states.vr, states.vi, work, room,
+            states.network.structure, states.factors, measures, moves, states.vr, states.vi, work, room,
             first, last, proved, asked, found.solved, found.value, slope,
         )  # fmt: skip
 
-    _share_out(states, width, directions, piece, threads, points=len(limits.point_node))
+    _share_out(states, width, moves, piece, threads, points=len(limits.point_node))
     return found
 
 
 def _share_out(
     states: Solved,
     width: int,
-    directions: Directions,
+    moves: Moves,
     work: Callable[[int, int, Workspace, SensitivityRoom], None],
     threads: int | None,
     *,
@@ -266,7 +268,7 @@ def _share_out(
         return last - first
 
     def room() -> tuple[Workspace, SensitivityRoom]:
-        return states.lanes.room(states.network), _room(states.network, width, points, directions)
+        return states.lanes.room(states.network), _room(states.network, width, points, moves)
 
     share_out(piece, room, range(0, count, size), threads, None, count)
 
@@ -277,6 +279,9 @@ def _count(states: Solved) -> int:
         raise OptionError(
             f"vr has shape {states.vr.shape}, vi {states.vi.shape}; both must be {shape}: (state, node)"
         )
+    admittance = branch_admittance(states.network, states.positions)
+    if not np.array_equal(admittance, states.factors.admittance):
+        raise OptionError(f"the factors are not those of positions {states.positions.tolist()}")
     return shape[0]
 
 
@@ -284,25 +289,25 @@ def _measures(limits: NodeLimits) -> Measures:
     return Measures(limits.per_rated, limits.point_node, limits.point_share)
 
 
-def _room(network: Network, width: int, points: int, directions: Directions) -> SensitivityRoom:
-    n, m, moves = network.n_node, network.n_branch, len(directions.node)
-    longest = max(width, moves)
+def _room(network: Network, width: int, points: int, moves: Moves) -> SensitivityRoom:
+    n, m, n_move = network.n_node, network.n_branch, len(moves.node)
+    longest = max(width, n_move)
     return SensitivityRoom(
         x=np.empty((n, 2, GROUP)),
         slack=np.empty((n - network.n_free, 2, GROUP)),
         unit=np.empty((points, 2, GROUP)),
         ampere=np.empty((m, 4, GROUP)),
         gradient=np.empty((m, 4, GROUP)),
-        push=np.empty((moves, 2, GROUP)),
-        turn=np.empty((len(directions.branch), 5, GROUP)),
+        push=np.empty((n_move, 2, GROUP)),
+        turn=np.empty((len(moves.branch), 5, GROUP)),
         base=np.empty((width, GROUP)),
         line=np.empty((longest, GROUP)),
         place=np.arange(longest, dtype=np.int64),
     )
 
 
-def _directions(states: Solved, controls: Controls) -> Directions:
-    """Turn controls into directions in injections and admittances, at the states' setting."""
+def _moves(states: Solved, controls: Controls) -> Moves:
+    """Turn controls into changes of injections and admittances, at the states' setting."""
     network, place = states.network, controls.place
     kinds = {
         P: network.n_bus,
@@ -325,7 +330,7 @@ def _directions(states: Solved, controls: Controls) -> Directions:
         for kind, at in zip(controls.kind, place, strict=True)
     ]
     slopes = [_tap_slope(states, at) for at in place[controls.kind == TAP]]
-    return Directions(
+    return Moves(
         node=node,
         power=np.where(controls.kind == P, 1.0, np.where(controls.kind == Q, 1j, 0.0)),
         shunt=shunt,

@@ -44,13 +44,13 @@ _GIVEN_UP = 1e-9
 
 @kernel
 def forward(
-    structure, factors, measures, directions, vr, vi, work, room, first, last, proved, solved, value, slope
+    structure, factors, measures, moves, vr, vi, work, room, first, last, proved, solved, value, slope
 ):
     """Change of all quantities by each control, for states first … last - 1: at most LANES.
 
     Parameters
     ----------
-    structure, factors, measures, directions
+    structure, factors, measures, moves
         See ``Structure`` and the classes of ``arrays``.
     vr, vi : (state, node)
         Voltages in p.u.
@@ -64,20 +64,20 @@ def forward(
     slope : (state·control, quantity), filled here
     """
     n = len(factors.shunt)
-    controls = len(directions.node)
+    controls = len(moves.node)
     rows, good = np.empty(GROUP, dtype=np.int64), np.empty(GROUP, dtype=np.bool_)
     sr, si = _load_states(structure, factors, vr, vi, work, first, last)
     for begin in range(first, last, GROUP):
         group, count = (begin - first) // GROUP, min(GROUP, last - begin)
-        _linearise(structure, factors, measures, directions, work, room, group, sr, si, proved, good)
+        _linearise(structure, factors, measures, moves, work, room, group, sr, si, proved, good)
         for lane in range(GROUP):
             rows[lane] = begin + min(lane, count - 1)
         _write(room.base, room.place, rows, value)
         for c in range(controls):
             _clear(room.x, 2 * n)
-            _push(structure, directions, room, c)
+            _push(structure, moves, room, c)
             substitute(structure, work.jacobian, room.x)
-            _respond(structure, factors, measures, directions, work, room, group, c)
+            _respond(structure, factors, measures, moves, work, room, group, c)
             for lane in range(GROUP):
                 rows[lane] = (begin + min(lane, count - 1)) * controls + c
             _write(room.line, room.place, rows, slope)
@@ -91,21 +91,7 @@ def forward(
 
 @kernel
 def adjoint(
-    structure,
-    factors,
-    measures,
-    directions,
-    vr,
-    vi,
-    work,
-    room,
-    first,
-    last,
-    proved,
-    asked,
-    solved,
-    value,
-    slope,
+    structure, factors, measures, moves, vr, vi, work, room, first, last, proved, asked, solved, value, slope
 ):
     """Change of some quantities by all controls, for states first … last - 1: at most LANES.
 
@@ -126,14 +112,14 @@ def adjoint(
     sr, si = _load_states(structure, factors, vr, vi, work, first, last)
     for begin in range(first, last, GROUP):
         group, count = (begin - first) // GROUP, min(GROUP, last - begin)
-        _linearise(structure, factors, measures, directions, work, room, group, sr, si, proved, good)
+        _linearise(structure, factors, measures, moves, work, room, group, sr, si, proved, good)
         for row in range(n_asked):
             for lane in range(GROUP):
                 s = begin + min(lane, count - 1)
                 which[lane] = asked[s, row]
                 rows[lane] = s * n_asked + row
             _multipliers(structure, factors, measures, work, room, group, which)
-            _pull(structure, directions, room, which)
+            _pull(structure, moves, room, which)
             _write(room.line, room.place, rows, slope)
             for lane in range(count):
                 wanted = good[lane] and which[lane] >= 0
@@ -179,7 +165,7 @@ def _hold(factors, injection, work, si, i, lane):
 
 
 @inner
-def _linearise(structure, factors, measures, directions, work, room, group, sr, si, proved, good):
+def _linearise(structure, factors, measures, moves, work, room, group, sr, si, proved, good):
     """Factors of the Jacobian, quantities and their gradients, and pushes of all controls, of one group."""
     miss, total = np.empty(GROUP), spread_few(0.0)
     found = fill_jacobian(
@@ -198,17 +184,17 @@ def _linearise(structure, factors, measures, directions, work, room, group, sr, 
     for k in range(len(structure.from_node)):
         measure_branch(structure, factors.admittance, measures, work, room, group, k)
     n_free = len(structure.diagonal)
-    for c in range(len(directions.node)):
-        i = directions.node[c]
+    for c in range(len(moves.node)):
+        i = moves.node[c]
         if i >= 0:
             a, b = voltage(work, i, group)
-            square, power, shunt = a * a + b * b, directions.power[c], directions.shunt[c]
+            square, power, shunt = a * a + b * b, moves.power[c], moves.shunt[c]
             store(room.push, 2 * c, power.real - square * shunt.real)
             store(
                 room.push, 2 * c + 1, _not_held(work, i, n_free, group) * (power.imag + square * shunt.imag)
             )
-    for e in range(len(directions.branch)):
-        k, y = directions.branch[e], directions.slope[e]
+    for e in range(len(moves.branch)):
+        k, y = moves.branch[e], moves.slope[e]
         f, t = structure.from_node[k], structure.to_node[k]
         a, b = voltage(work, f, group)
         c, d = voltage(work, t, group)
@@ -227,19 +213,19 @@ def _linearise(structure, factors, measures, directions, work, room, group, sr, 
 
 
 @inner
-def _push(structure, directions, room, c):
+def _push(structure, moves, room, c):
     """Add what control c seems to inject to x; at slack nodes too."""
     x = room.x
-    if directions.node[c] >= 0:
-        _add(x, directions.node[c], room.push, 2 * c)
-    for e in range(directions.start[c], directions.start[c + 1]):
-        k = directions.branch[e]
+    if moves.node[c] >= 0:
+        _add(x, moves.node[c], room.push, 2 * c)
+    for e in range(moves.start[c], moves.start[c + 1]):
+        k = moves.branch[e]
         _add(x, structure.from_node[k], room.turn, 5 * e)
         _add(x, structure.to_node[k], room.turn, 5 * e + 2)
 
 
 @inner
-def _respond(structure, factors, measures, directions, work, room, group, c):
+def _respond(structure, factors, measures, moves, work, room, group, c):
     """Change of all quantities by control c, whose (Δθ, ΔV/V) stand in x, at slack nodes its push."""
     n, m, n_free = len(work.node_row), len(structure.from_node), len(structure.diagonal)
     x, slack, line = room.x, room.slack, room.line
@@ -259,8 +245,8 @@ def _respond(structure, factors, measures, directions, work, room, group, c):
             feed(factors.admittance[k, 1], work, group, f, t, x, slack, n_free)
         if t >= n_free:
             feed(factors.admittance[k, 2], work, group, t, f, x, slack, n_free)
-    for e in range(directions.start[c], directions.start[c + 1]):
-        at = n + directions.branch[e]
+    for e in range(moves.start[c], moves.start[c + 1]):
+        at = n + moves.branch[e]
         store(line, at, load_few(line, at) + load_few(room.turn, 5 * e + 4))
     sum_slacks(measures, room, n, m, n_free, line)
 
@@ -287,21 +273,21 @@ def _multipliers(structure, factors, measures, work, room, group, which):
 
 
 @inner
-def _pull(structure, directions, room, which):
+def _pull(structure, moves, room, which):
     """Change of each lane's quantity by every control, from the multipliers in x."""
     n = len(room.x)
-    for c in range(len(directions.node)):
+    for c in range(len(moves.node)):
         total = spread_few(0.0)
-        if directions.node[c] >= 0:
-            total = total + _dot(room.x, directions.node[c], room.push, 2 * c)
-        for e in range(directions.start[c], directions.start[c + 1]):
-            k = directions.branch[e]
+        if moves.node[c] >= 0:
+            total = total + _dot(room.x, moves.node[c], room.push, 2 * c)
+        for e in range(moves.start[c], moves.start[c + 1]):
+            k = moves.branch[e]
             total = total + _dot(room.x, structure.from_node[k], room.turn, 5 * e)
             total = total + _dot(room.x, structure.to_node[k], room.turn, 5 * e + 2)
         store(room.line, c, total)
-        for e in range(directions.start[c], directions.start[c + 1]):
+        for e in range(moves.start[c], moves.start[c + 1]):
             for lane in range(GROUP):
-                if which[lane] == n + directions.branch[e]:
+                if which[lane] == n + moves.branch[e]:
                     room.line[c, lane] += room.turn[e, 4, lane]
 
 
