@@ -226,3 +226,79 @@ class Workspace(NamedTuple):
     branch_row: np.ndarray
     node_row: np.ndarray
     slack_row: np.ndarray
+
+
+class Measures(NamedTuple):
+    """What turns voltages into quantities: columns of ``NodeLimits``.
+
+    Attributes
+    ----------
+    per_rated : (branch, 2)
+    point_node, point_share : (point,)
+    """
+
+    per_rated: np.ndarray
+    point_node: np.ndarray
+    point_share: np.ndarray
+
+
+class Moves(NamedTuple):
+    """Controls at one setting: what one unit of each changes, at a node or in branches.
+
+    Attributes
+    ----------
+    node : (control,) int
+        Slack or free node; -1 where there is none.
+    power : (control,) complex
+        Change of its constant power.
+    shunt : (control,) complex
+        Change of its admittance to ground.
+    start : (control + 1,), branch : (entry,), slope : (entry, 4) complex
+        Branches start[c] … start[c + 1] are changed by control c, and by how much.
+    """
+
+    node: np.ndarray
+    power: np.ndarray
+    shunt: np.ndarray
+    start: np.ndarray
+    branch: np.ndarray
+    slope: np.ndarray
+
+
+class SensitivityRoom(NamedTuple):
+    """Room of sensitivities for one thread, GROUP states side by side.
+
+    Attributes
+    ----------
+    x : (node, 2, GROUP)
+        (Δθ, ΔV/V) by a control, or multipliers of P and Q of a quantity.
+    slack : (slack node, 2, GROUP)
+        P and Q that slack nodes feed in, their change, or their weights in a quantity.
+    unit : (point, 2, GROUP)
+        P/|S| and Q/|S| of each connection point.
+    ampere : (branch, 4, GROUP)
+        Loading by real and imaginary part of the current at the from end, then at the to end.
+    gradient : (branch, 4, GROUP)
+        Loading by θ and ln V of the from node, then of the to node.
+    push : (control, 2, GROUP)
+        P and Q that a control seems to inject at its node.
+    turn : (entry, 5, GROUP)
+        P and Q that a control seems to inject at the from node, then at the to node, of a branch that it
+        changes; and the change of the branch's loading at fixed voltages.
+    base : (quantity, GROUP)
+    line : (quantity or control, GROUP)
+        Results of one control or one quantity.
+    place : (quantity or control,) int
+        Their rows in ``line``.
+    """
+
+    x: np.ndarray
+    slack: np.ndarray
+    unit: np.ndarray
+    ampere: np.ndarray
+    gradient: np.ndarray
+    push: np.ndarray
+    turn: np.ndarray
+    base: np.ndarray
+    line: np.ndarray
+    place: np.ndarray

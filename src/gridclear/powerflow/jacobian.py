@@ -208,3 +208,33 @@ def _less(jacobian, slot, x, j, p, q):
     c, d = load_few(x, 2 * j), load_few(x, 2 * j + 1)
     f0, f1, f2, f3 = _block(jacobian, 4 * slot)
     return p - (f0 * c + f1 * d), q - (f2 * c + f3 * d)
+
+
+@inner
+def substitute_transposed(structure, jacobian, x):
+    """Solve Jᵀ x = rhs in place, with the factors: (free, 2, GROUP).
+
+    Jᵀ = Uᵀ Lᵀ, and rows of L and U are columns of their transposes: each node, once known, is taken from the
+    right-hand sides of those that come after it.
+    """
+    n_free = len(structure.diagonal)
+    fill = len(structure.l_col)
+    for i in range(n_free):
+        p, q = load_few(x, 2 * i), load_few(x, 2 * i + 1)
+        d0, d1, d2, d3 = _block(jacobian, 4 * structure.diagonal[i])
+        p, q = d0 * p + d2 * q, d1 * p + d3 * q
+        store(x, 2 * i, p)
+        store(x, 2 * i + 1, q)
+        for k in range(structure.u_start[i], structure.u_start[i + 1]):
+            _take(jacobian, fill + k, x, structure.u_col[k], p, q)
+    for i in range(n_free - 1, -1, -1):
+        p, q = load_few(x, 2 * i), load_few(x, 2 * i + 1)
+        for k in range(structure.l_start[i], structure.l_start[i + 1]):
+            _take(jacobian, k, x, structure.l_col[k], p, q)
+
+
+@inner
+def _take(jacobian, slot, x, j, p, q):
+    f0, f1, f2, f3 = _block(jacobian, 4 * slot)
+    store(x, 2 * j, load_few(x, 2 * j) - (f0 * p + f2 * q))
+    store(x, 2 * j + 1, load_few(x, 2 * j + 1) - (f1 * p + f3 * q))

@@ -41,6 +41,8 @@ _SOURCES = (
     "newton.py",
     "evaluate.py",
     "batch.py",
+    "gradients.py",
+    "sensitivity_kernels.py",
 )
 #: So many generations of kernels are kept; the longest unused go first.
 _KEPT = 8

@@ -7,7 +7,7 @@ import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ TOLERANCE_MVA = 1e-8
 PROVED_MVA = 1e-6
 #: Sweeps of the fixed point; a lane that still gains after so many goes to Newton.
 _MAX_ITERATIONS = 200
+
+#: What a thread works in.
+_Room = TypeVar("_Room")
 
 
 def no_changes(count: int) -> Changes:
@@ -100,6 +103,19 @@ class Lanes:
         """Parts of the injections: two, or six where they depend on the voltage."""
         return 6 if any(columns.part > 1 for columns in self.columns) else 2
 
+    def room(self, network: Network, *, points: int = 0, scan: bool = False) -> Workspace:
+        """Room for one thread; see ``workspace``."""
+        columns = max((columns.values.shape[1] for columns in self.columns), default=0)
+        return workspace(network, parts=self.parts, columns=columns, points=points, scan=scan)
+
+    def load(self, first: int, last: int, work: Workspace) -> None:
+        """Put the injections of scenarios first … last - 1 into the workspace."""
+        clear_injections(work.injection, (last - first + LANES - 1) // LANES)
+        for columns in self.columns:
+            add_columns(columns, first, last, work)
+        if len(self.changes.node):
+            add_changes(self.changes, first, last, work)
+
 
 def output(
     network: Network,
@@ -147,15 +163,10 @@ def solve_lanes(
     """Run the kernels over all scenarios, pieces of work shared among threads; fills ``out``."""
     tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
     blocks = blocks_of_piece(network, lanes.parts)
-    changed = len(lanes.changes.node) > 0
 
     def piece(first: int, work: Workspace) -> int:
         last = min(first + blocks * LANES, lanes.count)
-        clear_injections(work.injection, (last - first + LANES - 1) // LANES)
-        for columns in lanes.columns:
-            add_columns(columns, first, last, work)
-        if changed:
-            add_changes(lanes.changes, first, last, work)
+        lanes.load(first, last, work)
         run(
             network.structure, factors, lanes.starts, limits, out, work,
             first, last, tolerance, proved, _MAX_ITERATIONS,
@@ -163,20 +174,14 @@ def solve_lanes(
         return last - first
 
     def room() -> Workspace:
-        return workspace(
-            network,
-            parts=lanes.parts,
-            columns=max((columns.values.shape[1] for columns in lanes.columns), default=0),
-            points=len(limits.point_node),
-            scan=len(limits.row) > 0,
-        )
+        return lanes.room(network, points=len(limits.point_node), scan=len(limits.row) > 0)
 
     share_out(piece, room, range(0, lanes.count, blocks * LANES), threads, progress, lanes.count)
 
 
 def share_out(
-    work: Callable[[int, Workspace], int],
-    room: Callable[[], Workspace],
+    work: Callable[[int, _Room], int],
+    room: Callable[[], _Room],
     starts: Sequence[int],
     threads: int | None,
     progress: Callable[[int, int], None] | None,

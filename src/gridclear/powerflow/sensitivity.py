@@ -1,0 +1,349 @@
+"""Sensitivities of solved states: how voltages, loadings and exchanges follow from powers, taps and banks.
+
+All in p.u., as the kernels and ``NodeLimits`` have it. Forward costs a solve per control and gives every
+quantity, adjoint a solve per quantity and gives every control; both are exact derivatives of the power flow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.errors import OptionError
+from gridclear.powerflow.arrays import Measures, Moves, SensitivityRoom
+from gridclear.powerflow.factors import branch_admittance
+from gridclear.powerflow.lanes import PROVED_MVA, share_out
+from gridclear.powerflow.sensitivity_kernels import adjoint as adjoint_kernel
+from gridclear.powerflow.sensitivity_kernels import forward as forward_kernel
+from gridclear.powerflow.simd import GROUP, LANES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from gridclear.network.limits import NodeLimits
+    from gridclear.network.network import Complexes, Floats, Ints, Network
+    from gridclear.powerflow.arrays import Factors, Workspace
+    from gridclear.powerflow.lanes import Lanes
+
+#: Kinds of control.
+P, Q, TAP, BANK = "p", "q", "tap", "bank"
+#: Column of an exchange's quantity, P, Q or |S|, by column of ``network.limits.EXCHANGE_COLUMNS``.
+_EXCHANGE_QUANTITY = np.array([0, 0, 1, 1, 2], dtype=np.int64)
+#: From so many states on, threads get whole blocks; below, less than a block, so that there is work for all.
+_MANY = 16 * LANES
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """What can be moved.
+
+    Attributes
+    ----------
+    kind : (control,) of str
+        ``p`` or ``q``: power injected, per p.u.; ``tap``: per position; ``bank``: per step.
+    place : (control,) of int
+        Place in the bus table, number of the tap changer in ``network.taps``, or of the bank in
+        ``network.banks``.
+    """
+
+    kind: NDArray[np.str_]
+    place: Ints
+
+    @classmethod
+    def of(
+        cls, *, p: ArrayLike = (), q: ArrayLike = (), tap: ArrayLike = (), bank: ArrayLike = ()
+    ) -> Controls:
+        """Take controls in this order, each kind by its places."""
+        places = [np.asarray(part, dtype=np.int64).ravel() for part in (p, q, tap, bank)]
+        kinds = np.repeat(np.array([P, Q, TAP, BANK]), [len(part) for part in places])
+        return cls(kinds, np.concatenate(places))
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Solved states of one topology at one setting: what the solver was given, and the voltages it found.
+
+    Attributes
+    ----------
+    network : Network
+    positions : (changer + bank,) int
+    factors : Factors
+        Those of ``positions``.
+    lanes : Lanes
+        Injections of the states.
+    vr, vi : (state, node)
+        ``node_r`` and ``node_i`` of the output; rows without solution are NaN.
+    """
+
+    network: Network
+    positions: Ints
+    factors: Factors
+    lanes: Lanes
+    vr: Floats
+    vi: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """Quantities at solved states and their derivatives; NaN where there is no solution.
+
+    Attributes
+    ----------
+    solved : (state,) of bool
+        The voltages balance the injections to the mismatch that is proved of every published state, and the
+        Jacobian is regular.
+    value : (state, quantity) or (state, row)
+        The quantities: p.u. of voltage, fraction of the rating, p.u. of power.
+    slope : (state, control, quantity) or (state, row, control)
+        Their change per unit of each control.
+    """
+
+    solved: NDArray[np.bool_]
+    value: Floats
+    slope: Floats
+
+
+def quantity_count(network: Network, limits: NodeLimits) -> int:
+    """Count the quantities; see ``quantity_of``."""
+    return network.n_node + network.n_branch + 3 * len(limits.point_node) + 2
+
+
+def quantity_of(network: Network, limits: NodeLimits, constraint: ArrayLike) -> Ints:
+    """Quantity that each constraint limits.
+
+    Parameters
+    ----------
+    network, limits
+        What the numbers belong to.
+    constraint : array-like of int
+        Numbers of ``evaluate.worst_limit``; -1 for none. The two numbers behind the last constraint are P and
+        Q of all slack nodes together (P changes as the losses do, less what the controls inject).
+
+    Returns
+    -------
+    array of int
+        Voltage of node i → i, loading of branch k → n + k, P, Q, |S| of point e → n + m + 3e + (0, 1, 2), all
+        slack nodes → n + m + 3·points + (0, 1); -1 for none.
+
+    Raises
+    ------
+    OptionError
+        There is no such constraint.
+    """
+    number = np.asarray(constraint, dtype=np.int64)
+    n, m, points = network.n_node, network.n_branch, len(limits.point_node)
+    last = 2 * n + m + 5 * points + 1
+    if ((number < -1) | (number > last)).any():
+        raise OptionError(f"constraints must lie in -1 … {last}")
+    point, column = np.divmod(number - 2 * n - m, 5)
+    exchange = n + m + 3 * point + np.where(point < points, _EXCHANGE_QUANTITY[column], column)
+    return np.where(
+        number < 0, -1, np.where(number < 2 * n, number % n, np.where(point < 0, number - n, exchange))
+    )
+
+
+def forward(
+    states: Solved, limits: NodeLimits, controls: Controls, *, threads: int | None = None
+) -> Linearised:
+    """Change of every quantity by each control.
+
+    Parameters
+    ----------
+    states : Solved
+    limits : NodeLimits
+        Its ratings and connection points; the limits themselves are not looked at.
+    controls : Controls
+    threads : int, optional
+        As in ``solve_batch``; results do not depend on it, bit for bit.
+
+    Returns
+    -------
+    Linearised
+        ``value`` (state, quantity), ``slope`` (state, control, quantity).
+
+    Raises
+    ------
+    OptionError
+        Voltages do not fit the network or the lanes, factors do not fit the positions, or there is no such
+        control.
+
+    Notes
+    -----
+    Injections that depend on the voltage do so here; held voltages stay held, so that ``q`` there moves
+    nothing. The loading is that of the larger end. A magnitude has a kink at zero: a loading, or |S| in p.u.,
+    below 1e-9 has the derivative zero. Dead buses move nothing.
+
+    A tap's branch admittances are known at whole positions: their derivative is the central difference of the
+    two neighbours, which is exact for the parabola through the three, and one-sided at an end of the range. A
+    bank is linear in its step.
+    """
+    count, width = _count(states), quantity_count(states.network, limits)
+    moves = _moves(states, controls)
+    n_move = len(controls.kind)
+    found = Linearised(
+        np.zeros(count, dtype=np.bool_), np.empty((count, width)), np.empty((count, n_move, width))
+    )
+    slope = found.slope.reshape(count * n_move, width)
+    measures, proved = _measures(limits), PROVED_MVA / states.network.s_base_mva
+
+    def piece(first: int, last: int, work: Workspace, room: SensitivityRoom) -> None:
+        forward_kernel(
+            states.network.structure, states.factors, measures, moves, states.vr, states.vi, work, room,
+            first, last, proved, found.solved, found.value, slope,
+        )  # fmt: skip
+
+    _share_out(states, width, moves, piece, threads, points=len(limits.point_node))
+    return found
+
+
+def adjoint(
+    states: Solved,
+    limits: NodeLimits,
+    controls: Controls,
+    constraint: ArrayLike,
+    *,
+    threads: int | None = None,
+) -> Linearised:
+    """Change of some constraints' quantities by every control.
+
+    Parameters
+    ----------
+    states, limits, controls, threads
+        As in ``forward``.
+    constraint : (state, row) array-like of int
+        Numbers as in ``quantity_of``; rows of -1 are NaN.
+
+    Returns
+    -------
+    Linearised
+        ``value`` (state, row), ``slope`` (state, row, control): the numbers of ``forward`` up to rounding.
+
+    Raises
+    ------
+    OptionError
+        As in ``forward``, or there is no such constraint.
+    """
+    count, width = _count(states), quantity_count(states.network, limits)
+    asked = np.ascontiguousarray(quantity_of(states.network, limits, constraint))
+    if asked.ndim != 2 or len(asked) != count:
+        raise OptionError(f"constraint has shape {asked.shape}; it must be (state, row) with {count} states")
+    moves = _moves(states, controls)
+    n_move, rows = len(controls.kind), asked.shape[1]
+    found = Linearised(
+        np.zeros(count, dtype=np.bool_), np.empty((count, rows)), np.empty((count, rows, n_move))
+    )
+    slope = found.slope.reshape(count * rows, n_move)
+    measures, proved = _measures(limits), PROVED_MVA / states.network.s_base_mva
+
+    def piece(first: int, last: int, work: Workspace, room: SensitivityRoom) -> None:
+        adjoint_kernel(
+            states.network.structure, states.factors, measures, moves, states.vr, states.vi, work, room,
+            first, last, proved, asked, found.solved, found.value, slope,
+        )  # fmt: skip
+
+    _share_out(states, width, moves, piece, threads, points=len(limits.point_node))
+    return found
+
+
+def _share_out(
+    states: Solved,
+    width: int,
+    moves: Moves,
+    work: Callable[[int, int, Workspace, SensitivityRoom], None],
+    threads: int | None,
+    *,
+    points: int,
+) -> None:
+    count = len(states.vr)
+    size = LANES if count >= _MANY else GROUP
+
+    def piece(first: int, room: tuple[Workspace, SensitivityRoom]) -> int:
+        last = min(first + size, count)
+        states.lanes.load(first, last, room[0])
+        work(first, last, *room)
+        return last - first
+
+    def room() -> tuple[Workspace, SensitivityRoom]:
+        return states.lanes.room(states.network), _room(states.network, width, points, moves)
+
+    share_out(piece, room, range(0, count, size), threads, None, count)
+
+
+def _count(states: Solved) -> int:
+    shape = (states.lanes.count, states.network.n_node)
+    if states.vr.shape != shape or states.vi.shape != shape:
+        raise OptionError(
+            f"vr has shape {states.vr.shape}, vi {states.vi.shape}; both must be {shape}: (state, node)"
+        )
+    admittance = branch_admittance(states.network, states.positions)
+    if not np.array_equal(admittance, states.factors.admittance):
+        raise OptionError(f"the factors are not those of positions {states.positions.tolist()}")
+    return shape[0]
+
+
+def _measures(limits: NodeLimits) -> Measures:
+    return Measures(limits.per_rated, limits.point_node, limits.point_share)
+
+
+def _room(network: Network, width: int, points: int, moves: Moves) -> SensitivityRoom:
+    n, m, n_move = network.n_node, network.n_branch, len(moves.node)
+    longest = max(width, n_move)
+    return SensitivityRoom(
+        x=np.empty((n, 2, GROUP)),
+        slack=np.empty((n - network.n_free, 2, GROUP)),
+        unit=np.empty((points, 2, GROUP)),
+        ampere=np.empty((m, 4, GROUP)),
+        gradient=np.empty((m, 4, GROUP)),
+        push=np.empty((n_move, 2, GROUP)),
+        turn=np.empty((len(moves.branch), 5, GROUP)),
+        base=np.empty((width, GROUP)),
+        line=np.empty((longest, GROUP)),
+        place=np.arange(longest, dtype=np.int64),
+    )
+
+
+def _moves(states: Solved, controls: Controls) -> Moves:
+    """Turn controls into changes of injections and admittances, at the states' setting."""
+    network, place = states.network, controls.place
+    kinds = {
+        P: network.n_bus,
+        Q: network.n_bus,
+        TAP: len(network.taps.element),
+        BANK: len(network.banks.element),
+    }
+    for kind, at in zip(controls.kind, place, strict=True):
+        if kind not in kinds or not 0 <= at < kinds[kind]:
+            known = ", ".join(f"{name} 0 … {count - 1}" for name, count in kinds.items() if count)
+            raise OptionError(f"there is no control {kind} {at}; this network has {known}")
+    is_bank, is_power = controls.kind == BANK, (controls.kind == P) | (controls.kind == Q)
+    node = np.full(len(place), -1, dtype=np.int64)
+    node[is_power] = network.structure.node_of_bus[place[is_power]]
+    node[is_bank] = network.banks.node[place[is_bank]]
+    shunt = np.zeros(len(place), dtype=np.complex128)
+    shunt[is_bank] = network.banks.per_step[place[is_bank]]
+    branches = [
+        network.taps.branches[at] if kind == TAP else np.zeros(0, dtype=np.int64)
+        for kind, at in zip(controls.kind, place, strict=True)
+    ]
+    slopes = [_tap_slope(states, at) for at in place[controls.kind == TAP]]
+    return Moves(
+        node=node,
+        power=np.where(controls.kind == P, 1.0, np.where(controls.kind == Q, 1j, 0.0)),
+        shunt=shunt,
+        start=np.cumsum([0, *(len(own) for own in branches)], dtype=np.int64),
+        branch=np.concatenate([np.zeros(0, dtype=np.int64), *branches]),
+        slope=np.concatenate([np.zeros((0, 4), dtype=np.complex128), *slopes]),
+    )
+
+
+def _tap_slope(states: Solved, changer: int) -> Complexes:
+    """Change of the branch admittances per position, (k, 4); zero where there is but one position."""
+    taps = states.network.taps
+    table, at = taps.admittance[changer], states.positions[changer] - taps.lowest[changer]
+    above, below = min(at + 1, len(table) - 1), max(at - 1, 0)
+    slope: Complexes = (table[above] - table[below]) / max(above - below, 1)
+    return slope
