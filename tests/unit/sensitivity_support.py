@@ -9,10 +9,10 @@ import numpy as np
 import pandapower as pp
 
 from gridclear.network.limits import NodeLimits
+from gridclear.powerflow.columns import injection_columns
 from gridclear.powerflow.factors import branch_admittance, factors_at, node_shunt
 from gridclear.powerflow.lanes import Lanes, no_changes, no_limits, output, solve_lanes
 from gridclear.powerflow.sensitivity import Controls, Solved
-from gridclear.powerflow.solve import _columns
 
 if TYPE_CHECKING:
     import gridclear as gc
@@ -89,7 +89,7 @@ def solved_states(
     setting = network.positions if positions is None else np.asarray(positions)
     factors = factors_at(network, setting)
     factors = factors._replace(q_max=np.full(network.n_free, q_limit))
-    columns = _columns(network, p, q, profiles)
+    columns = injection_columns(network, p, q, profiles)
     lanes = Lanes(len(p), columns, no_changes(len(p)))
     out = output(network, len(p), nodes=True)
     solve_lanes(network, factors, lanes, no_limits(network), out, threads=1, tolerance_mva=1e-10)
