@@ -189,10 +189,11 @@ def forward(
     )
     slope = found.slope.reshape(count * n_move, width)
     measures, proved = _measures(limits), PROVED_MVA / states.network.s_base_mva
+    vr, vi = np.ascontiguousarray(states.vr), np.ascontiguousarray(states.vi)
 
     def piece(first: int, last: int, work: Workspace, room: SensitivityRoom) -> None:
         forward_kernel(
-            states.network.structure, states.factors, measures, moves, states.vr, states.vi, work, room,
+            states.network.structure, states.factors, measures, moves, vr, vi, work, room,
             first, last, proved, found.solved, found.value, slope,
         )  # fmt: skip
 
@@ -238,10 +239,11 @@ def adjoint(
     )
     slope = found.slope.reshape(count * rows, n_move)
     measures, proved = _measures(limits), PROVED_MVA / states.network.s_base_mva
+    vr, vi = np.ascontiguousarray(states.vr), np.ascontiguousarray(states.vi)
 
     def piece(first: int, last: int, work: Workspace, room: SensitivityRoom) -> None:
         adjoint_kernel(
-            states.network.structure, states.factors, measures, moves, states.vr, states.vi, work, room,
+            states.network.structure, states.factors, measures, moves, vr, vi, work, room,
             first, last, proved, asked, found.solved, found.value, slope,
         )  # fmt: skip
 

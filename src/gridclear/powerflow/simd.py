@@ -15,6 +15,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, overload, register_model
 
 #: Scenarios side by side, a power of two: enough to hide latencies, few enough for a block to stay in cache.
@@ -47,6 +48,13 @@ class _LaneModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(dmm, fe_type, fe_type.vector)
 
 
+def contiguous(*arrays: Any) -> None:  # noqa: ANN401
+    """Refuse, while a kernel is compiled, arrays that vectors cannot be read from by their place alone."""
+    for array in arrays:
+        if array.layout != "C":
+            raise TypingError(f"{array} is not C-contiguous")
+
+
 def address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:  # noqa: ANN401
     """Pointer to entry ``index`` of a C-contiguous array, seen as a vector."""
     data = context.make_array(array_type)(context, builder, array).data
@@ -60,6 +68,7 @@ def _row(context: Any, builder: Any, sig: Any, args: Any, lane: LaneType) -> Any
 
 def _loader(lane_of: Callable[[Any], LaneType], name: str, what: str) -> Callable[..., Any]:
     def function(typingctx: Any, array: Any, index: Any) -> Any:  # noqa: ANN401, ARG001
+        contiguous(array)
         lane = lane_of(array)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
@@ -80,12 +89,51 @@ load_few = _loader(lambda _: FEW, "load_few", "GROUP entries.")
 @typed
 def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
     """Write ``value`` where ``load`` or ``load_few`` would read it; no bounds check."""
+    contiguous(array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
         builder.store(args[2], _row(context, builder, sig, args, sig.args[2]), align=sig.args[2].bits // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), codegen
+
+
+def _writer(name: str, what: str, *, streamed: bool) -> Callable[..., Any]:
+    def function(typingctx: Any, array: Any, row: Any, column: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
+        contiguous(array)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
+            lane = sig.args[3]
+            width = builder.extract_value(context.make_array(sig.args[0])(context, builder, args[0]).shape, 1)
+            first = builder.add(builder.mul(args[1], width), args[2])
+            pointer = address(context, builder, sig.args[0], args[0], first, lane.vector)
+            written = builder.store(args[3], pointer, align=64 if streamed else lane.bits // 8)
+            if streamed:
+                one = ir.Constant(ir.IntType(32), 1)
+                written.set_metadata("nontemporal", builder.module.add_metadata([one]))
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, types.intp, value), codegen
+
+    function.__name__, function.__doc__ = name, what
+    return typed(function)
+
+
+#: Write a vector at (row, column) … of a C-contiguous 2-D array; no bounds check.
+put = _writer("put", "LANES entries of a row.", streamed=False)
+#: The same past the caches, for what is not read again soon; the place must be a multiple of 64 bytes.
+stream = _writer("stream", "LANES entries of a row.", streamed=True)
+
+
+@typed
+def drain(typingctx: Any) -> Any:  # noqa: ANN401, ARG001
+    """Let everything that was streamed arrive before anything that follows."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 def _splat(lane: LaneType, name: str, what: str) -> Callable[..., Any]:

@@ -6,11 +6,14 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
-from gridclear.powerflow.simd import address, typed
+from gridclear.powerflow.simd import address, contiguous, typed
 
 #: Scenarios and columns of a tile.
 SIDE = 8
+#: How many tiles ahead memory is asked for.
+_SIDES_AHEAD = 2
 _VECTOR = ir.VectorType(ir.DoubleType(), SIDE)
 #: Which entries of two vectors make the new pair, in each round.
 _ROUNDS = (
@@ -39,6 +42,15 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: 
     return address(context, builder, kind, array, builder.add(builder.mul(row, width), column), _VECTOR)
 
 
+def _prefetch(builder: Any, pointer: Any) -> None:  # noqa: ANN401
+    """Ask for a line of memory; never a fault, wherever it points."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    to_read, keep, data = (ir.Constant(number, value) for value in (0, 3, 1))
+    builder.call(function, [builder.bitcast(pointer, byte), to_read, keep, data])
+
+
 def _entry(context: Any, builder: Any, kind: Any, array: Any, first: Any, step: int) -> Any:  # noqa: ANN401
     """Entry ``first + step`` of a contiguous array of integers."""
     data = context.make_array(kind)(context, builder, array).data
@@ -48,13 +60,18 @@ def _entry(context: Any, builder: Any, kind: Any, array: Any, first: Any, step: 
 @typed
 def tile_in(typingctx: Any, values: Any, rows: Any, lane: Any, column: Any, block: Any) -> Any:  # noqa: ANN401, ARG001
     """values[rows[lane + j], column + i] → block[column + i, lane + j]."""
+    contiguous(values, rows, block)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
         kinds = sig.args
         tile = []
         for j in range(SIDE):
             row = _entry(context, builder, kinds[1], args[1], args[2], j)
-            tile.append(builder.load(_place(context, builder, kinds[0], args[0], row, args[3]), align=8))
+            place = _place(context, builder, kinds[0], args[0], row, args[3])
+            tile.append(builder.load(place, align=8))
+            # Scenarios mostly follow one another: the next tile of these columns is asked for in good time.
+            ahead = builder.add(row, ir.Constant(row.type, _SIDES_AHEAD * SIDE))
+            _prefetch(builder, _place(context, builder, kinds[0], args[0], ahead, args[3]))
         for i, vector in enumerate(_transposed(builder, tile)):
             row = builder.add(args[3], ir.Constant(args[3].type, i))
             builder.store(vector, _place(context, builder, kinds[4], args[4], row, args[2]), align=8)
@@ -74,6 +91,7 @@ def tile_out(
     values: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """block[node[column + i], lane + j] → values[rows[lane + j], column + i]."""
+    contiguous(block, node, rows, values)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
         kinds = sig.args
