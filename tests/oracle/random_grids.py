@@ -51,10 +51,10 @@ class Kinds:
     voltage_control: bool = True
     three_windings: bool = True
     asymmetric: bool = True
-    xward: bool = False
+    xward: bool = True
     zip_loads: bool = False
-    second_tap: bool = False
-    characteristics: bool = False
+    second_tap: bool = True
+    characteristics: bool = True
 
 
 #: What gridclear represents.
@@ -222,6 +222,10 @@ class Builder:
         self.areas.append(tertiary)
         bus = self.bus(tertiary)
         tap = self.tap(("hv", "mv", "lv"))
+        # runpp refuses an ideal phase shifter there, and ignores a step without angle.
+        at_star_point = self.chance(0.3) and tap.get("tap_changer_type") != "Ideal"
+        if at_star_point and np.isnan(tap.get("tap_step_degree", 0.0)):
+            tap["tap_step_degree"] = 0.0
         vk = [self.between((8.0, 16.0)) for _ in range(3)]
         trafo = self.add(
             "trafo3w", hv_bus=one, mv_bus=other, lv_bus=bus, sn_hv_mva=rated, sn_mv_mva=rated * 0.8,
@@ -231,9 +235,7 @@ class Builder:
             vkr_mv_percent=0.05 * vk[1], vkr_lv_percent=0.04 * vk[2], pfe_kw=rated * self.between((0.0, 1.5)),
             i0_percent=self.between((0.0, 0.3)), shift_mv_degree=shift,
             shift_lv_degree=float(self.pick([0.0, 30.0, 150.0])),
-            tap_at_star_point=self.chance(0.3) and tap.get("tap_changer_type") != "Ideal",
-             # runpp refuses the two together
-            in_service=self.works(0.95), **tap,
+            tap_at_star_point=at_star_point, in_service=self.works(0.95), **tap,
         )  # fmt: skip
         self.end_switches("t3", trafo, [one, other, bus], 0.12)
 

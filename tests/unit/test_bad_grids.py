@@ -11,6 +11,7 @@ import numpy as np
 import pandapower as pp
 import pandas as pd
 import pytest
+from element_nets import ring, shunts, tabular
 
 import gridclear as gc
 from gridclear.case import Case
@@ -40,6 +41,10 @@ TAP_NUMBERS = {
     "tap_dependency_table": "false",
     "max_loading_percent": "the case's limit",
 }
+TAP2_NUMBERS = {
+    name.replace("tap_", "tap2_"): meaning for name, meaning in TAP_NUMBERS.items()
+    if name.startswith("tap_") and name != "tap_dependency_table"
+}  # fmt: skip
 OPTIONAL = {
     "bus": {"min_vm_pu": "the case's limit", "max_vm_pu": "the case's limit"},
     "load": {"sn_mva": "not known"},
@@ -49,8 +54,12 @@ OPTIONAL = {
     "shunt": {
         "vn_kv": "that of the bus", "id_characteristic_table": "none", "step_dependency_table": "false",
     },
+    "dcline": {
+        "max_p_mw": "not known", "min_q_from_mvar": "no limit", "min_q_to_mvar": "no limit",
+        "max_q_from_mvar": "no limit", "max_q_to_mvar": "no limit",
+    },
     "line": {"max_loading_percent": "the case's limit"},
-    "trafo": TAP_NUMBERS,
+    "trafo": {**TAP_NUMBERS, **TAP2_NUMBERS},
     "trafo3w": {**TAP_NUMBERS, "tap_at_star_point": "false"},
     "switch": {"in_ka": "not known"},
 }  # fmt: skip
@@ -78,6 +87,12 @@ def _every_kind():
     pp.create_motor(net, 4, 0.1, 0.9, name="M")
     pp.create_asymmetric_load(net, 4, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, name="AL")
     pp.create_asymmetric_sgen(net, 4, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, name="AS")
+    pp.create_xward(net, 4, 0.1, 0.1, 0.1, 0.1, 1.0, 5.0, 1.0, name="XW")
+    pp.create_dcline(net, 4, 5, 0.5, 1.0, 0.01, 1.0, 1.0, name="DC")
+    second = {"side": "lv", "neutral": 0, "min": -5, "max": 5, "step_percent": 1.0, "step_degree": 0.0,
+              "pos": 0, "changer_type": "Ratio"}  # fmt: skip
+    for name, value in second.items():
+        net.trafo[f"tap2_{name}"] = value
     return net
 
 
@@ -154,33 +169,71 @@ def test_empty_cells_mean_what_is_written_above():
     for table, columns in (*OPTIONAL.items(), *UNREAD.items()):
         for column in columns:
             net[table][column] = None
-    for table in ("trafo", "trafo3w"):
-        net[table]["tap_changer_type"] = None  # without positions there is none
+    for table, column in (("trafo", "tap"), ("trafo", "tap2"), ("trafo3w", "tap")):
+        net[table][f"{column}_changer_type"] = None  # without positions there is none
     np.testing.assert_array_equal(voltages(net), expected)
 
 
+@pytest.mark.parametrize("changer", ["tap", "tap2"])
 @pytest.mark.parametrize("position", [0, 2])
-@pytest.mark.parametrize("column", ["tap_side", "tap_neutral", "tap_step_percent"])
-def test_tap_that_moves_needs_all_its_cells(column, position):
+@pytest.mark.parametrize("column", ["side", "neutral", "step_percent"])
+def test_tap_that_moves_needs_all_its_cells(changer, column, position):
     net = every_kind()
-    net.trafo["tap_pos"] = position
-    row = spoil(net, "trafo", column, None)
-    assert places(net) == [(row, column)]
+    net.trafo[f"{changer}_pos"] = position
+    row = spoil(net, "trafo", f"{changer}_{column}", None)
+    assert places(net) == [(row, f"{changer}_{column}")]
 
 
-def test_tap_off_its_neutral_needs_its_type():
+@pytest.mark.parametrize("changer", ["tap", "tap2"])
+def test_tap_off_its_neutral_needs_its_type(changer):
     net = every_kind()
-    net.trafo["tap_pos"] = 2
-    row = spoil(net, "trafo", "tap_changer_type", None)
-    assert places(net) == [(row, "tap_changer_type")]
+    net.trafo[f"{changer}_pos"] = 2
+    row = spoil(net, "trafo", f"{changer}_changer_type", None)
+    assert places(net) == [(row, f"{changer}_changer_type")]
 
 
-@pytest.mark.parametrize("column", ["tap_pos", "tap_neutral"])
-def test_ideal_phase_shifter_is_read_wherever_it_stands(column):
+@pytest.mark.parametrize("changer", ["tap", "tap2"])
+@pytest.mark.parametrize(
+    ("column", "value"), [("pos", 0.5), ("pos", 12.0), ("min", -8.5), ("max", 8.5), ("min", 12.0)]
+)
+def test_positions_are_whole_and_in_their_range(changer, column, value):
     net = every_kind()
-    net.trafo["tap_changer_type"] = "Ideal"
-    row = spoil(net, "trafo", column, math.nan)
-    assert places(net) == [(row, column)]
+    row = spoil(net, "trafo", f"{changer}_{column}", value)
+    assert places(net) == [(row, f"{changer}_{column}")]
+
+
+@pytest.mark.parametrize("changer", ["tap", "tap2"])
+@pytest.mark.parametrize("column", ["pos", "neutral"])
+def test_ideal_phase_shifter_is_read_wherever_it_stands(changer, column):
+    net = every_kind()
+    net.trafo[f"{changer}_changer_type"] = "Ideal"
+    row = spoil(net, "trafo", f"{changer}_{column}", math.nan)
+    assert places(net) == [(row, f"{changer}_{column}")]
+
+
+def test_symmetrical_tap_changer_turns_nothing_without_percent():
+    net = every_kind()
+    net.trafo[["tap_changer_type", "tap_step_degree", "tap_step_percent"]] = ["Symmetrical", 90.0, math.nan]
+    assert places(net) == [(f"trafo '{name}'", "tap_step_percent") for name in ("T1", "T2")]
+
+
+def test_tap_at_the_star_point_needs_an_angle():
+    """runpp ignores one without."""
+    net = every_kind()
+    net.trafo3w[["tap_at_star_point", "tap_step_degree", "tap_pos"]] = [True, math.nan, 2]
+    assert places(net) == [("trafo3w 'T3'", "tap_step_degree")]
+    net.trafo3w["tap_step_degree"] = 0.0
+    gc.compile_network(net)
+
+
+@pytest.mark.parametrize(("percent", "degree"), [(1.2, 0.0), (1.2, math.nan), (math.nan, 1.0), (0.0, 1.0)])
+def test_no_ideal_phase_shifter_at_the_star_point(percent, degree):
+    """runpp divides by nothing, or turns it by half a turn."""
+    net = every_kind()
+    net.trafo3w[["tap_changer_type", "tap_step_percent", "tap_step_degree"]] = ["Ideal", percent, degree]
+    gc.compile_network(net)
+    net.trafo3w["tap_at_star_point"] = True
+    assert places(net) == [("trafo3w 'T3'", "tap_at_star_point")]
 
 
 @pytest.mark.parametrize("pair", ["hv", "mv", "lv"])
@@ -202,10 +255,95 @@ def test_winding_without_reactance():
     assert np.isfinite(gc.compile_network(net).admittance).all()
 
 
+def test_no_short_circuit_voltage():
+    net = every_kind()
+    net.trafo.loc[0, "vk_percent"] = 0.0
+    net.trafo3w[["vk_mv_percent", "vkr_mv_percent"]] = 0.0
+    assert sorted(places(net)) == [("trafo 'T1'", "vk_percent"), ("trafo3w 'T3'", "vk_mv_percent")]
+
+
+@pytest.mark.parametrize(
+    ("table", "zero", "column"),
+    [("line", ["r_ohm_per_km", "x_ohm_per_km"], "x_ohm_per_km"), ("xward", ["r_ohm", "x_ohm"], "x_ohm"),
+     ("impedance", ["rft_pu", "xft_pu"], "xft_pu"), ("impedance", ["rtf_pu", "xtf_pu"], "xtf_pu")],
+)  # fmt: skip
+def test_no_impedance(table, zero, column):
+    net = every_kind()
+    for name in zero:
+        row = spoil(net, table, name, 0.0)
+    assert places(net) == [(row, column)]
+
+
+@pytest.mark.parametrize(("table", "end"), [("gen", ""), ("dcline", "_from"), ("dcline", "_to")])
+def test_reactive_limits_the_wrong_way_round(table, end):
+    net = every_kind()
+    spoil(net, table, f"max_q{end}_mvar", -1.0)
+    row = spoil(net, table, f"min_q{end}_mvar", 1.0)
+    assert places(net) == [(row, f"min_q{end}_mvar")]
+
+
 def test_iron_losses_on_no_side():
     net = every_kind()
     net.trafo3w["loss_side"] = "HV"
     assert places(net) == [("trafo3w 'T3'", "loss_side")]
+
+
+# ------------------------------------------------------------------------------------------ tables of steps
+def by_tables(*kinds):
+    """The ring with transformers and shunts that follow tables."""
+    net = ring()
+    net.bus.loc[7, "in_service"] = False
+    for kind in kinds:
+        kind(net)
+    net.shunt["max_step"] = 4
+    return net
+
+
+@pytest.mark.parametrize("value", [math.nan, None, math.inf, "x"], ids=str)
+@pytest.mark.parametrize("table", ["trafo_characteristic_table", "shunt_characteristic_table"])
+@pytest.mark.parametrize("column", ["id_characteristic", "step"])
+def test_rows_of_a_table_need_their_number_and_step(table, column, value):
+    net = by_tables(tabular, shunts)
+    spoil_row(net, table, column, value)
+    assert (f"{table} {net[table].index[-1]}", column) in places(net)
+
+
+def spoil_row(net, table, column, value):
+    frame = net[table] = net[table].astype({column: object})
+    frame.loc[frame.index[-1], column] = value
+
+
+@pytest.mark.parametrize(
+    ("table", "user", "columns"),
+    [("trafo_characteristic_table", "trafo 1", ["voltage_ratio", "angle_deg", "vk_percent", "vkr_percent"]),
+     ("shunt_characteristic_table", "shunt 3", ["q_mvar", "p_mw"])],
+)  # fmt: skip
+def test_cells_of_a_table_are_numbers(table, user, columns):
+    for column in columns:
+        for value in (math.nan, math.inf, "x"):
+            net = by_tables(tabular, shunts)
+            spoil_row(net, table, column, value)
+            place = (f"{table} {net[table].index[-1]}", column)
+            expected = [(user, "id_characteristic_table")]
+            assert places(net) == expected + [place] * (value in (math.inf, "x")), (column, value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("voltage_ratio", 0.0), ("voltage_ratio", -1.0), ("vk_percent", 0.0),
+                          ("vkr_percent", 50.0), ("vk_hv_percent", -4.0), ("vkr_lv_percent", 50.0)]
+)  # fmt: skip
+def test_cells_of_a_table_that_no_transformer_has(column, value):
+    net = by_tables(tabular)
+    net.trafo_characteristic_table.loc[3, column] = value
+    assert places(net) == [("trafo_characteristic_table 3", column)]
+
+
+def test_step_twice_in_a_table():
+    net = by_tables(tabular)
+    net.trafo_characteristic_table.loc[3, "step"] = net.trafo_characteristic_table["step"][2]
+    (issue, other) = issues_of(net)
+    assert (other.row, other.column) == ("trafo_characteristic_table 3", "step")
+    assert (issue.row, issue.column) == ("trafo 0", "id_characteristic_table")
 
 
 # --------------------------------------------------------------------------------------------------- meshes
@@ -313,8 +451,11 @@ def test_external_grids_of_one_level_may_stand_far_apart():
         lambda net, bus: pp.create_gen(net, bus, 0.1, vm_pu=1.0, name="X"),
         lambda net, bus: pp.create_shunt(net, bus, 0.1, name="X"),
         lambda net, bus: pp.create_ward(net, bus, 0.1, 0.1, 0.1, 0.1, name="X"),
+        lambda net, bus: pp.create_xward(net, bus, 0.1, 0.1, 0.1, 0.1, 1.0, 5.0, 1.0, name="X"),
+        lambda net, bus: pp.create_dcline(net, bus, 4, 0.1, 0.0, 0.0, 1.0, 1.0, name="X"),
+        lambda net, bus: pp.create_dcline(net, 4, bus, 0.1, 0.0, 0.0, 1.0, 1.0, name="X"),
     ],
-    ids=["load", "sgen", "gen", "shunt", "ward"],
+    ids=["load", "sgen", "gen", "shunt", "ward", "xward", "dcline from", "dcline to"],
 )
 def test_island_without_slack(create):
     net = support.tiny_net()
@@ -326,7 +467,7 @@ def test_island_without_slack(create):
     assert (issue.row, issue.column) == ("bus 'I2'", "")
     assert "'X' has no path to an ext_grid" in issue.what
     assert np.isnan(voltages_of(net, [one, other])).all(), "a power flow alone leaves it dead, as runpp does"
-    for table in ("load", "sgen", "gen", "shunt", "ward"):
+    for table in ("load", "sgen", "gen", "shunt", "ward", "xward", "dcline"):
         net[table].loc[net[table]["name"] == "X", "in_service"] = False
     assert not case_issues(net)
 
@@ -341,8 +482,16 @@ def test_slack_generator_supplies_its_island():
     pp.create_load(net, island, 0.1, name="X")
     assert [issue.row for issue in case_issues(net)] == ["bus 'I1'"]
     pp.create_gen(net, island, 0.1, vm_pu=1.0, slack=True, name="Own")
-    assert [(issue.row, issue.column) for issue in case_issues(net)] == [("gen 'Own'", "slack")]
+    assert not case_issues(net)
     assert np.isfinite(voltages_of(net, [island])).all()
+
+
+def test_slack_generators_alone_have_no_exchange():
+    net = support.tiny_net()
+    net.ext_grid["in_service"] = False
+    pp.create_gen(net, 0, 0.1, vm_pu=1.02, slack=True, name="Own")
+    assert [(issue.row, issue.column) for issue in case_issues(net)] == [("ext_grid", "")]
+    assert np.isfinite(voltages(net)).all(), "a power flow alone does without"
 
 
 def test_no_slack_at_all():
@@ -360,7 +509,73 @@ def test_two_slacks_at_one_node(column, value):
     assert places(net) == [("ext_grid 'TSO2'", column)]
 
 
+# ------------------------------------------------------------------------------------------------ exchanges
+@pytest.mark.parametrize(
+    ("table", "column", "values"),
+    [("gen", "bus", {"vm_pu": 1.02}), ("gen", "bus", {"vm_pu": 1.02, "slack": True}),
+     ("dcline", "from_bus", {"to_bus": 4, "vm_from_pu": 1.02, "vm_to_pu": 1.0}),
+     ("dcline", "to_bus", {"from_bus": 4, "vm_from_pu": 1.0, "vm_to_pu": 1.02})],
+)  # fmt: skip
+def test_nothing_else_holds_the_voltage_of_a_connection_point(table, column, values):
+    net = support.tiny_net()
+    bus, far = pp.create_bus(net, 110.0, name="HV2"), pp.create_bus(net, 110.0, name="HV3")
+    pp.create_ext_grid(net, far, vm_pu=1.02, name="Other")
+    pp.create_line(net, 0, far, 10.0, std_type="490-AL1/64-ST1A 110.0", name="Long")
+    pp.create_switch(net, 0, bus, et="b", closed=True, name="Q3")
+    values = {column: bus, "p_mw": 0.5, "name": "X", **values}
+    if table == "gen":
+        pp.create_gen(net, **values)
+    else:
+        pp.create_dcline(net, loss_percent=0.0, loss_mw=0.0, **values)
+    gc.compile_network(net)
+    (issue,) = case_issues(net)
+    assert (issue.row, issue.column) == (f"{table} 'X'", column)
+    assert "ext_grid 'TSO', a connection point" in issue.what
+    elsewhere = pd.DataFrame({"connection_point": ["Other"], "element": ["Other"]})
+    Case.from_pandapower(net, start="2026-06-21T10:00Z", periods=1, connection_points=elsewhere)
+    net[table]["in_service"] = False
+    assert not case_issues(net)
+
+
+def test_external_grids_of_one_bus_have_one_weight():
+    net = support.tiny_net()
+    pp.create_ext_grid(net, 0, vm_pu=1.02, slack_weight=3.0, name="TSO2")
+    gc.compile_network(net)
+    (issue,) = case_issues(net)
+    assert (issue.row, issue.column) == ("ext_grid 'TSO2'", "slack_weight")
+    assert issue.what == "3, but ext_grid 'TSO' at the same bus has 1"
+    net.ext_grid["slack_weight"] = 3.0
+    assert not case_issues(net)
+
+
 # ------------------------------------------------------------------------------------------------ switching
+def closing(net, state="closed"):
+    """What is wrong with a case that closes switch Q for a while."""
+    columns = ["element_type", "element", "start", "end", "state"]
+    times = [pd.Timestamp(f"2026-06-21T10:{minute}Z") for minute in (15, 30)]
+    outages = pd.DataFrame([["switch", "Q", *times, state]], columns=columns)
+    try:
+        Case.from_pandapower(net, start="2026-06-21T10:00Z", periods=4, outages=outages)
+    except CaseError as error:
+        return [(issue.file, issue.row, issue.column, issue.what) for issue in error.issues]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("vm_pu", "fault"),
+    [(1.03, "gen 'X': 1.03, but ext_grid 'TSO' at the same bus holds 1.02"),
+     (1.02, "gen 'X': it holds the voltage of ext_grid 'TSO', a connection point, and feeds part of its Q")],
+)  # fmt: skip
+def test_planned_switching_may_not_join_what_holds_voltages(vm_pu, fault):
+    net = support.tiny_net()
+    bus = pp.create_bus(net, 110.0, name="HV2")
+    pp.create_line(net, 0, bus, 10.0, std_type="490-AL1/64-ST1A 110.0", name="Long")
+    pp.create_gen(net, bus, 0.5, vm_pu=vm_pu, name="X")
+    pp.create_switch(net, 0, bus, et="b", closed=False, name="Q")
+    assert not closing(net, "open")
+    assert ("outages", "0", "state", fault) in closing(net)
+
+
 def test_planned_switching_may_not_close_a_mesh_that_turns():
     net = two_ways(150, 0)
     pp.create_switch(net, 2, 2, et="t", closed=False, name="Q")

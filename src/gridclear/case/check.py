@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gridclear.case.check_devices import check_devices
+from gridclear.case.check_exchange import check_exchange
 from gridclear.case.check_grid import check_elements, check_grid
 from gridclear.case.check_links import check_links
 from gridclear.case.check_mesh import check_phase_shifts
@@ -52,8 +53,9 @@ def check_parts(
     if grid is not None:
         check_grid(grid, grid_file, None if check_limits(limits, "") else limits, faults)
         _check_electrical(grid, grid_file, faults)
+        check_exchange(sheets["connection_points"], grid, grid_file, faults)
         if horizon is not None:
-            check_switching(sheets["outages"], grid, horizon, faults)
+            check_switching(sheets["outages"], sheets["connection_points"], grid, horizon, faults)
         check_devices(sheets, grid, grid_file, faults)
 
 

@@ -90,7 +90,7 @@ def check_elements(grid: Grid, file: str, faults: Faults) -> None:
     _check_switches(grid, file, faults)
     _check_reactive_limits(grid, file, faults)
     _check_slack(grid, file, faults)
-    _check_set_points(grid, file, faults)
+    check_set_points(grid, file, faults)
 
 
 def elements_source(grid: Grid, table: str, file: str) -> Source:
@@ -333,8 +333,17 @@ def _check_islands(grid: Grid, file: str, faults: Faults) -> None:
     faults.rows(elements_source(grid, "bus", file), where, "", what, expected)
 
 
-def _check_set_points(grid: Grid, file: str, faults: Faults) -> None:
-    """Compare the set points of all elements that hold the voltage of one bus."""
+def check_set_points(grid: Grid, file: str, faults: Faults) -> None:
+    """Compare the set points of all elements that hold the voltage of one bus.
+
+    Parameters
+    ----------
+    grid : Grid
+    file : str
+        Where it came from.
+    faults : Faults
+        Takes what is found.
+    """
     groups = Groups(live_buses(grid))
     join_bus_switches(grid, groups, only_without_impedance=True)
     for holders in _HOLDERS.values():

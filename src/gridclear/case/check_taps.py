@@ -133,7 +133,7 @@ def _step_faults(tap: _Tap) -> Iterator[tuple[str, str, str]]:
         yield "step_percent", "a step changes nothing", _STEP
     if tap.kind == "Ideal" and not is_nothing(tap.step_percent) and not is_nothing(tap.step_degree):
         yield "step_degree", "an ideal phase shifter has a step in per cent and in degrees", "one of the two"
-    # At a star point pandapower turns an ideal phase shifter by half a turn, and ignores a step without angle.
+    # At a star point pandapower turns an ideal phase shifter by half a turn, and loses a step without angle.
     if tap.at_star_point and tap.kind == "Ideal":
         yield "at_star_point", "an ideal phase shifter cannot stand at the star point", "false"
     elif tap.at_star_point and math.isnan(tap.step_degree):
