@@ -61,7 +61,8 @@ def solve_reference(net: pp.pandapowerNet) -> None:
         There is none even close to no load.
     """
     for _ in range(6):
-        if _runpp(net) and net.res_bus["vm_pu"].min() > 0.75:
+        # Below 0.8, runpp may have come to another of several solutions.
+        if _runpp(net) and net.res_bus["vm_pu"].min() > 0.8:
             if "branch" not in net["_ppc"]["internal"]:
                 raise NoReferenceError  # without branches runpp solves nothing: its slack has angle zero
             return
