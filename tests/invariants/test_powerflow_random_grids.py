@@ -11,7 +11,7 @@ from oracle.against_runpp import agreement, injections, reference_grid
 from oracle.random_grids import TODAY, Kinds
 
 #: What power-grid-model can represent.
-LINEAR = Kinds(voltage_control=False, asymmetric=False)
+LINEAR = Kinds(voltage_control=False, asymmetric=False, xward=False)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -51,10 +51,10 @@ class Kinds:
     voltage_control: bool = True
     three_windings: bool = True
     asymmetric: bool = True
-    xward: bool = False
+    xward: bool = True
     zip_loads: bool = False
-    second_tap: bool = False
-    characteristics: bool = False
+    second_tap: bool = True
+    characteristics: bool = True
 
 
 #: What gridclear represents.
@@ -196,7 +196,7 @@ class Builder:
             if k and self.chance(0.3):
                 one, other = self.bus(parent), self.bus(child)
             if self.kinds.three_windings and child.kv >= 10.0 and self.chance(0.4):
-                self.three_windings(parent.kv, child.kv, one, other, rated, shift)
+                self.three_windings(parent, child, one, other, rated)
             else:
                 self.two_windings(parent.kv, child.kv, one, other, rated, shift)
 
@@ -215,25 +215,26 @@ class Builder:
             self.characteristic(trafo)
         self.end_switches("t", trafo, [one, other], 0.08)
 
-    def three_windings(
-        self, high: float, middle: float, one: int, other: int, rated: float, shift: float
-    ) -> None:
-        tertiary = _Area(TERTIARY_KV, 0.0, [self.station(TERTIARY_KV)])
+    def three_windings(self, parent: _Area, child: _Area, one: int, other: int, rated: float) -> None:
+        shift = float(self.pick([0.0, 30.0, 150.0]))
+        tertiary = _Area(TERTIARY_KV, parent.phase - shift, [self.station(TERTIARY_KV)])
         self.areas.append(tertiary)
         bus = self.bus(tertiary)
         tap = self.tap(("hv", "mv", "lv"))
+        # runpp refuses an ideal phase shifter there, and ignores a step without angle.
+        at_star_point = self.chance(0.3) and tap.get("tap_changer_type") != "Ideal"
+        if at_star_point and np.isnan(tap.get("tap_step_degree", 0.0)):
+            tap["tap_step_degree"] = 0.0
         vk = [self.between((8.0, 16.0)) for _ in range(3)]
         trafo = self.add(
             "trafo3w", hv_bus=one, mv_bus=other, lv_bus=bus, sn_hv_mva=rated, sn_mv_mva=rated * 0.8,
-            sn_lv_mva=rated * 0.4, vn_hv_kv=high, vn_mv_kv=middle * self.pick([1.0, 1.03]),
+            sn_lv_mva=rated * 0.4, vn_hv_kv=parent.kv, vn_mv_kv=child.kv * self.pick([1.0, 1.03]),
             vn_lv_kv=TERTIARY_KV,
             vk_hv_percent=vk[0], vk_mv_percent=vk[1], vk_lv_percent=vk[2], vkr_hv_percent=0.03 * vk[0],
             vkr_mv_percent=0.05 * vk[1], vkr_lv_percent=0.04 * vk[2], pfe_kw=rated * self.between((0.0, 1.5)),
-            i0_percent=self.between((0.0, 0.3)), shift_mv_degree=shift,
-            shift_lv_degree=float(self.pick([0.0, 30.0, 150.0])),
-            tap_at_star_point=self.chance(0.3) and tap.get("tap_changer_type") != "Ideal",
-             # runpp refuses the two together
-            in_service=self.works(0.95), **tap,
+            i0_percent=self.between((0.0, 0.3)),
+            shift_mv_degree=parent.phase - child.phase, shift_lv_degree=shift,
+            tap_at_star_point=at_star_point, in_service=self.works(0.95), **tap,
         )  # fmt: skip
         self.end_switches("t3", trafo, [one, other, bus], 0.12)
 
@@ -373,7 +374,8 @@ class Builder:
             if self.chance(0.07) and (table == "ward" or self.kinds.xward):
                 powers = {f"{letter}{kind}_{unit}": mw * self.between((-0.2, 0.4))
                           for kind in "sz" for letter, unit in (("p", "mw"), ("q", "mvar"))}  # fmt: skip
-                inner = {"r_ohm": 0.1 * kv**2 / mw, "x_ohm": kv**2 / mw, "vm_pu": self.between((0.98, 1.02))}
+                inner = {"r_ohm": 0.1 * kv**2 / mw, "x_ohm": kv**2 / mw, "vm_pu": self.between((0.98, 1.02)),
+                         "slack_weight": 0.0}  # fmt: skip
                 self.add(table, bus=self.pick(station), in_service=self.works(0.9), **powers,
                          **(inner if table == "xward" else {}))  # fmt: skip
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 
-import case_support as support
 import numpy as np
-import pandapower as pp
-import pandas as pd
 import pytest
+from bad_grids import every_kind, issues_of, places, spoil, voltages
 
 import gridclear as gc
-from gridclear.case import Case
 from gridclear.case.grid_schema import GRID_TABLES
-from gridclear.errors import CaseError
 
 #: Columns of pandapower's tables that no balanced power flow reads.
 UNREAD = {
@@ -40,6 +34,10 @@ TAP_NUMBERS = {
     "tap_dependency_table": "false",
     "max_loading_percent": "the case's limit",
 }
+TAP2_NUMBERS = {
+    name.replace("tap_", "tap2_"): meaning for name, meaning in TAP_NUMBERS.items()
+    if name.startswith("tap_") and name != "tap_dependency_table"
+}  # fmt: skip
 OPTIONAL = {
     "bus": {"min_vm_pu": "the case's limit", "max_vm_pu": "the case's limit"},
     "load": {"sn_mva": "not known"},
@@ -49,8 +47,12 @@ OPTIONAL = {
     "shunt": {
         "vn_kv": "that of the bus", "id_characteristic_table": "none", "step_dependency_table": "false",
     },
+    "dcline": {
+        "max_p_mw": "not known", "min_q_from_mvar": "no limit", "min_q_to_mvar": "no limit",
+        "max_q_from_mvar": "no limit", "max_q_to_mvar": "no limit",
+    },
     "line": {"max_loading_percent": "the case's limit"},
-    "trafo": TAP_NUMBERS,
+    "trafo": {**TAP_NUMBERS, **TAP2_NUMBERS},
     "trafo3w": {**TAP_NUMBERS, "tap_at_star_point": "false"},
     "switch": {"in_ka": "not known"},
 }  # fmt: skip
@@ -60,65 +62,6 @@ def needed(table):
     """Columns of a table whose cells may not be empty, texts apart."""
     read = [column.name for column in GRID_TABLES[table] if column.kind != "text"]
     return [name for name in read if name not in OPTIONAL.get(table, {})]
-
-
-@functools.cache
-def _every_kind():
-    """One element of each kind; the transformers side by side have fitting vector groups."""
-    net = support.tiny_net()
-    n6, n7, n10 = (
-        pp.create_bus(net, kv, name=name) for name, kv in (("N6", 20.0), ("N7", 20.0), ("N10", 10.0))
-    )
-    pp.create_transformer3w(net, 0, n6, n10, std_type="63/25/38 MVA 110/20/10 kV", name="T3")
-    net.trafo3w["shift_mv_degree"] = 150.0
-    net.trafo3w["tap_changer_type"] = "Ratio"
-    pp.create_impedance(net, 3, n6, 0.01, 0.02, 10.0, name="Z1")
-    pp.create_switch(net, n6, n7, et="b", closed=True, z_ohm=0.1, name="Qz")
-    pp.create_ward(net, 4, 0.1, 0.1, 0.1, 0.1, name="WD")
-    pp.create_motor(net, 4, 0.1, 0.9, name="M")
-    pp.create_asymmetric_load(net, 4, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, name="AL")
-    pp.create_asymmetric_sgen(net, 4, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, name="AS")
-    return net
-
-
-def every_kind():
-    return copy.deepcopy(_every_kind())
-
-
-def spoil(net, table, column, value):
-    """Put a value into the last cell of a column; give the element's name in issues."""
-    frame = net[table]
-    frame[column] = frame[column].astype(object)
-    frame.loc[frame.index[-1], column] = value
-    return f"{table} '{frame['name'].iloc[-1]}'"
-
-
-def issues_of(net):
-    """What ``compile_network`` refuses, after a look that a case refuses it too."""
-    with pytest.raises(CaseError) as caught:
-        gc.compile_network(net)
-    assert set(caught.value.issues) <= set(case_issues(net))
-    return caught.value.issues
-
-
-def case_issues(net):
-    try:
-        Case.from_pandapower(net, start="2026-06-21T10:00Z", periods=1)
-    except CaseError as error:
-        return error.issues
-    return ()
-
-
-def places(net):
-    return [(issue.row, issue.column) for issue in issues_of(net)]
-
-
-def voltages(net):
-    network = gc.compile_network(net)
-    nothing = np.zeros((1, network.n_bus))
-    states = gc.solve_batch(network, nothing, nothing, threads=1)
-    assert states.status[0] == "solved"
-    return states.vm_pu[0] * np.exp(1j * np.deg2rad(states.va_degree[0]))
 
 
 def test_every_column_of_pandapower_has_been_judged():
@@ -154,33 +97,71 @@ def test_empty_cells_mean_what_is_written_above():
     for table, columns in (*OPTIONAL.items(), *UNREAD.items()):
         for column in columns:
             net[table][column] = None
-    for table in ("trafo", "trafo3w"):
-        net[table]["tap_changer_type"] = None  # without positions there is none
+    for table, column in (("trafo", "tap"), ("trafo", "tap2"), ("trafo3w", "tap")):
+        net[table][f"{column}_changer_type"] = None  # without positions there is none
     np.testing.assert_array_equal(voltages(net), expected)
 
 
+@pytest.mark.parametrize("changer", ["tap", "tap2"])
 @pytest.mark.parametrize("position", [0, 2])
-@pytest.mark.parametrize("column", ["tap_side", "tap_neutral", "tap_step_percent"])
-def test_tap_that_moves_needs_all_its_cells(column, position):
+@pytest.mark.parametrize("column", ["side", "neutral", "step_percent"])
+def test_tap_that_moves_needs_all_its_cells(changer, column, position):
     net = every_kind()
-    net.trafo["tap_pos"] = position
-    row = spoil(net, "trafo", column, None)
-    assert places(net) == [(row, column)]
+    net.trafo[f"{changer}_pos"] = position
+    row = spoil(net, "trafo", f"{changer}_{column}", None)
+    assert places(net) == [(row, f"{changer}_{column}")]
 
 
-def test_tap_off_its_neutral_needs_its_type():
+@pytest.mark.parametrize("changer", ["tap", "tap2"])
+def test_tap_off_its_neutral_needs_its_type(changer):
     net = every_kind()
-    net.trafo["tap_pos"] = 2
-    row = spoil(net, "trafo", "tap_changer_type", None)
-    assert places(net) == [(row, "tap_changer_type")]
+    net.trafo[f"{changer}_pos"] = 2
+    row = spoil(net, "trafo", f"{changer}_changer_type", None)
+    assert places(net) == [(row, f"{changer}_changer_type")]
 
 
-@pytest.mark.parametrize("column", ["tap_pos", "tap_neutral"])
-def test_ideal_phase_shifter_is_read_wherever_it_stands(column):
+@pytest.mark.parametrize("changer", ["tap", "tap2"])
+@pytest.mark.parametrize(
+    ("column", "value"), [("pos", 0.5), ("pos", 12.0), ("min", -8.5), ("max", 8.5), ("min", 12.0)]
+)
+def test_positions_are_whole_and_in_their_range(changer, column, value):
     net = every_kind()
-    net.trafo["tap_changer_type"] = "Ideal"
-    row = spoil(net, "trafo", column, math.nan)
-    assert places(net) == [(row, column)]
+    row = spoil(net, "trafo", f"{changer}_{column}", value)
+    assert places(net) == [(row, f"{changer}_{column}")]
+
+
+@pytest.mark.parametrize("changer", ["tap", "tap2"])
+@pytest.mark.parametrize("column", ["pos", "neutral"])
+def test_ideal_phase_shifter_is_read_wherever_it_stands(changer, column):
+    net = every_kind()
+    net.trafo[f"{changer}_changer_type"] = "Ideal"
+    row = spoil(net, "trafo", f"{changer}_{column}", math.nan)
+    assert places(net) == [(row, f"{changer}_{column}")]
+
+
+def test_symmetrical_tap_changer_turns_nothing_without_percent():
+    net = every_kind()
+    net.trafo[["tap_changer_type", "tap_step_degree", "tap_step_percent"]] = ["Symmetrical", 90.0, math.nan]
+    assert places(net) == [(f"trafo '{name}'", "tap_step_percent") for name in ("T1", "T2")]
+
+
+def test_tap_at_the_star_point_needs_an_angle():
+    """runpp ignores one without."""
+    net = every_kind()
+    net.trafo3w[["tap_at_star_point", "tap_step_degree", "tap_pos"]] = [True, math.nan, 2]
+    assert places(net) == [("trafo3w 'T3'", "tap_step_degree")]
+    net.trafo3w["tap_step_degree"] = 0.0
+    gc.compile_network(net)
+
+
+@pytest.mark.parametrize(("percent", "degree"), [(1.2, 0.0), (1.2, math.nan), (math.nan, 1.0), (0.0, 1.0)])
+def test_no_ideal_phase_shifter_at_the_star_point(percent, degree):
+    """runpp divides by nothing, or turns it by half a turn."""
+    net = every_kind()
+    net.trafo3w[["tap_changer_type", "tap_step_percent", "tap_step_degree"]] = ["Ideal", percent, degree]
+    gc.compile_network(net)
+    net.trafo3w["tap_at_star_point"] = True
+    assert places(net) == [("trafo3w 'T3'", "tap_at_star_point")]
 
 
 @pytest.mark.parametrize("pair", ["hv", "mv", "lv"])
@@ -202,185 +183,34 @@ def test_winding_without_reactance():
     assert np.isfinite(gc.compile_network(net).admittance).all()
 
 
+def test_no_short_circuit_voltage():
+    net = every_kind()
+    net.trafo.loc[0, "vk_percent"] = 0.0
+    net.trafo3w[["vk_mv_percent", "vkr_mv_percent"]] = 0.0
+    assert sorted(places(net)) == [("trafo 'T1'", "vk_percent"), ("trafo3w 'T3'", "vk_mv_percent")]
+
+
+@pytest.mark.parametrize(
+    ("table", "zero", "column"),
+    [("line", ["r_ohm_per_km", "x_ohm_per_km"], "x_ohm_per_km"), ("xward", ["r_ohm", "x_ohm"], "x_ohm"),
+     ("impedance", ["rft_pu", "xft_pu"], "xft_pu"), ("impedance", ["rtf_pu", "xtf_pu"], "xtf_pu")],
+)  # fmt: skip
+def test_no_impedance(table, zero, column):
+    net = every_kind()
+    for name in zero:
+        row = spoil(net, table, name, 0.0)
+    assert places(net) == [(row, column)]
+
+
+@pytest.mark.parametrize(("table", "end"), [("gen", ""), ("dcline", "_from"), ("dcline", "_to")])
+def test_reactive_limits_the_wrong_way_round(table, end):
+    net = every_kind()
+    spoil(net, table, f"max_q{end}_mvar", -1.0)
+    row = spoil(net, table, f"min_q{end}_mvar", 1.0)
+    assert places(net) == [(row, f"min_q{end}_mvar")]
+
+
 def test_iron_losses_on_no_side():
     net = every_kind()
     net.trafo3w["loss_side"] = "HV"
     assert places(net) == [("trafo3w 'T3'", "loss_side")]
-
-
-# --------------------------------------------------------------------------------------------------- meshes
-def test_phase_shifts_around_a_mesh_of_three_windings():
-    net = every_kind()
-    net.trafo3w["shift_mv_degree"] = 0.0
-    issues = issues_of(net)
-    assert [(i.row, i.column) for i in issues] == [("trafo3w 'T3'", "shift_mv_degree")]
-    assert "the mesh with trafo 'T1' add up to 150 degree" in issues[0].what
-
-
-def two_ways(first, second, *, middle=0.0):
-    """A 110 kV bus and a 10 kV bus, joined directly and over a 20 kV bus."""
-    net = pp.create_empty_network()
-    hv, mv, lv = (pp.create_bus(net, kv) for kv in (110.0, 20.0, 10.0))
-    pp.create_ext_grid(net, hv, name="TSO")
-    pp.create_transformer(net, hv, mv, "25 MVA 110/20 kV", name="A")
-    pp.create_transformer(net, hv, lv, "25 MVA 110/10 kV", name="B")
-    pp.create_transformer_from_parameters(
-        net, mv, lv, 25, 20, 10, 0.3, 8, 10, 0.1, shift_degree=middle, name="C"
-    )
-    net.trafo.loc[[0, 1], "shift_degree"] = [first, second]
-    net.trafo["tap_changer_type"] = "Ratio"
-    net.trafo.loc[2, "tap_changer_type"] = None
-    return net
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "middle"),
-    [(150, 150, 0), (150, 0, 210), (-30, 330, 0), (330, 180, 210), (150, 155, 0)],
-)
-def test_phase_shifts_that_fit(first, second, middle):
-    assert gc.compile_network(two_ways(first, second, middle=middle)).n_node == 3
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "middle", "total"),
-    [(150, 0, 0, 150), (150, 150, 330, 30), (30, -30, 0, 60), (0, 180, 0, 180), (0, 35, 0, 35)],
-)
-def test_phase_shifts_that_do_not_fit(first, second, middle, total):
-    (issue,) = issues_of(two_ways(first, second, middle=middle))
-    assert (issue.row, issue.column) == ("trafo 'C'", "shift_degree")
-    assert f"the mesh with trafo 'A', trafo 'B' add up to {total} degree" in issue.what
-
-
-def test_mesh_that_is_open_turns_nothing():
-    net = two_ways(150, 0)
-    pp.create_switch(net, 2, 2, et="t", closed=False, name="Q")
-    assert gc.compile_network(net).n_node >= 3
-    net.switch["closed"] = True
-    assert places(net) == [("trafo 'C'", "shift_degree")]
-
-
-def test_phase_shifting_tap_changer_may_turn_far():
-    net = two_ways(150, 150)
-    columns = [
-        "tap_changer_type",
-        "tap_side",
-        "tap_pos",
-        "tap_neutral",
-        "tap_min",
-        "tap_max",
-        "tap_step_degree",
-    ]
-    net.trafo.loc[2, columns] = ["Ideal", "hv", 10, 0, -10, 10, 4.0]
-    net.trafo.loc[2, "tap_step_percent"] = math.nan
-    assert gc.compile_network(net).n_node == 3
-
-
-def test_transformer_beside_a_line_may_not_turn():
-    net = support.tiny_net()
-    pp.create_transformer_from_parameters(
-        net, 3, 4, 10, 20, 20, 0.3, 8, 5, 0.1, shift_degree=30.0, name="Regulator"
-    )  # fmt: skip
-    (issue,) = issues_of(net)
-    assert (issue.row, issue.column) == ("trafo 'Regulator'", "shift_degree")
-    assert "lines and switches" in issue.what
-
-
-def test_external_grids_at_both_sides_of_a_transformer():
-    net = support.tiny_net()
-    pp.create_ext_grid(net, 5, vm_pu=1.0, va_degree=0.0, name="Neighbour")
-    (issue,) = issues_of(net)
-    assert (issue.row, issue.column) == ("ext_grid 'Neighbour'", "va_degree")
-    assert "trafo 'T1' and ext_grid 'TSO' make it -150 degree" in issue.what
-    for angle in (-150.0, -146.0, 210.0):
-        net.ext_grid.loc[1, "va_degree"] = angle
-        gc.compile_network(net)
-
-
-def test_external_grids_of_one_level_may_stand_far_apart():
-    net = support.tiny_net()
-    far = pp.create_bus(net, 110.0, name="Far")
-    pp.create_line(net, 0, far, 100.0, std_type="490-AL1/64-ST1A 110.0", name="Long")
-    pp.create_ext_grid(net, far, vm_pu=1.0, va_degree=-40.0, name="Neighbour")
-    gc.compile_network(net)
-
-
-# -------------------------------------------------------------------------------------------------- islands
-@pytest.mark.parametrize(
-    "create",
-    [
-        lambda net, bus: pp.create_load(net, bus, 0.1, name="X"),
-        lambda net, bus: pp.create_sgen(net, bus, 0.1, name="X"),
-        lambda net, bus: pp.create_gen(net, bus, 0.1, vm_pu=1.0, name="X"),
-        lambda net, bus: pp.create_shunt(net, bus, 0.1, name="X"),
-        lambda net, bus: pp.create_ward(net, bus, 0.1, 0.1, 0.1, 0.1, name="X"),
-    ],
-    ids=["load", "sgen", "gen", "shunt", "ward"],
-)
-def test_island_without_slack(create):
-    net = support.tiny_net()
-    one, other = (pp.create_bus(net, 20.0, name=name) for name in ("I1", "I2"))
-    pp.create_line(net, one, other, 1.0, std_type="NA2XS2Y 1x240 RM/25 12/20 kV", name="K")
-    assert not case_issues(net), "nothing hangs on it"
-    create(net, other)
-    (issue,) = case_issues(net)
-    assert (issue.row, issue.column) == ("bus 'I2'", "")
-    assert "'X' has no path to an ext_grid" in issue.what
-    assert np.isnan(voltages_of(net, [one, other])).all(), "a power flow alone leaves it dead, as runpp does"
-    for table in ("load", "sgen", "gen", "shunt", "ward"):
-        net[table].loc[net[table]["name"] == "X", "in_service"] = False
-    assert not case_issues(net)
-
-
-def voltages_of(net, buses):
-    return voltages(net)[net.bus.index.get_indexer(buses)]
-
-
-def test_slack_generator_supplies_its_island():
-    net = support.tiny_net()
-    island = pp.create_bus(net, 20.0, name="I1")
-    pp.create_load(net, island, 0.1, name="X")
-    assert [issue.row for issue in case_issues(net)] == ["bus 'I1'"]
-    pp.create_gen(net, island, 0.1, vm_pu=1.0, slack=True, name="Own")
-    assert [(issue.row, issue.column) for issue in case_issues(net)] == [("gen 'Own'", "slack")]
-    assert np.isfinite(voltages_of(net, [island])).all()
-
-
-def test_no_slack_at_all():
-    net = support.tiny_net()
-    net.ext_grid["in_service"] = False
-    assert places(net) == [("ext_grid", "")]
-
-
-@pytest.mark.parametrize(("column", "value"), [("vm_pu", 1.03), ("va_degree", 2.0)])
-def test_two_slacks_at_one_node(column, value):
-    net = support.tiny_net()
-    pp.create_ext_grid(net, 0, vm_pu=1.02, name="TSO2")
-    gc.compile_network(net)
-    net.ext_grid.loc[1, column] = value
-    assert places(net) == [("ext_grid 'TSO2'", column)]
-
-
-# ------------------------------------------------------------------------------------------------ switching
-def test_planned_switching_may_not_close_a_mesh_that_turns():
-    net = two_ways(150, 0)
-    pp.create_switch(net, 2, 2, et="t", closed=False, name="Q")
-    net.bus["name"] = ["HV", "MV", "LV"]
-
-    def found(state, start, end):
-        columns = ["element_type", "element", "start", "end", "state"]
-        times = [pd.Timestamp(f"2026-06-21T{moment}Z") for moment in (start, end)]
-        outages = pd.DataFrame([["switch", "Q", *times, state]], columns=columns)
-        try:
-            Case.from_pandapower(net, start="2026-06-21T10:00Z", periods=4, outages=outages)
-        except CaseError as error:
-            return [(issue.file, issue.row, issue.column, issue.what) for issue in error.issues]
-        return []
-
-    (fault,) = found("closed", "10:15", "10:30")
-    assert fault[:3] == ("outages", "0", "state")
-    assert "trafo 'C': the phase shifts around the mesh with trafo 'A', trafo 'B' add up to 150" in fault[3]
-    assert found("closed", "09:00", "12:00") == [fault]
-    assert not found("open", "10:15", "10:30")
-    assert not found("closed", "09:00", "10:00"), "before the horizon"
-    net.trafo["shift_degree"] = [150.0, 150.0, 0.0]
-    assert not found("closed", "10:15", "10:30")

@@ -201,7 +201,9 @@ def test_tables_read_back_bit_for_bit(rows, tmp_path_factory):
 @settings(max_examples=25, deadline=None)
 def test_both_ways_of_splitting_agree(rows):
     stream = io.StringIO(newline="")
-    csv.writer(stream, lineterminator="\n").writerows([["a", "b"], *rows])
+    # Before Python 3.13 the writer quotes no \r unless it ends lines: one at the end of a row would end it.
+    terminator = "\r\n" if any("\r" in cell for row in rows for cell in row) else "\n"
+    csv.writer(stream, lineterminator=terminator).writerows([["a", "b"], *rows])
     header, columns, lines = _split_plain(stream.getvalue())
     if header:
         assert [header, *map(list, zip(*columns, strict=True))] == [["a", "b"], *rows]

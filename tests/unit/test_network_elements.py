@@ -18,6 +18,7 @@ from element_nets import (
     ring,
     second_changer,
     shunts,
+    slack_generators,
     symmetrical,
     tabular,
     tap_table,
@@ -62,6 +63,7 @@ def test_three_windings_are_runpps(side: str, at_star_point: bool, tables: bool)
     net = three_windings()
     net.trafo3w["tap_side"] = side
     net.trafo3w["tap_at_star_point"] = at_star_point
+    net.trafo3w["tap_step_degree"] = 0.0
     if tables:
         net["trafo_characteristic_table"] = tap_table(1, -10, 10)
         net.trafo3w["tap_dependency_table"] = True
@@ -109,24 +111,23 @@ def test_transformers_that_share_a_table_keep_their_own_positions() -> None:
     np.testing.assert_array_equal(shared.admittance, apart.admittance)
 
 
-@pytest.mark.parametrize(
-    ("column", "value"), [("tap_pos", 0.5), ("tap_pos", 12.0), ("tap_max", np.nan), ("tap_min", -8.5)]
-)
-def test_a_tap_that_cannot_move_in_whole_positions_stays_where_it_is(column: str, value: float) -> None:
+@pytest.mark.parametrize("column", ["tap_min", "tap_max"])
+def test_a_tap_without_a_range_stays_where_it_is(column: str) -> None:
+    net = ring()
+    net.trafo[column] = net.trafo[column].astype(float)
+    net.trafo.loc[1, column] = np.nan
+    network = assert_network_agrees(net)
+    assert network.taps.element.tolist() == [0]
+
+
+@pytest.mark.parametrize(("column", "value"), [("tap_pos", 0.5), ("tap_pos", 12.0), ("tap_min", -8.5)])
+def test_a_tap_that_cannot_move_in_whole_positions_is_refused(column: str, value: float) -> None:
     net = ring()
     net.trafo[column] = net.trafo[column].astype(float)
     net.trafo.loc[1, column] = value
-    network = assert_network_agrees(net)
-    assert network.taps.element.tolist() == [0]
-    assert_agrees(net)
-
-
-def test_a_table_without_every_position_makes_no_tap_changer() -> None:
-    net = ring()
-    tabular(net)
-    table = net.trafo_characteristic_table
-    net["trafo_characteristic_table"] = table[(table.id_characteristic == 0) | (table.step < 9)]
-    assert assert_network_agrees(net).taps.element.tolist() == [0]
+    with pytest.raises(gc.CaseError) as caught:
+        gc.compile_network(net)
+    assert [(issue.row, issue.column) for issue in caught.value.issues] == [("trafo 1", column)]
 
 
 def test_direction_is_that_of_the_voltage() -> None:
@@ -210,7 +211,15 @@ def test_set_points_that_disagree_are_refused_by_name() -> None:
     net = ring()
     generators(net)
     net.gen.loc[1, "vm_pu"] = 1.01
-    with pytest.raises(gc.CaseError, match="different setpoints"):
+    with pytest.raises(gc.CaseError, match=r"gen 1 \[vm_pu\]: 1.01, but gen 0 at the same bus holds 1;"):
+        gc.compile_network(net)
+    net = ring()
+    xward(net)
+    dcline(net)
+    assert_network_agrees(net)  # an extended ward holds the voltage of a point of its own
+    net.dcline.loc[1, "vm_to_pu"] = 0.99
+    pp.create_gen(net, 6, 0.5, vm_pu=0.995)
+    with pytest.raises(gc.CaseError, match=r"dcline 1 \[vm_to_pu\]: 0.99, but gen 0 at the same bus holds 0"):
         gc.compile_network(net)
 
 
@@ -219,6 +228,7 @@ def test_a_case_of_every_kind_has_runpps_base_state(add: Callable[[pp.pandapower
     net = ring()
     net.bus.loc[7, "in_service"] = False
     add(net)
+    net.gen = net.gen[net.gen.bus != 0]  # beside a connection point a case has no generator
     if "tap2_side" in net.trafo:
         net.trafo.loc[1, "tap2_step_percent"] = 0.0
     if len(net.shunt):
@@ -229,9 +239,8 @@ def test_a_case_of_every_kind_has_runpps_base_state(add: Callable[[pp.pandapower
     live = net.res_bus[net.bus.in_service & net.res_bus.vm_pu.notna()]
     np.testing.assert_allclose(flow.buses.vm_pu, live.vm_pu, rtol=0, atol=1e-8)
     np.testing.assert_allclose(flow.buses.va_degree, live.va_degree, rtol=0, atol=1e-6)
-    if not len(net.gen):
-        np.testing.assert_allclose(flow.exchange.p_mw, net.res_ext_grid.p_mw, rtol=0, atol=1e-6)
-        np.testing.assert_allclose(flow.exchange.q_mvar, net.res_ext_grid.q_mvar, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(flow.exchange.p_mw, net.res_ext_grid.p_mw, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(flow.exchange.q_mvar, net.res_ext_grid.q_mvar, rtol=0, atol=1e-6)
 
 
 def test_a_step_that_the_table_lacks_is_an_issue() -> None:
@@ -259,10 +268,15 @@ def test_a_step_that_the_table_lacks_is_an_issue() -> None:
 def test_a_table_that_is_missing_is_named(add: Callable[[pp.pandapowerNet], None]) -> None:
     net = ring()
     add(net)
-    for table in ("trafo_characteristic_table", "shunt_characteristic_table"):
-        net.pop(table, None)
-    with pytest.raises(gc.CaseError, match="and the table is missing"):
+    characteristics = {"tabular": "trafo_characteristic_table", "shunts": "shunt_characteristic_table"}
+    net.pop(characteristics[add.__name__])
+    with pytest.raises(gc.CaseError) as caught:
         gc.compile_network(net)
+    users = {"tabular": ["trafo 0", "trafo 1"], "shunts": ["shunt 1", "shunt 3"]}
+    assert [issue.row for issue in caught.value.issues] == users[add.__name__]
+    assert {(issue.column, issue.what) for issue in caught.value.issues} == {
+        ("id_characteristic_table", f"the grid has no {characteristics[add.__name__]}")
+    }
 
 
 def test_a_regulator_that_cannot_move_its_voltage_is_an_issue() -> None:
@@ -293,5 +307,13 @@ def test_what_runpp_refuses_for_lack_of_a_slack_is_refused(add: Callable[[pp.pan
     net = ring()
     add(net)
     net.ext_grid["in_service"] = False
-    with pytest.raises(gc.CaseError, match="No reference bus"):
+    with pytest.raises(gc.CaseError, match="net:ext_grid: no ext_grid is in service: the grid has no slack"):
         gc.compile_network(net)
+
+
+def test_slack_generators_alone_are_runpps() -> None:
+    net = ring()
+    slack_generators(net)
+    net.ext_grid["in_service"] = False
+    assert assert_network_agrees(net).slack_table.tolist() == ["gen", "gen"]
+    assert_agrees(net)

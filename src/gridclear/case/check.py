@@ -6,9 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from gridclear.case.check_devices import check_devices
+from gridclear.case.check_exchange import check_exchange
 from gridclear.case.check_grid import check_elements, check_grid
 from gridclear.case.check_links import check_links
 from gridclear.case.check_mesh import check_phase_shifts
+from gridclear.case.check_steps import check_steps
 from gridclear.case.check_switching import check_switching
 from gridclear.case.check_tables import check_tables
 from gridclear.case.check_taps import check_taps
@@ -50,10 +52,10 @@ def check_parts(
     check_links(sheets, grid, faults)
     if grid is not None:
         check_grid(grid, grid_file, None if check_limits(limits, "") else limits, faults)
-        check_elements(grid, grid_file, faults)
-        check_phase_shifts(grid, grid_file, faults)
+        _check_electrical(grid, grid_file, faults)
+        check_exchange(sheets["connection_points"], grid, grid_file, faults)
         if horizon is not None:
-            check_switching(sheets["outages"], grid, horizon, faults)
+            check_switching(sheets["outages"], sheets["connection_points"], grid, horizon, faults)
         check_devices(sheets, grid, grid_file, faults)
 
 
@@ -68,10 +70,15 @@ def check_power_flow(grid: Grid, file: str, faults: Faults) -> None:
     faults : Faults
         Takes what is found.
     """
-    check_elements(grid, file, faults)
-    check_phase_shifts(grid, file, faults)
+    _check_electrical(grid, file, faults)
     for table in TAPPED:
         check_taps(grid, table, file, faults)
+
+
+def _check_electrical(grid: Grid, file: str, faults: Faults) -> None:
+    check_elements(grid, file, faults)
+    check_steps(grid, file, faults)
+    check_phase_shifts(grid, file, faults)
 
 
 def sorted_issues(issues: Iterable[Issue]) -> list[Issue]:

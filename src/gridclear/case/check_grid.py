@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -34,15 +34,7 @@ _SAME_VOLTAGE = 1e-6
 _VANISHING = 1e-9
 _TRAFO_WINDINGS = {"trafo": ("hv", "lv"), "trafo3w": ("hv", "mv", "lv")}
 _SWITCH_TABLE = {"b": "bus", "l": "line", "t": "trafo", "t3": "trafo3w"}
-#: Elements that may point to a table of their steps: the flag, the table, and what each row must hold.
-_CHARACTERISTICS = {
-    "trafo": ("tap_dependency_table", "trafo_characteristic_table",
-              ("voltage_ratio", "angle_deg", "vk_percent", "vkr_percent")),
-    "trafo3w": ("tap_dependency_table", "trafo_characteristic_table",
-                ("voltage_ratio", "angle_deg", "vk_hv_percent", "vkr_hv_percent", "vk_mv_percent",
-                 "vkr_mv_percent", "vk_lv_percent", "vkr_lv_percent")),
-    "shunt": ("step_dependency_table", "shunt_characteristic_table", ("p_mw", "q_mvar")),
-}  # fmt: skip
+_SUPPLY = "at least one ext_grid in service at a bus in service"
 #: Elements that hold a voltage: their buses and set points.
 _HOLDERS = {
     "vm_pu": (("ext_grid", "bus", "vm_pu"), ("gen", "bus", "vm_pu"),
@@ -68,6 +60,7 @@ def check_grid(grid: Grid, file: str, limits: Limits | None, faults: Faults) -> 
         if len(grid.tables[table]):
             _check_names(grid, table, file, faults)
     _check_voltage_band(grid, file, limits, faults)
+    _check_supply(grid, file, faults)
     _check_islands(grid, file, faults)
 
 
@@ -93,12 +86,10 @@ def check_elements(grid: Grid, file: str, faults: Faults) -> None:
     _check_loss_side(grid, file, faults)
     _check_leakage(grid, file, faults)
     _check_shares(grid, file, faults)
-    _check_characteristics(grid, file, faults)
     _check_switches(grid, file, faults)
-    _check_steps(grid, file, faults)
     _check_reactive_limits(grid, file, faults)
     _check_slack(grid, file, faults)
-    _check_set_points(grid, file, faults)
+    check_set_points(grid, file, faults)
 
 
 def elements_source(grid: Grid, table: str, file: str) -> Source:
@@ -154,7 +145,7 @@ def _check_voltage_band(grid: Grid, file: str, limits: Limits | None, faults: Fa
 
 
 def _check_lines(grid: Grid, file: str, faults: Faults) -> None:
-    line, impedance = grid.tables["line"], grid.tables["impedance"]
+    line = grid.tables["line"]
     source = elements_source(grid, "line", file)
     one, other = _voltage(grid, line["from_bus"]), _voltage(grid, line["to_bus"])
     what = say("the line joins a {:g} kV bus to a {:g} kV bus", one, other)
@@ -162,10 +153,15 @@ def _check_lines(grid: Grid, file: str, faults: Faults) -> None:
     expected = "an impedance other than 0, or a bus-bus switch instead"
     zero = (line["r_ohm_per_km"] == 0).to_numpy() & (line["x_ohm_per_km"] == 0).to_numpy()
     faults.rows(source, zero, "x_ohm_per_km", say("the impedance is zero"), expected)
-    source = elements_source(grid, "impedance", file)
-    for r, x in (("rft_pu", "xft_pu"), ("rtf_pu", "xtf_pu")):
-        zero = (impedance[r] == 0).to_numpy() & (impedance[x] == 0).to_numpy()
-        faults.rows(source, zero, x, say("the impedance is zero"), expected)
+    for table, r, x in (
+        ("impedance", "rft_pu", "xft_pu"),
+        ("impedance", "rtf_pu", "xtf_pu"),
+        ("xward", "r_ohm", "x_ohm"),
+    ):
+        frame = grid.tables[table]
+        zero = (frame[r] == 0).to_numpy() & (frame[x] == 0).to_numpy()
+        expected = "an impedance other than 0"
+        faults.rows(elements_source(grid, table, file), zero, x, say("the impedance is zero"), expected)
 
 
 def _check_windings(grid: Grid, file: str, faults: Faults) -> None:
@@ -251,44 +247,6 @@ def _check_shares(grid: Grid, file: str, faults: Faults) -> None:
         faults.rows(source, total > 100, impedance, what, "at most 100 % together")
 
 
-def _check_characteristics(grid: Grid, file: str, faults: Faults) -> None:
-    """Check that the tables of taps and steps hold what is taken from them: pandapower guesses the rest."""
-    for table, (flag, characteristics, needed) in _CHARACTERISTICS.items():
-        frame = grid.tables[table]
-        source = elements_source(grid, table, file)
-        uses = frame[flag].to_numpy(dtype=bool)
-        if not uses.any():
-            continue
-        numbers = frame["id_characteristic_table"].to_numpy()
-        faults.rows(source, uses & np.isnan(numbers), "id_characteristic_table", say("the cell is empty"),
-                    f"an id_characteristic of {characteristics}")  # fmt: skip
-        known = _known_steps(grid.tables.get(characteristics), needed)
-        wanted = [_wanted_steps(table, row) for row in frame.itertuples()]
-        missing = [steps - known.get(number, set()) for steps, number in zip(wanted, numbers, strict=True)]
-        first = [min(steps, default=np.nan) for steps in missing]
-        what = say(f"{characteristics} has no complete row {{:g}} for step {{:g}}", numbers, first)
-        wrong = uses & ~np.isnan(numbers) & np.array([bool(steps) for steps in missing])
-        expected = f"rows with {', '.join(needed)} for every step"
-        faults.rows(source, wrong, "id_characteristic_table", what, expected)
-
-
-def _known_steps(table: pd.DataFrame | None, needed: tuple[str, ...]) -> dict[float, set[float]]:
-    """Find the steps of which each characteristic states all that is needed."""
-    columns = ["id_characteristic", "step", *needed]
-    if table is None or not set(columns) <= set(table.columns):
-        return {}
-    complete = table[table[columns].apply(pd.to_numeric, errors="coerce").notna().all(axis=1)]
-    return {float(number): set(steps) for number, steps in complete.groupby("id_characteristic")["step"]}
-
-
-def _wanted_steps(table: str, row: Any) -> set[float]:  # noqa: ANN401  a row of a table that pandas names
-    if table == "shunt":
-        return {float(row.step)}
-    low, high = row.tap_min, row.tap_max
-    reach = range(int(low), int(high) + 1) if math.isfinite(low) and math.isfinite(high) else ()
-    return {float(row.tap_pos), *map(float, reach)}
-
-
 def _check_switches(grid: Grid, file: str, faults: Faults) -> None:
     switch, source = grid.tables["switch"], elements_source(grid, "switch", file)
     kind, element, bus = switch["et"], switch["element"], switch["bus"].to_numpy()
@@ -314,25 +272,24 @@ def _check_switches(grid: Grid, file: str, faults: Faults) -> None:
         faults.rows(source, found & ~at_an_end & (bus >= 0), "bus", what, f"a bus of that {table}")
 
 
-def _check_steps(grid: Grid, file: str, faults: Faults) -> None:
-    step, most = grid.tables["shunt"]["step"].to_numpy(), grid.tables["shunt"]["max_step"].to_numpy()
-    what = say("step = {:g} is above max_step = {}", step, most)
-    source = elements_source(grid, "shunt", file)
-    faults.rows(source, (step > most) & (most >= 0), "step", what, "step <= max_step")
-
-
 def _check_reactive_limits(grid: Grid, file: str, faults: Faults) -> None:
-    gen = grid.tables["gen"]
-    low, high = gen["min_q_mvar"].to_numpy(), gen["max_q_mvar"].to_numpy()
-    what = say("min_q_mvar = {:g} is above max_q_mvar = {:g}", low, high)
-    expected = "min_q_mvar <= max_q_mvar"
-    faults.rows(elements_source(grid, "gen", file), low > high, "min_q_mvar", what, expected)
+    for table, end in (("gen", ""), ("dcline", "_from"), ("dcline", "_to")):
+        least, most = f"min_q{end}_mvar", f"max_q{end}_mvar"
+        low, high = (grid.tables[table][column].to_numpy() for column in (least, most))
+        what = say(f"{least} = {{:g}} is above {most} = {{:g}}", low, high)
+        faults.rows(elements_source(grid, table, file), low > high, least, what, f"{least} <= {most}")
 
 
 def _check_slack(grid: Grid, file: str, faults: Faults) -> None:
     if not source_buses(grid):
-        expected = "at least one ext_grid in service at a bus in service"
-        faults.add(file, "ext_grid", "", "no ext_grid is in service: the grid has no slack", expected)
+        faults.add(file, "ext_grid", "", "no ext_grid is in service: the grid has no slack", _SUPPLY)
+
+
+def _check_supply(grid: Grid, file: str, faults: Faults) -> None:
+    """Find a grid that slack generators alone supply: it solves, but has no exchange with anybody."""
+    if source_buses(grid) and not source_buses(grid, ("ext_grid",)):
+        what = "no ext_grid is in service: the grid has no connection point"
+        faults.add(file, "ext_grid", "", what, _SUPPLY)
 
 
 def _check_islands(grid: Grid, file: str, faults: Faults) -> None:
@@ -346,24 +303,35 @@ def _check_islands(grid: Grid, file: str, faults: Faults) -> None:
     lost: dict[int, list[str]] = {}
     for table in GRID_TABLES:
         frame = grid.tables[table]
-        if table != "switch" and "bus" in frame:
-            idle = frame[frame["in_service"] & frame["bus"].isin(isolated)]
-            for index, name, bus in zip(idle.index, idle["name"], idle["bus"].tolist(), strict=True):
-                lost.setdefault(bus, []).append(element_row(table, name, index))
+        for at in ("from_bus", "to_bus") if table == "dcline" else ("bus",):
+            if table != "switch" and at in frame:
+                idle = frame[frame["in_service"] & frame[at].isin(isolated)]
+                for index, name, bus in zip(idle.index, idle["name"], idle[at].tolist(), strict=True):
+                    lost.setdefault(bus, []).append(element_row(table, name, index))
     bus = grid.tables["bus"]
     rows = [lost.get(index, []) for index in bus.index.tolist()]
 
     def what(row: int) -> str:
         more = f" and {len(rows[row]) - 1} more have" if len(rows[row]) > 1 else " has"
-        return f"the bus is isolated: {rows[row][0]}{more} no path to an ext_grid in the normal topology"
+        path = "no path to an ext_grid or slack gen in the normal topology"
+        return f"the bus is isolated: {rows[row][0]}{more} {path}"
 
     expected = "a path over lines, transformers and closed switches in service, or in_service = false"
     where = np.array([bool(row) for row in rows], dtype=bool)
     faults.rows(elements_source(grid, "bus", file), where, "", what, expected)
 
 
-def _check_set_points(grid: Grid, file: str, faults: Faults) -> None:
-    """Compare the set points of all elements that hold the voltage of one bus."""
+def check_set_points(grid: Grid, file: str, faults: Faults) -> None:
+    """Compare the set points of all elements that hold the voltage of one bus.
+
+    Parameters
+    ----------
+    grid : Grid
+    file : str
+        Where it came from.
+    faults : Faults
+        Takes what is found.
+    """
     groups = Groups(live_buses(grid))
     join_bus_switches(grid, groups, only_without_impedance=True)
     for holders in _HOLDERS.values():

@@ -7,7 +7,13 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from gridclear.case.grid_tables import element_row
-from gridclear.case.topology import Groups, closed_branches, closed_bus_switches, live_buses
+from gridclear.case.topology import (
+    Groups,
+    closed_branches,
+    closed_bus_switches,
+    join_bus_switches,
+    live_buses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,8 +53,8 @@ def check_phase_shifts(grid: Grid, file: str, faults: Faults) -> None:
     """Find meshes of the normal topology around which the vector groups do not add up to nothing.
 
     A zone is what lines, impedances and closed switches join; transformers lead from zone to zone. Where two
-    ways lead to one zone, they have to turn by the same angle. External grids are compared with the
-    transformers between them, if those turn at all.
+    ways lead to one zone, they have to turn by the same angle. External grids and slack generators are
+    compared with the transformers between them, if those turn at all.
 
     Parameters
     ----------
@@ -151,19 +157,33 @@ def _back(zone: int, reached: Mapping[int, _Step]) -> Iterator[tuple[int, str]]:
 def _check_sources(
     grid: Grid, zones: Groups, reached: Mapping[int, _Step], file: str, faults: Faults
 ) -> None:
-    supply = grid.tables["ext_grid"]
     first: dict[int, tuple[str, float, int]] = {}
-    for index, row in supply[supply["in_service"]].iterrows():
-        if row["bus"] not in zones or zones.root(row["bus"]) not in reached:
+    for called, bus, degree, column in _sources(grid):
+        if bus not in zones or zones.root(bus) not in reached:
             continue
-        zone, called = zones.root(row["bus"]), element_row("ext_grid", row["name"], index)
-        other, angle, at = first.setdefault(reached[zone].start, (called, float(row["va_degree"]), zone))
+        zone = zones.root(bus)
+        other, angle, at = first.setdefault(reached[zone].start, (called, degree, zone))
         between = _turn(reached[zone].angle - reached[at].angle)
-        if _is_off(between) and _is_off(row["va_degree"] - angle - between):
+        if _is_off(between) and _is_off(degree - angle - between):
             way = _between(at, zone, reached)
-            what = f"{row['va_degree']:g} degree, but {way} and {other} make it {angle + between:g} degree"
-            expected = "angles that differ by the phase shifts between the external grids"
-            faults.add(file, called, "va_degree", what, expected)
+            what = f"{degree:g} degree, but {way} and {other} make it {angle + between:g} degree"
+            expected = "angles that differ by the phase shifts between the sources"
+            faults.add(file, called, column, what, expected)
+
+
+def _sources(grid: Grid) -> Iterator[tuple[str, int, float, str]]:
+    """External grids with their angles, and slack generators, whose angle is 0: name, bus, angle, column."""
+    supply, machine = grid.tables["ext_grid"], grid.tables["gen"]
+    nodes = Groups(live_buses(grid))
+    join_bus_switches(grid, nodes, only_without_impedance=True)
+    held = set()
+    for index, row in supply[supply["in_service"]].iterrows():
+        yield element_row("ext_grid", row["name"], index), row["bus"], float(row["va_degree"]), "va_degree"
+        held |= {nodes.root(row["bus"])} if row["bus"] in nodes else set()
+    for index, row in machine[machine["in_service"] & machine["slack"]].iterrows():
+        # At the node of an external grid, the angle of that one holds.
+        if row["bus"] in nodes and nodes.root(row["bus"]) not in held:
+            yield element_row("gen", row["name"], index), row["bus"], 0.0, "slack"
 
 
 def _turn(angle: float) -> float:

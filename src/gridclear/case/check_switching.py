@@ -1,4 +1,4 @@
-"""Planned switching: what it closes must not make a mesh that no grid could run."""
+"""Planned switching: what it closes must not make a mesh or a node that no grid could run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.case.cells import Faults
+from gridclear.case.check_exchange import check_exchange
+from gridclear.case.check_grid import check_set_points
 from gridclear.case.check_mesh import check_phase_shifts
 
 if TYPE_CHECKING:
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
 _ON = ("in", "closed")
 
 
-def check_switching(outages: Sheet, grid: Grid, horizon: Horizon, faults: Faults) -> None:
-    """Check the phase shifts again in every state of the horizon in which something is closed.
+def check_switching(outages: Sheet, points: Sheet, grid: Grid, horizon: Horizon, faults: Faults) -> None:
+    """Check meshes, set points and exchanges again in every state of the horizon that closes something.
 
     Parameters
     ----------
-    outages : Sheet
+    outages, points : Sheet
+        Planned switching; connection points.
     grid : Grid
     horizon : Horizon
     faults : Faults
@@ -37,7 +40,7 @@ def check_switching(outages: Sheet, grid: Grid, horizon: Horizon, faults: Faults
         return
     frame = frame.sort_values("start", kind="stable")
     moments = sorted({horizon.start, *frame["start"], *frame["end"]})
-    known, seen = _mesh_faults(grid), set()
+    known, seen = _joint_faults(grid, points), set()
     for moment in moments:
         now = frame[(frame["start"] <= moment) & (frame["end"] > moment)]
         closing = now[now["state"].isin(_ON)]
@@ -45,15 +48,17 @@ def check_switching(outages: Sheet, grid: Grid, horizon: Horizon, faults: Faults
         if not horizon.start <= moment < horizon.end or not len(closing) or rows in seen:
             continue
         seen.add(rows)
-        for element, what, expected in sorted(_mesh_faults(_switched(grid, now)) - known):
+        for element, what, expected in sorted(_joint_faults(_switched(grid, now), points) - known):
             known.add((element, what, expected))
             row = outages.source.row(int(closing["row"].iloc[-1]))
             faults.add(outages.source.file, row, "state", f"{element}: {what}", expected)
 
 
-def _mesh_faults(grid: Grid) -> set[tuple[str, str, str]]:
+def _joint_faults(grid: Grid, points: Sheet) -> set[tuple[str, str, str]]:
     found = Faults()
     check_phase_shifts(grid, "", found)
+    check_set_points(grid, "", found)
+    check_exchange(points, grid, "", found)
     return {(issue.row, issue.what, issue.expected) for issue in found.issues}
 
 

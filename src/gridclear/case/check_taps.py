@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: Tap changer types that pandapower 3 knows; any other text makes it ignore the tap in silence.
 _TYPES = ("Ratio", "Symmetrical", "Ideal", "Tabular")
 _SIDES = {"trafo": ("hv", "lv"), "trafo3w": ("hv", "mv", "lv")}
+_STEP = "tap_step_percent (of an ideal phase shifter: or tap_step_degree) other than 0"
 _NUMBERS = ("pos", "neutral", "min", "max", "step_percent", "step_degree")
 
 
@@ -35,6 +36,7 @@ class _Tap:
     step_percent: float
     step_degree: float
     by_table: bool
+    at_star_point: bool
 
     @property
     def has_steps(self) -> bool:
@@ -82,7 +84,10 @@ def check_taps(grid: Grid, table: str, file: str, faults: Faults, set_by_case: C
         columns: list[Any] = [_words(frame, f"{prefix}_{name}") for name in ("changer_type", "side")]
         columns += [_numbers(frame, f"{prefix}_{name}") for name in _NUMBERS]
         # A table says itself what each position of the first changer does.
-        columns.append((frame["tap_dependency_table"].to_numpy(dtype=bool) & (prefix == "tap")).tolist())
+        for flag in ("tap_dependency_table", "tap_at_star_point"):
+            columns.append(
+                (frame[flag] & (prefix == "tap")).tolist() if flag in frame else [False] * len(frame)
+            )
         moved = set_by_case if prefix == "tap" else ()
         for row, cells in enumerate(zip(frame.index.tolist(), *columns, strict=True)):
             tap = _Tap(*cells[1:])
@@ -124,10 +129,16 @@ def _tap_faults(tap: _Tap, sides: tuple[str, ...], *, set_by_case: bool) -> Iter
 
 
 def _step_faults(tap: _Tap) -> Iterator[tuple[str, str, str]]:
-    if not tap.has_steps:
-        yield "step_percent", "a step changes nothing", "tap_step_percent or tap_step_degree other than 0"
+    if not tap.has_steps or (tap.kind in ("Ratio", "Symmetrical") and is_nothing(tap.step_percent)):
+        yield "step_percent", "a step changes nothing", _STEP
     if tap.kind == "Ideal" and not is_nothing(tap.step_percent) and not is_nothing(tap.step_degree):
         yield "step_degree", "an ideal phase shifter has a step in per cent and in degrees", "one of the two"
+    # At a star point pandapower turns an ideal phase shifter by half a turn, and loses a step without angle.
+    if tap.at_star_point and tap.kind == "Ideal":
+        yield "at_star_point", "an ideal phase shifter cannot stand at the star point", "false"
+    elif tap.at_star_point and math.isnan(tap.step_degree):
+        what = "the angle is empty (NaN), so the tap at the star point would be ignored"
+        yield "step_degree", what, "0, or the angle of a step"
     # Half a turn is a chord of 200 %; at -100 % nothing is left of a winding's voltage.
     most = 200.0 if tap.kind == "Ideal" else 100.0
     if tap.reach >= most:

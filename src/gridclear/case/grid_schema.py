@@ -88,6 +88,10 @@ def _maybe(*names: str, unit: str = "") -> tuple[GridColumn, ...]:
     return tuple(GridColumn(name, "number", empty=True, unit=unit) for name in names)
 
 
+def _set_point(*names: str) -> tuple[GridColumn, ...]:
+    return tuple(GridColumn(name, "number", low=0.5, high=1.5, unit="p.u.") for name in names)
+
+
 _NAME = _text("name")
 _IN_SERVICE = (_flag("in_service"),)
 _SCALING = _need("scaling", default=1.0)
@@ -143,7 +147,7 @@ GRID_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
         *_NAME,
         *_bus("bus"),
         *_need("p_mw", unit="MW"),
-        GridColumn("vm_pu", "number", low=0.5, high=1.5, unit="p.u."),
+        *_set_point("vm_pu"),
         *_maybe("sn_mva", unit="MVA"),
         *_maybe("min_q_mvar", "max_q_mvar", unit="Mvar"),
         *_SCALING,
@@ -180,7 +184,7 @@ GRID_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
         *_bus("bus"),
         *_need("ps_mw", "qs_mvar", "pz_mw", "qz_mvar"),
         *_need("r_ohm", "x_ohm", unit="ohm"),
-        *_positive("vm_pu", unit="p.u."),
+        *_set_point("vm_pu"),
         *_need("slack_weight", default=0.0),
         *_IN_SERVICE,
     ),
@@ -190,7 +194,7 @@ GRID_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
         *_need("p_mw", unit="MW"),
         *_need("loss_percent", unit="%"),
         *_need("loss_mw", unit="MW"),
-        *_positive("vm_from_pu", "vm_to_pu", unit="p.u."),
+        *_set_point("vm_from_pu", "vm_to_pu"),
         *_maybe("max_p_mw", unit="MW"),
         *_maybe("min_q_from_mvar", "min_q_to_mvar", "max_q_from_mvar", "max_q_to_mvar", unit="Mvar"),
         *_IN_SERVICE,
@@ -210,7 +214,7 @@ GRID_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
     "ext_grid": (
         *_NAME,
         *_bus("bus"),
-        GridColumn("vm_pu", "number", low=0.5, high=1.5, unit="p.u."),
+        *_set_point("vm_pu"),
         *_need("va_degree", unit="degree", default=0.0),
         *_need("slack_weight", default=1.0),
         *_IN_SERVICE,
@@ -288,5 +292,26 @@ UNSUPPORTED_TABLES = (
     "svc", "tcsc", "ssc", "vsc", "vsc_stacked", "vsc_bipolar", "bus_dc", "line_dc", "source_dc", "load_dc",
 )  # fmt: skip
 
-#: Lookup tables that the element tables may point to: kept as they are.
-AUXILIARY_TABLES = ("trafo_characteristic_table", "shunt_characteristic_table")
+_STEP = (
+    GridColumn("id_characteristic", "whole", low=0),
+    GridColumn("step", "number"),
+)
+#: Tables that elements may point to for what their taps or steps do; further columns are kept as they are.
+AUXILIARY_TABLES: Mapping[str, tuple[GridColumn, ...]] = {
+    "trafo_characteristic_table": (
+        *_STEP,
+        GridColumn("voltage_ratio", "number", empty=True, low=0, above=True),
+        *_maybe("angle_deg", unit="degree"),
+        *_maybe("vk_percent", "vkr_percent", unit="%"),
+        *(
+            GridColumn(f"{vk}_{pair}_percent", "number", empty=True, low=0, above=vk == "vk", unit="%")
+            for pair in ("hv", "mv", "lv")
+            for vk in ("vk", "vkr")
+        ),
+    ),
+    "shunt_characteristic_table": (
+        *_STEP,
+        *_maybe("q_mvar", unit="Mvar"),
+        *_maybe("p_mw", unit="MW"),
+    ),
+}

@@ -181,9 +181,9 @@ def read_grid_tables(raw: RawGrid, faults: Faults) -> dict[str, pd.DataFrame]:
     for table in UNSUPPORTED_TABLES:
         if table in raw.tables:
             _refuse_in_service(raw.file, table, raw.tables[table], faults)
-    for table in AUXILIARY_TABLES:
+    for table, schema in AUXILIARY_TABLES.items():
         if table in raw.tables and raw.tables[table].index:
-            tables[table] = _read_elements(raw.file, table, raw.tables[table], (), faults)
+            tables[table] = _read_elements(raw.file, table, raw.tables[table], schema, faults)
     return tables
 
 

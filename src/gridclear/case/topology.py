@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from gridclear.case.grid import Grid
 
@@ -113,23 +113,22 @@ def live_buses(grid: Grid) -> list[int]:
     return bus.index[bus["in_service"].to_numpy(dtype=bool)].tolist()
 
 
-def source_buses(grid: Grid) -> list[int]:
+def source_buses(grid: Grid, tables: Collection[str] = ("ext_grid", "gen")) -> list[int]:
     """List the buses in service of external grids and slack generators in service.
 
     Parameters
     ----------
     grid : Grid
+    tables : collection of str
+        Which of the two count.
 
     Returns
     -------
     list of int
     """
     supply, machine, live = grid.tables["ext_grid"], grid.tables["gen"], set(live_buses(grid))
-    buses = [
-        *supply["bus"][supply["in_service"]].tolist(),
-        *machine["bus"][machine["in_service"] & machine["slack"]].tolist(),
-    ]
-    return [bus for bus in buses if bus in live]
+    active = {"ext_grid": supply["in_service"], "gen": machine["in_service"] & machine["slack"]}
+    return [bus for table in tables for bus in grid.tables[table]["bus"][active[table]] if bus in live]
 
 
 def unsupplied_buses(grid: Grid) -> list[int]:

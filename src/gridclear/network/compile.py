@@ -149,6 +149,6 @@ def _compile(net: Any, tap_rows: dict[str, dict[tuple[int, int], Complexes]]) ->
         max_loading=loading,
         vm_min=elements.numbers(net.bus, "min_vm_pu"),
         vm_max=elements.numbers(net.bus, "max_vm_pu"),
-        taps=elements.taps(net, labels, tap_rows),
+        taps=elements.taps(net, labels, windings, tap_rows),
         banks=banks,
     )

@@ -45,12 +45,6 @@ _DEFAULTS: Mapping[str, object] = {
     "step_dependency_table": False,
     "va_degree": 0.0,
 }
-#: Elements that may point to a table of their steps: by which flag, and to which table.
-_CHARACTERISTICS = {
-    "trafo": ("tap_dependency_table", "trafo_characteristic_table"),
-    "trafo3w": ("tap_dependency_table", "trafo_characteristic_table"),
-    "shunt": ("step_dependency_table", "shunt_characteristic_table"),
-}
 #: pandapower's stand-in for a reactive limit that is not stated, in Mvar.
 _NO_LIMIT = 1e9
 
@@ -113,11 +107,6 @@ def pandapower_net(grid: Grid) -> Any:  # noqa: ANN401  pandapower has no types
         A net of its own: nothing is shared with ``grid``. Every transformer with a tap table has a copy of it
         for itself: pandapower finds the row by the number of the table alone, so that two transformers with
         one table at different positions would both get the row of one of them.
-
-    Raises
-    ------
-    CaseError
-        A table of tap positions or steps is pointed to, and missing.
     """
     net = copy.deepcopy(_empty_net())
     net["name"], net["f_hz"], net["sn_mva"] = grid.name, grid.f_hz, grid.sn_mva
@@ -138,13 +127,6 @@ def pandapower_net(grid: Grid) -> Any:  # noqa: ANN401  pandapower has no types
                     np.nan, index=filled.index, dtype="float64" if dtype.kind in "fiu" else object
                 )
         net[table] = filled
-    issues = [
-        Issue("grid.json", characteristics, "", f"{table} {flag}, and the table is missing", characteristics)
-        for table, (flag, characteristics) in _CHARACTERISTICS.items()
-        if net[table][flag].any() and characteristics not in grid.tables
-    ]
-    if issues:
-        raise CaseError(tuple(issues))
     for table in ("trafo", "trafo3w"):
         _own_tap_tables(net, table, net[table].index)
     return net
@@ -330,7 +312,7 @@ def with_every_tap(net: Any, table: str) -> tuple[Any, pd.DataFrame]:  # noqa: A
     element = [
         (index, position)
         for index, row in frame.iterrows()
-        if _has_positions(net, row)
+        if _has_positions(row)
         for position in range(int(row.tap_min), int(row.tap_max) + 1)
     ]
     added = pd.DataFrame(element, columns=["element", "position"])
@@ -346,16 +328,11 @@ def with_every_tap(net: Any, table: str) -> tuple[Any, pd.DataFrame]:  # noqa: A
     return wide, added
 
 
-def _has_positions(net: Any, trafo: pd.Series) -> bool:  # noqa: ANN401
-    """Whether a tap changer can move: in whole positions, from one of them, each known to its tap table.
+def _has_positions(trafo: pd.Series) -> bool:
+    """Whether a tap changer can move; any other stays where the grid has it.
 
-    Any other stays where the grid has it.
+    The checks of a grid see to it that positions are whole, within their range, and all in their table.
     """
-    low, high, position = float(trafo.tap_min), float(trafo.tap_max), float(trafo.tap_pos)
-    if not (low <= position <= high and low.is_integer() and high.is_integer() and position.is_integer()):
+    if pd.isna(trafo[["tap_min", "tap_max", "tap_pos"]]).any():
         return False
-    if not trafo.tap_dependency_table:
-        return bool(pd.notna(trafo.tap_changer_type))
-    table = net.trafo_characteristic_table
-    known = table.step[table.id_characteristic == trafo.id_characteristic_table]
-    return bool(np.isin(np.arange(low, high + 1), known).all())
+    return bool(trafo.tap_dependency_table) or bool(pd.notna(trafo.tap_changer_type))

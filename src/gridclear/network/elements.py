@@ -106,7 +106,12 @@ def slacks(net: Any, node_of_bus: Ints) -> tuple[Ints, np.ndarray[Any, np.dtype[
     return index[node >= 0], table[node >= 0], node[node >= 0]
 
 
-def taps(net: Any, labels: BranchLabels, tap_rows: dict[str, dict[tuple[int, int], Complexes]]) -> TapTable:  # noqa: ANN401
+def taps(
+    net: Any,  # noqa: ANN401
+    labels: BranchLabels,
+    windings: Ints,
+    tap_rows: dict[str, dict[tuple[int, int], Complexes]],
+) -> TapTable:
     """Tap changers from their admittances by (element, position), which ``compile`` has made."""
     changers = [
         (table, element) for table, rows in tap_rows.items() for element in dict.fromkeys(e for e, _ in rows)
@@ -117,11 +122,10 @@ def taps(net: Any, labels: BranchLabels, tap_rows: dict[str, dict[tuple[int, int
     branches, admittance = [], []
     for (table, element), low, high in zip(changers, lowest, highest, strict=True):
         own = np.flatnonzero((labels.element_type == table) & (labels.element == element)).astype(np.int64)
-        # A dead transformer has no branches: its positions then alter nothing.
-        windings = 3 if table == "trafo3w" else 1
         stack = np.stack([tap_rows[table][element, position] for position in range(low, high + 1)])
         branches.append(own)
-        admittance.append(np.ascontiguousarray(stack if len(own) == windings else stack[:, : len(own)]))
+        # A dead transformer has no branches, and one with a dead winding has those of the others.
+        admittance.append(np.ascontiguousarray(stack[:, windings[own]]))
     return TapTable(
         element_type=np.array([table for table, _ in changers], dtype="<U16"),
         element=np.array([element for _, element in changers], dtype=np.int64),
