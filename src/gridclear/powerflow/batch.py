@@ -78,10 +78,12 @@ def run(structure, factors, starts, limits, out, work, first, last, tolerance, p
         code[:] = UNSOLVED
         if not factors.any_pv:
             injection = work.injection[block]
-            _load_start(factors, starts, rows, work)
             sweeps[:] = 0
+            given = len(starts.vr) > 0 or injection.shape[0] > 2
+            if given:
+                _load_start(factors, starts, rows, work)
             if injection.shape[0] == 2:
-                approach(structure, factors, injection, work, tolerance, max_iterations, sweeps)
+                approach(structure, factors, injection, given, work, tolerance, max_iterations, sweeps)
                 sr, si = _balance(structure, factors, injection, work, mismatch)
                 _arrive(mismatch, tolerance, code)
             if not _all(code, FIXED_POINT):

@@ -39,7 +39,7 @@ _SLOW = 4.0
 
 
 @inner
-def approach(structure, factors, injection, work, tolerance, max_iterations, sweeps):
+def approach(structure, factors, injection, given, work, tolerance, max_iterations, sweeps):
     """Sweep in single precision until a solve in double precision should arrive, and do that.
 
     Parameters
@@ -48,9 +48,11 @@ def approach(structure, factors, injection, work, tolerance, max_iterations, swe
         See ``Structure`` and ``Factors``.
     injection : (2, node, LANES)
         In p.u., constant power only; see ``arrays.Columns``.
+    given : bool
+        vr, vi of the workspace hold the start on entry; else it is the voltages without injection.
     work : Workspace
-        vr, vi hold the start on entry; on return the voltages that were found, and still the start in lanes where
-        that came to nothing. ar, ai, br, bi, hr, hi, yr, yi and size are used.
+        vr, vi: on return the voltages that were found, and still the start in lanes where that came to nothing.
+        ar, ai, br, bi, hr, hi, yr, yi and size are used.
     tolerance : float
         Mismatch in p.u. that is wanted.
     max_iterations : int
@@ -64,7 +66,10 @@ def approach(structure, factors, injection, work, tolerance, max_iterations, swe
     squared = tolerance * tolerance
     for i in range(n_free):
         p, q = narrow(load(injection[0], i)), narrow(load(injection[1], i))
-        x, y = _single_current(p, q, narrow(load(work.vr, i)), narrow(load(work.vi, i)))
+        a, b = spread_single(factors.wr_single[i]), spread_single(factors.wi_single[i])
+        if given:
+            a, b = narrow(load(work.vr, i)), narrow(load(work.vi, i))
+        x, y = _single_current(p, q, a, b)
         store(hr, i, p)
         store(hi, i, q)
         store(ar, i, x)
@@ -112,15 +117,22 @@ def approach(structure, factors, injection, work, tolerance, max_iterations, swe
             going = going or moving[lane] != 0.0
         if not going:
             break
+    all_learnt = True
     for lane in range(LANES):
         # A lane that grew, or met a NaN, has learnt nothing.
         work.size[0, lane] = 1.0 if last[lane] <= first[lane] else 0.0
-    _solve(structure, factors, work)
+        all_learnt = all_learnt and last[lane] <= first[lane]
+    if not given:
+        # Slack nodes keep these voltages, and lanes that have learnt nothing.
+        for i in range(n_free if all_learnt else 0, len(factors.wr)):
+            store(work.vr, i, spread(factors.wr[i]))
+            store(work.vi, i, spread(factors.wi[i]))
+    _solve(structure, factors, work, all_learnt)
 
 
 @inner
-def _solve(structure, factors, work):
-    """Voltages of the currents in work.ar, work.ai, for lanes that row 0 of work.size marks."""
+def _solve(structure, factors, work, all_lanes):
+    """Voltages of the currents in work.ar, work.ai, in all lanes or in those that row 0 of work.size marks."""
     n_free = len(structure.diagonal)
     yr, yi = work.yr, work.yi
     for i in range(n_free):
@@ -133,8 +145,12 @@ def _solve(structure, factors, work):
     learnt, half = load(work.size, 0), spread(0.5)
     for i in range(n_free - 1, -1, -1):
         x, y = _back(structure, factors, yr, yi, i)
-        store(work.vr, i, where_above(learnt, half, x + factors.wr[i], load(work.vr, i)))
-        store(work.vi, i, where_above(learnt, half, y + factors.wi[i], load(work.vi, i)))
+        x, y = x + factors.wr[i], y + factors.wi[i]
+        if not all_lanes:
+            x = where_above(learnt, half, x, load(work.vr, i))
+            y = where_above(learnt, half, y, load(work.vi, i))
+        store(work.vr, i, x)
+        store(work.vi, i, y)
 
 
 @inner
