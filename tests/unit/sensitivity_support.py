@@ -93,7 +93,9 @@ def solved_states(
     lanes = Lanes(len(p), columns, no_changes(len(p)))
     out = output(network, len(p), nodes=True)
     solve_lanes(network, factors, lanes, no_limits(network), out, threads=1, tolerance_mva=1e-10)
-    return Solved(network, setting, factors, lanes, out.node_r, out.node_i)
+    return Solved(
+        network, setting, factors, lanes, *(part[:, : network.n_node] for part in (out.node_r, out.node_i))
+    )
 
 
 def moved(network: gc.Network, positions: np.ndarray, kind: str, place: int, step: float) -> gc.Network:

@@ -141,7 +141,7 @@ class Output(NamedTuple):
         Proved mismatch in p.u.; NaN without solution.
     iterations : (scenario,) int
         Sweeps of the fixed point, and Newton's steps.
-    vm, va : (scenario, bus)
+    vm, va : (scenario, bus), rows padded like all that follow
         Magnitude in p.u. and angle in degrees.
     node_r, node_i : (scenario, node)
         Real and imaginary parts of node voltages in p.u.
@@ -191,8 +191,9 @@ class Workspace(NamedTuple):
     jacobian : (2·fill + free, 4, GROUP); line : (node, 4, GROUP); step : (free, 2, GROUP)
     spare_q : (free, GROUP); angle : (free,)
         Newton's room.
-    bus_row : (bus,), branch_row : (branch,), node_row : (node,), slack_row : (slack node,)
-        Row of a block that holds each column of the output; dead buses have the row behind the nodes.
+    bus_row : (bus,), from_row, to_row : (branch,), node_row : (node,), slack_row : (slack node,)
+        Row of a block that holds each column of the output, padding included; dead buses have the row behind
+        the nodes.
     """
 
     injection: np.ndarray
@@ -223,7 +224,8 @@ class Workspace(NamedTuple):
     spare_q: np.ndarray
     angle: np.ndarray
     bus_row: np.ndarray
-    branch_row: np.ndarray
+    from_row: np.ndarray
+    to_row: np.ndarray
     node_row: np.ndarray
     slack_row: np.ndarray
 

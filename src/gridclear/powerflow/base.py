@@ -89,9 +89,10 @@ def base_state(scenarios: Scenarios) -> BaseState:
         own = rows[good]
         solved[own] = True
         mismatch[own] = out.mismatch[good] * compiled.s_base_mva
-        vm_pu[own], va_degree[own] = out.vm[good], out.va[good]
-        nodes[topology][own] = out.node_r[good] + 1j * out.node_i[good]
-        i_ka[topology][:, own] = out.i_from[good], out.i_to[good]
+        network, n_bus = compiled.networks[topology], vm_pu.shape[1]
+        vm_pu[own], va_degree[own] = out.vm[good, :n_bus], out.va[good, :n_bus]
+        nodes[topology][own] = (out.node_r + 1j * out.node_i)[good, : network.n_node]
+        i_ka[topology][:, own] = out.i_from[good, : network.n_branch], out.i_to[good, : network.n_branch]
         limits = compiled.limits[topology]
         slack = limits.point_node - compiled.networks[topology].n_free
         power = out.slack_p[good][:, slack] + 1j * out.slack_q[good][:, slack]

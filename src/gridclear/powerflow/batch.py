@@ -10,7 +10,7 @@ from gridclear.powerflow.fixed_point import approach, fixed_point
 from gridclear.powerflow.gather import gather, scatter
 from gridclear.powerflow.jit import inner, kernel
 from gridclear.powerflow.newton import newton
-from gridclear.powerflow.simd import LANES, load, root, spread, store
+from gridclear.powerflow.simd import LANES, drain, load, root, spread, store
 
 
 @kernel
@@ -113,6 +113,7 @@ def run(structure, factors, starts, limits, out, work, first, last, tolerance, p
             structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
             sr, si,
         )  # fmt: skip
+    drain()
 
 
 @inner
@@ -226,8 +227,8 @@ def _store(structure, factors, out, work, rows, sr, si):
         for k in range(m):
             store(work.square, k, root(load(work.square, k)) * factors.amperes_ka[k, 0])
             store(work.square, m + k, root(load(work.square, m + k)) * factors.amperes_ka[k, 1])
-        scatter(work.square, work.branch_row[:m], rows, out.i_from)
-        scatter(work.square, work.branch_row[m:], rows, out.i_to)
+        scatter(work.square, work.from_row, rows, out.i_from)
+        scatter(work.square, work.to_row, rows, out.i_to)
     if len(out.vm) > 0:
         polar(vr, vi, factors.wr, factors.wi, factors.w_angle, work.yr, work.yi, work.size)
         scatter(work.yr, work.bus_row, rows, out.vm)

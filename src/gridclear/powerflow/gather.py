@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import LANES
-from gridclear.powerflow.tiles import SIDE, tile_in, tile_out
+from gridclear.powerflow.tiles import SIDE, tile_in, tile_out, tile_stream
 
 
 @inner
@@ -40,16 +40,22 @@ def scatter(block, node, rows, values):
     ----------
     block : (node, LANES)
     node : (column,) int
-        Row of the block for each column.
+        Row of the block for each column, those of the padding included.
     rows : (LANES,) int
         Lanes with the same row must hold the same numbers.
     values : (row, column), filled here
+        Rows of whole lines are written past the caches: ``drain`` before they are read.
     """
     columns = values.shape[1]
     if columns < SIDE:
         for lane in range(LANES):
             for column in range(columns):
                 values[rows[lane], column] = block[node[column], lane]
+        return
+    if columns % SIDE == 0 and values.ctypes.data % 64 == 0:
+        for lane in range(0, LANES, SIDE):
+            for column in range(0, columns, SIDE):
+                tile_stream(block, node, lane, column, rows, values)
         return
     for lane in range(0, LANES, SIDE):
         for column in range(0, columns - SIDE, SIDE):

@@ -13,7 +13,7 @@ _NOTHING = 1e-9
 @inner
 def measure_nodes(structure, measures, work, room, group, sr, si):
     """Voltages, and what slack nodes feed in."""
-    n, m, n_free = len(work.node_row), len(structure.from_node), len(structure.diagonal)
+    n, m, n_free = len(work.vr), len(structure.from_node), len(structure.diagonal)
     for i in range(n):
         a, b = voltage(work, i, group)
         store(room.base, i, root(a * a + b * b))
@@ -59,7 +59,7 @@ def measure_branch(structure, admittance, measures, work, room, group, k):
     scale_f = where_above(at_to, at_from, zero, scale_f)
     scale_t = where_above(at_to, at_from, scale_t, zero)
     fr, fi, tr, ti = scale_f * fr, scale_f * fi, scale_t * tr, scale_t * ti
-    store(room.base, len(work.node_row) + k, loading)
+    store(room.base, len(work.vr) + k, loading)
     store(room.ampere, 4 * k, fr)
     store(room.ampere, 4 * k + 1, fi)
     store(room.ampere, 4 * k + 2, tr)

@@ -15,7 +15,7 @@ from gridclear.errors import OptionError
 from gridclear.powerflow.arrays import Changes, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.batch import add_changes, add_columns, clear_injections, run
 from gridclear.powerflow.simd import LANES
-from gridclear.powerflow.workspace import blocks_of_piece, workspace
+from gridclear.powerflow.workspace import blocks_of_piece, padded_rows, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,10 +126,10 @@ def output(
     currents: bool = False,
     slack: bool = False,
 ) -> Output:
-    """Arrays for ``count`` scenarios; what is not asked for has no rows and costs nothing."""
+    """Make padded arrays for ``count`` scenarios; what is not asked for has no rows and costs nothing."""
 
     def rows(width: int, *, wanted: bool) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        return np.empty((count if wanted else 0, width))
+        return padded_rows(count if wanted else 0, width)
 
     return Output(
         code=np.zeros(count, dtype=np.int64),

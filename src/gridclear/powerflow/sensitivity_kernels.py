@@ -227,7 +227,7 @@ def _push(structure, moves, room, c):
 @inner
 def _respond(structure, factors, measures, moves, work, room, group, c):
     """Change of all quantities by control c, whose (Δθ, ΔV/V) stand in x, at slack nodes its push."""
-    n, m, n_free = len(work.node_row), len(structure.from_node), len(structure.diagonal)
+    n, m, n_free = len(work.vr), len(structure.from_node), len(structure.diagonal)
     x, slack, line = room.x, room.slack, room.line
     for s in range(2 * (n - n_free)):
         store(slack, s, 0.0 - load_few(x, 2 * n_free + s))
@@ -254,7 +254,7 @@ def _respond(structure, factors, measures, moves, work, room, group, c):
 @inner
 def _multipliers(structure, factors, measures, work, room, group, which):
     """Change of each lane's quantity by P and Q at every node, into x."""
-    n, n_free = len(work.node_row), len(structure.diagonal)
+    n, n_free = len(work.vr), len(structure.diagonal)
     x, slack = room.x, room.slack
     _clear(x, 2 * n)
     _clear(slack, 2 * (n - n_free))

@@ -98,36 +98,9 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: A
     return types.void(array, types.intp, value), codegen
 
 
-def _writer(name: str, what: str, *, streamed: bool) -> Callable[..., Any]:
-    def function(typingctx: Any, array: Any, row: Any, column: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
-        contiguous(array)
-
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
-            lane = sig.args[3]
-            width = builder.extract_value(context.make_array(sig.args[0])(context, builder, args[0]).shape, 1)
-            first = builder.add(builder.mul(args[1], width), args[2])
-            pointer = address(context, builder, sig.args[0], args[0], first, lane.vector)
-            written = builder.store(args[3], pointer, align=64 if streamed else lane.bits // 8)
-            if streamed:
-                one = ir.Constant(ir.IntType(32), 1)
-                written.set_metadata("nontemporal", builder.module.add_metadata([one]))
-            return context.get_dummy_value()
-
-        return types.void(array, types.intp, types.intp, value), codegen
-
-    function.__name__, function.__doc__ = name, what
-    return typed(function)
-
-
-#: Write a vector at (row, column) … of a C-contiguous 2-D array; no bounds check.
-put = _writer("put", "LANES entries of a row.", streamed=False)
-#: The same past the caches, for what is not read again soon; the place must be a multiple of 64 bytes.
-stream = _writer("stream", "LANES entries of a row.", streamed=True)
-
-
 @typed
 def drain(typingctx: Any) -> Any:  # noqa: ANN401, ARG001
-    """Let everything that was streamed arrive before anything that follows."""
+    """Let everything that went past the caches arrive before what follows."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
         builder.fence("seq_cst")

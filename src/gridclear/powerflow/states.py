@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from numpy.lib.format import open_memmap
 
 from gridclear.errors import OptionError
 from gridclear.powerflow.arrays import NEWTON, STATUS, Output
+from gridclear.powerflow.workspace import padded_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -47,6 +48,8 @@ class States:
         Worst violation of the limits: p.u. of voltage, or fraction of the rated current; negative is margin.
     constraint : (scenario,) int
         Which limit that is, -1 without solution; ``describe`` names it.
+    output : Output
+        The same memory as the kernels see it, rows padded.
     """
 
     code: Ints
@@ -60,6 +63,7 @@ class States:
     slack_q_mvar: Floats
     over: Floats
     constraint: Ints
+    output: Output = field(repr=False)
 
     @classmethod
     def room(
@@ -85,41 +89,61 @@ class States:
         if unknown:
             raise OptionError(f"outputs has '{unknown[0]}'; it must be some of {', '.join(OUTPUTS)}")
 
-        def array(name: str, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
-            if folder is None or 0 in shape:
-                return np.empty(shape, dtype=kind)
-            file = open_memmap(Path(folder) / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
-            return np.asarray(file)
+        def on_disk(name: str, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
+            path = Path("" if folder is None else folder) / f"{name}.npy"
+            return np.asarray(open_memmap(path, mode="w+", dtype=kind, shape=shape))
 
-        def floats(name: str, *shape: int) -> Floats:
-            return array(name, shape, np.float64)
+        def floats(name: str, wanted: int, width: int) -> Floats:
+            if folder is None or 0 in (wanted, width):
+                return padded_rows(wanted, width)
+            return on_disk(name, (wanted, width), np.float64)
 
-        def ints(name: str, *shape: int) -> Ints:
-            return array(name, shape, np.int64)
+        def line(name: str, kind: type[np.generic], wanted: int) -> NDArray[Any]:
+            return on_disk(name, (wanted,), kind) if folder is not None and wanted else np.empty(wanted, kind)
 
         def rows(output: str) -> int:
             return count if output in outputs else 0
 
-        slacks = network.n_node - network.n_free
+        slacks, scanned = network.n_node - network.n_free, rows("limits")
+        over, constraint = line("over", np.float64, scanned), line("constraint", np.int64, scanned)
+        nothing = np.zeros((0, 0))
+        output = Output(
+            code=line("code", np.int64, count),
+            mismatch=line("mismatch_mva", np.float64, count),
+            iterations=line("iterations", np.int64, count),
+            vm=floats("vm_pu", rows("voltages"), network.n_bus),
+            va=floats("va_degree", rows("voltages"), network.n_bus),
+            node_r=nothing,
+            node_i=nothing,
+            i_from=floats("i_from_ka", rows("currents"), network.n_branch),
+            i_to=floats("i_to_ka", rows("currents"), network.n_branch),
+            slack_p=floats("slack_p_mw", rows("slack"), slacks),
+            slack_q=floats("slack_q_mvar", rows("slack"), slacks),
+            high=over if scanned else np.empty(count),
+            which=constraint if scanned else np.empty(count, dtype=np.int64),
+            probed=np.empty(count),
+        )
         return cls(
-            code=ints("code", count),
-            mismatch_mva=floats("mismatch_mva", count),
-            iterations=ints("iterations", count),
-            vm_pu=floats("vm_pu", rows("voltages"), network.n_bus),
-            va_degree=floats("va_degree", rows("voltages"), network.n_bus),
-            i_from_ka=floats("i_from_ka", rows("currents"), network.n_branch),
-            i_to_ka=floats("i_to_ka", rows("currents"), network.n_branch),
-            slack_p_mw=floats("slack_p_mw", rows("slack"), slacks),
-            slack_q_mvar=floats("slack_q_mvar", rows("slack"), slacks),
-            over=floats("over", rows("limits")),
-            constraint=ints("constraint", rows("limits")),
+            code=output.code,
+            mismatch_mva=output.mismatch,
+            iterations=output.iterations,
+            vm_pu=output.vm[:, : network.n_bus],
+            va_degree=output.va[:, : network.n_bus],
+            i_from_ka=output.i_from[:, : network.n_branch],
+            i_to_ka=output.i_to[:, : network.n_branch],
+            slack_p_mw=output.slack_p[:, :slacks],
+            slack_q_mvar=output.slack_q[:, :slacks],
+            over=over,
+            constraint=constraint,
+            output=output,
         )
 
     def fits(self, other: States) -> bool:
-        """Whether every array has the shape and the kind of the other's."""
+        """Whether every array has the shape of the other's."""
         return all(
-            (mine.shape, mine.dtype) == (its.shape, its.dtype)
-            for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)
+            getattr(self, one.name).shape == getattr(other, one.name).shape
+            for one in fields(self)
+            if one.name != "output"
         )
 
     @property
@@ -143,24 +167,3 @@ class States:
     def slack_mva(self) -> Complexes:
         """Power that each slack node feeds in, (scenario, slack node)."""
         return self.slack_p_mw + 1j * self.slack_q_mvar
-
-    def as_output(self) -> Output:
-        """Give the same arrays to the kernels, which fill them in per unit of power."""
-        count, nothing = len(self.code), np.zeros((0, 0))
-        scanned = len(self.over) > 0
-        return Output(
-            code=self.code,
-            mismatch=self.mismatch_mva,
-            iterations=self.iterations,
-            vm=self.vm_pu,
-            va=self.va_degree,
-            node_r=nothing,
-            node_i=nothing,
-            i_from=self.i_from_ka,
-            i_to=self.i_to_ka,
-            slack_p=self.slack_p_mw,
-            slack_q=self.slack_q_mvar,
-            high=self.over if scanned else np.empty(count),
-            which=self.constraint if scanned else np.empty(count, dtype=np.int64),
-            probed=np.empty(count),
-        )

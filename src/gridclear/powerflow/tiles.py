@@ -80,28 +80,40 @@ def tile_in(typingctx: Any, values: Any, rows: Any, lane: Any, column: Any, bloc
     return types.void(values, rows, types.intp, types.intp, block), codegen
 
 
-@typed
-def tile_out(
-    typingctx: Any,  # noqa: ANN401, ARG001
-    block: Any,  # noqa: ANN401
-    node: Any,  # noqa: ANN401
-    lane: Any,  # noqa: ANN401, ARG001
-    column: Any,  # noqa: ANN401, ARG001
-    rows: Any,  # noqa: ANN401
-    values: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    """block[node[column + i], lane + j] → values[rows[lane + j], column + i]."""
-    contiguous(block, node, rows, values)
+def _writer(name: str, what: str, *, past_caches: bool) -> Any:  # noqa: ANN401
+    def function(
+        typingctx: Any,  # noqa: ANN401, ARG001
+        block: Any,  # noqa: ANN401
+        node: Any,  # noqa: ANN401
+        lane: Any,  # noqa: ANN401, ARG001
+        column: Any,  # noqa: ANN401, ARG001
+        rows: Any,  # noqa: ANN401
+        values: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        contiguous(block, node, rows, values)
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
-        kinds = sig.args
-        tile = []
-        for i in range(SIDE):
-            row = _entry(context, builder, kinds[1], args[1], args[3], i)
-            tile.append(builder.load(_place(context, builder, kinds[0], args[0], row, args[2]), align=8))
-        for j, vector in enumerate(_transposed(builder, tile)):
-            row = _entry(context, builder, kinds[4], args[4], args[2], j)
-            builder.store(vector, _place(context, builder, kinds[5], args[5], row, args[3]), align=8)
-        return context.get_dummy_value()
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
+            kinds = sig.args
+            tile = []
+            for i in range(SIDE):
+                row = _entry(context, builder, kinds[1], args[1], args[3], i)
+                tile.append(builder.load(_place(context, builder, kinds[0], args[0], row, args[2]), align=8))
+            for j, vector in enumerate(_transposed(builder, tile)):
+                row = _entry(context, builder, kinds[4], args[4], args[2], j)
+                place = _place(context, builder, kinds[5], args[5], row, args[3])
+                written = builder.store(vector, place, align=64 if past_caches else 8)
+                if past_caches:
+                    one = ir.Constant(ir.IntType(32), 1)
+                    written.set_metadata("nontemporal", builder.module.add_metadata([one]))
+            return context.get_dummy_value()
 
-    return types.void(block, node, types.intp, types.intp, rows, values), codegen
+        return types.void(block, node, types.intp, types.intp, rows, values), codegen
+
+    function.__name__, function.__doc__ = name, what
+    return typed(function)
+
+
+#: block[node[column + i], lane + j] → values[rows[lane + j], column + i].
+tile_out = _writer("tile_out", "Eight columns of eight scenarios.", past_caches=False)
+#: The same past the caches, for what is not read again soon; every row must begin at a multiple of 64 bytes.
+tile_stream = _writer("tile_stream", "Eight columns of eight scenarios.", past_caches=True)

@@ -8,9 +8,10 @@ import numpy as np
 
 from gridclear.powerflow.arrays import Workspace
 from gridclear.powerflow.simd import GROUP, LANES
+from gridclear.powerflow.tiles import SIDE
 
 if TYPE_CHECKING:
-    from gridclear.network.network import Floats, Network
+    from gridclear.network.network import Floats, Ints, Network
 
 #: Bytes of injections in one piece of work: enough to forget the overhead of a call, few enough for a cache.
 _PIECE_BYTES = 2**21
@@ -77,8 +78,27 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         step=np.empty((free, 2, GROUP)),
         spare_q=np.empty((free, GROUP)),
         angle=np.empty(free),
-        bus_row=np.where(network.structure.node_of_bus >= 0, network.structure.node_of_bus, n),
-        branch_row=np.arange(2 * m, dtype=np.int64),
-        node_row=np.arange(n, dtype=np.int64),
-        slack_row=np.arange(free, n, dtype=np.int64),
+        bus_row=_padded(np.where(network.structure.node_of_bus >= 0, network.structure.node_of_bus, n)),
+        from_row=_padded(np.arange(m, dtype=np.int64)),
+        to_row=_padded(np.arange(m, 2 * m, dtype=np.int64)),
+        node_row=_padded(np.arange(n, dtype=np.int64)),
+        slack_row=_padded(np.arange(free, n, dtype=np.int64)),
     )
+
+
+def _padded(rows: Ints) -> Ints:
+    """Rows for a whole number of tiles: the padding repeats the last."""
+    return np.pad(rows, (0, padded_width(len(rows)) - len(rows)), mode="edge") if len(rows) else rows
+
+
+def padded_width(width: int) -> int:
+    """Columns of a row that is a whole number of tiles."""
+    return -(-width // SIDE) * SIDE
+
+
+def padded_rows(count: int, width: int) -> Floats:
+    """Make room (count, width and a little more), every row of it a whole number of lines of memory."""
+    size = count * padded_width(width)
+    memory = np.empty(size + SIDE)
+    first = -(memory.ctypes.data // 8) % SIDE
+    return memory[first : first + size].reshape(count, padded_width(width))
