@@ -91,6 +91,28 @@ class Columns(NamedTuple):
     factor: np.ndarray
 
 
+class Sources(NamedTuple):
+    """All columns of a pass in one: kernels have one kind of it, however many there are.
+
+    Attributes
+    ----------
+    address, width, part, first : (source,) int
+        Where the values of each stand, how many columns they have, which part they are, and where its columns
+        begin in ``node`` and ``factor``.
+    row : (source, scenario) int
+    node, factor : (column of any,)
+        As in ``Columns``.
+    """
+
+    address: np.ndarray
+    width: np.ndarray
+    part: np.ndarray
+    first: np.ndarray
+    row: np.ndarray
+    node: np.ndarray
+    factor: np.ndarray
+
+
 class Changes(NamedTuple):
     """What scenarios change of their injections, in p.u.: scenario s has entries start[s] … start[s + 1]."""
 
@@ -174,8 +196,8 @@ class Workspace(NamedTuple):
 
     Attributes
     ----------
-    injection : (block, part, node, LANES)
-        Injections of a piece in p.u.; two parts, or six where injections depend on the voltage.
+    injection : (part, node, LANES)
+        Injections of a block in p.u.; two parts, or six where they depend on the voltage.
     columns : (column, LANES)
     vr, vi, xr, xi, yr, yi, size : (node + 1, LANES)
         Voltages, and room of the fixed point and of the evaluation.
@@ -184,8 +206,6 @@ class Workspace(NamedTuple):
         Squared currents.
     held : (free, LANES)
         1 where a lane holds the node's voltage magnitude, else 0.
-    packed : (part, node, LANES)
-        Injections of scenarios that are gathered for Newton.
     low, high : (node, LANES); loading : (branch, LANES); exchange : (5·point, LANES)
         Limits of a block.
     jacobian : (2·fill + free, 4, GROUP); line : (node, 4, GROUP); step : (free, 2, GROUP)
@@ -213,7 +233,6 @@ class Workspace(NamedTuple):
     bi: np.ndarray
     square: np.ndarray
     held: np.ndarray
-    packed: np.ndarray
     low: np.ndarray
     high: np.ndarray
     loading: np.ndarray

@@ -7,58 +7,77 @@ import numpy as np
 from gridclear.powerflow.arrays import FIXED_POINT, NEWTON, NO_SOLUTION, UNSOLVED
 from gridclear.powerflow.evaluate import at_voltage, balance, load_limits, polar, value_of, worst_limit
 from gridclear.powerflow.fixed_point import approach, fixed_point
-from gridclear.powerflow.gather import gather, scatter
+from gridclear.powerflow.gather import gather, gather_at, scatter
 from gridclear.powerflow.jit import inner, kernel
 from gridclear.powerflow.newton import newton
 from gridclear.powerflow.simd import LANES, drain, load, root, spread, store
 
 
-@kernel
-def clear_injections(injection, blocks):
-    """Set the injections of the first blocks of a piece to nothing."""
-    injection[:blocks] = 0.0
-
-
-@kernel
-def add_columns(columns, first, last, work):
-    """Add one part of the injections of scenarios first … last - 1.
+@inner
+def load_injections(sources, changes, rows, work):
+    """Add up the injections of the scenarios of a block.
 
     Parameters
     ----------
-    columns : Columns
+    sources : Sources
+    changes : Changes
+    rows : (LANES,) int
+        Scenarios.
     work : Workspace
-        injection is added to, columns used.
+        injection is filled, columns is used.
     """
-    rows = np.empty(LANES, dtype=np.int64)
-    for block in range((last - first + LANES - 1) // LANES):
+    own = np.empty(LANES, dtype=np.int64)
+    parts, nodes = work.injection.shape[0], work.injection.shape[1]
+    for part in range(parts):
+        for node in range(nodes):
+            store(work.injection[part], node, spread(0.0))
+    for source in range(len(sources.part)):
         for lane in range(LANES):
-            rows[lane] = columns.row[min(first + block * LANES + lane, last - 1)]
-        gather(columns.values, rows, work.columns)
-        target = work.injection[block, columns.part]
-        for column in range(len(columns.node)):
-            node = columns.node[column]
+            own[lane] = sources.row[source, rows[lane]]
+        width, first = sources.width[source], sources.first[source]
+        gather_at(sources.address[source], width, own, work.columns)
+        target = work.injection[sources.part[source]]
+        for column in range(width):
+            node = sources.node[first + column]
             if node >= 0:
-                more = load(work.columns, column) * columns.factor[column]
+                more = load(work.columns, column) * sources.factor[first + column]
                 store(target, node, load(target, node) + more)
-
-
-@kernel
-def add_changes(changes, first, last, work):
-    """Add their changes to scenarios first … last - 1, spare lanes included."""
-    for block in range((last - first + LANES - 1) // LANES):
+    if len(changes.node) > 0:
         for lane in range(LANES):
-            s = min(first + block * LANES + lane, last - 1)
-            for k in range(changes.start[s], changes.start[s + 1]):
-                work.injection[block, changes.part[k], changes.node[k], lane] += changes.value[k]
+            for k in range(changes.start[rows[lane]], changes.start[rows[lane] + 1]):
+                work.injection[changes.part[k], changes.node[k], lane] += changes.value[k]
 
 
 @kernel
-def run(structure, factors, starts, limits, out, work, first, last, tolerance, proved, max_iterations):
-    """Solve scenarios first … last - 1, whose injections stand in the workspace.
+def load_block(sources, changes, first, last, work):
+    """Like ``load_injections``, of scenarios first … last - 1; spare lanes repeat the last."""
+    rows = np.empty(LANES, dtype=np.int64)
+    for lane in range(LANES):
+        rows[lane] = min(first + lane, last - 1)
+    load_injections(sources, changes, rows, work)
+
+
+@kernel
+def run(
+    structure,
+    factors,
+    sources,
+    changes,
+    starts,
+    limits,
+    out,
+    work,
+    first,
+    last,
+    tolerance,
+    proved,
+    max_iterations,
+):
+    """Solve scenarios first … last - 1.
 
     Parameters
     ----------
-    structure, factors, starts, limits, out, work
+    structure, factors, sources, changes, starts, limits, out, work
         See ``Structure`` and the classes of ``arrays``.
     tolerance : float
         Mismatch in p.u. at which an iteration stops.
@@ -77,7 +96,8 @@ def run(structure, factors, starts, limits, out, work, first, last, tolerance, p
             rows[lane] = begin + min(lane, count - 1)
         code[:] = UNSOLVED
         if not factors.any_pv:
-            injection = work.injection[block]
+            load_injections(sources, changes, rows, work)
+            injection = work.injection
             sweeps[:] = 0
             given = len(starts.vr) > 0 or injection.shape[0] > 2
             if given:
@@ -103,12 +123,12 @@ def run(structure, factors, starts, limits, out, work, first, last, tolerance, p
         count = min(LANES, waiting - begin)
         for lane in range(LANES):
             rows[lane] = unsolved[begin + min(lane, count - 1)]
-        _pack(work, rows, first)
+        load_injections(sources, changes, rows, work)
         newton(
-            structure, factors, work.packed, work.vr, work.vi, work, rows, count, starts, tolerance,
+            structure, factors, work.injection, work.vr, work.vi, work, rows, count, starts, tolerance,
             proved, code, sweeps,
         )  # fmt: skip
-        sr, si = _balance(structure, factors, work.packed, work, mismatch)
+        sr, si = _balance(structure, factors, work.injection, work, mismatch)
         _finish(
             structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
             sr, si,
@@ -128,16 +148,6 @@ def _load_start(factors, starts, rows, work):
     for i in range(len(factors.wr)):
         store(work.vr, i, spread(factors.wr[i]))
         store(work.vi, i, spread(factors.wi[i]))
-
-
-@inner
-def _pack(work, rows, first):
-    """Gather the injections of scattered scenarios."""
-    for part in range(work.packed.shape[0]):
-        for i in range(work.packed.shape[1]):
-            for lane in range(LANES):
-                s = rows[lane] - first
-                work.packed[part, i, lane] = work.injection[s // LANES, part, i, s % LANES]
 
 
 @inner

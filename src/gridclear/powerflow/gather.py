@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import LANES
-from gridclear.powerflow.tiles import SIDE, tile_in, tile_out, tile_stream
+from gridclear.powerflow.tiles import SIDE, number_at, tile_in, tile_out, tile_stream
 
 
 @inner
@@ -16,20 +16,25 @@ def gather(values, rows, block):
 
     Parameters
     ----------
-    values : (row, column)
+    values : (row, column), C-contiguous
     rows : (LANES,) int
     block : (column or more, LANES), filled here
     """
-    columns = values.shape[1]
+    gather_at(values.ctypes.data, values.shape[1], rows, block)
+
+
+@inner
+def gather_at(address, columns, rows, block):
+    """Like ``gather``, from an array that is known by its address: of many there is one kind only."""
     if columns < SIDE:
         for lane in range(LANES):
             for column in range(columns):
-                block[column, lane] = values[rows[lane], column]
+                block[column, lane] = number_at(address, rows[lane] * columns + column)
         return
     for lane in range(0, LANES, SIDE):
         for column in range(0, columns - SIDE, SIDE):
-            tile_in(values, rows, lane, column, block)
-        tile_in(values, rows, lane, columns - SIDE, block)
+            tile_in(address, columns, rows, lane, column, block)
+        tile_in(address, columns, rows, lane, columns - SIDE, block)
 
 
 @inner

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from gridclear.errors import OptionError
-from gridclear.powerflow.arrays import Changes, Columns, LimitArrays, Output, Starts
-from gridclear.powerflow.batch import add_changes, add_columns, clear_injections, run
+from gridclear.powerflow.arrays import Changes, Columns, LimitArrays, Output, Sources, Starts
+from gridclear.powerflow.batch import run
 from gridclear.powerflow.simd import LANES
 from gridclear.powerflow.workspace import blocks_of_piece, padded_rows, workspace
 
@@ -108,13 +108,22 @@ class Lanes:
         columns = max((columns.values.shape[1] for columns in self.columns), default=0)
         return workspace(network, parts=self.parts, columns=columns, points=points, scan=scan)
 
-    def load(self, first: int, last: int, work: Workspace) -> None:
-        """Put the injections of scenarios first … last - 1 into the workspace."""
-        clear_injections(work.injection, (last - first + LANES - 1) // LANES)
+    def sources(self) -> Sources:
+        """Give the columns to the kernels; the arrays must outlive what is given."""
         for columns in self.columns:
-            add_columns(columns, first, last, work)
-        if len(self.changes.node):
-            add_changes(self.changes, first, last, work)
+            if not columns.values.flags.c_contiguous or columns.values.dtype != np.float64:
+                raise TypeError("kernels read doubles by their place alone: values must be C-contiguous")
+        width = np.array([columns.values.shape[1] for columns in self.columns], dtype=np.int64)
+        nothing = np.zeros(0)
+        return Sources(
+            address=np.array([columns.values.ctypes.data for columns in self.columns], dtype=np.int64),
+            width=width,
+            part=np.array([columns.part for columns in self.columns], dtype=np.int64),
+            first=np.cumsum(width) - width,
+            row=np.array([columns.row for columns in self.columns], dtype=np.int64).reshape(-1, self.count),
+            node=np.concatenate([nothing, *(columns.node for columns in self.columns)]).astype(np.int64),
+            factor=np.concatenate([nothing, *(columns.factor for columns in self.columns)]),
+        )
 
 
 def output(
@@ -162,13 +171,12 @@ def solve_lanes(
 ) -> None:
     """Run the kernels over all scenarios, pieces of work shared among threads; fills ``out``."""
     tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
-    blocks = blocks_of_piece(network, lanes.parts)
+    blocks, sources = blocks_of_piece(network), lanes.sources()
 
     def piece(first: int, work: Workspace) -> int:
         last = min(first + blocks * LANES, lanes.count)
-        lanes.load(first, last, work)
         run(
-            network.structure, factors, lanes.starts, limits, out, work,
+            network.structure, factors, sources, lanes.changes, lanes.starts, limits, out, work,
             first, last, tolerance, proved, _MAX_ITERATIONS,
         )  # fmt: skip
         return last - first

@@ -13,6 +13,7 @@ import numpy as np
 
 from gridclear.errors import OptionError
 from gridclear.powerflow.arrays import Measures, Moves, SensitivityRoom
+from gridclear.powerflow.batch import load_block
 from gridclear.powerflow.factors import branch_admittance
 from gridclear.powerflow.lanes import PROVED_MVA, share_out
 from gridclear.powerflow.sensitivity_kernels import adjoint as adjoint_kernel
@@ -262,10 +263,11 @@ def _share_out(
 ) -> None:
     count = len(states.vr)
     size = LANES if count >= _MANY else GROUP
+    sources = states.lanes.sources()
 
     def piece(first: int, room: tuple[Workspace, SensitivityRoom]) -> int:
         last = min(first + size, count)
-        states.lanes.load(first, last, room[0])
+        load_block(sources, states.lanes.changes, first, last, room[0])
         work(first, last, *room)
         return last - first
 

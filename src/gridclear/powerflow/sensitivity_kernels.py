@@ -55,7 +55,7 @@ def forward(
     vr, vi : (state, node)
         Voltages in p.u.
     work, room
-        The states' injections stand in the first block of ``work.injection``.
+        The states' injections stand in ``work.injection``.
     proved : float
         Mismatch in p.u. above which a state counts as unsolved.
     solved : (state,) bool, filled here
@@ -138,7 +138,7 @@ def _load_states(structure, factors, vr, vi, work, first, last):
         rows[lane] = min(first + lane, last - 1)
     gather(vr, rows, work.vr)
     gather(vi, rows, work.vi)
-    injection = work.injection[0]
+    injection = work.injection
     sr, si = injection[0], injection[1]
     if injection.shape[0] > 2:
         at_voltage(injection, work.vr, work.vi, work.yr, work.yi)
@@ -169,7 +169,7 @@ def _linearise(structure, factors, measures, moves, work, room, group, sr, si, p
     """Factors of the Jacobian, quantities and their gradients, and pushes of all controls, of one group."""
     miss, total = np.empty(GROUP), spread_few(0.0)
     found = fill_jacobian(
-        structure, factors.admittance, factors.shunt, work.injection[0], group, work.vr, work.vi, work.held,
+        structure, factors.admittance, factors.shunt, work.injection, group, work.vr, work.vi, work.held,
         work.jacobian, work.step, work.spare_q,
     )  # fmt: skip
     factorise_jacobian(structure, work.jacobian, work.line)

@@ -13,7 +13,7 @@ from gridclear.powerflow.simd import address, contiguous, typed
 #: Scenarios and columns of a tile.
 SIDE = 8
 #: How many tiles ahead memory is asked for.
-_SIDES_AHEAD = 2
+_SIDES_AHEAD = 1
 _VECTOR = ir.VectorType(ir.DoubleType(), SIDE)
 #: Which entries of two vectors make the new pair, in each round.
 _ROUNDS = (
@@ -57,27 +57,51 @@ def _entry(context: Any, builder: Any, kind: Any, array: Any, first: Any, step: 
     return builder.load(builder.gep(data, [builder.add(first, ir.Constant(first.type, step))]))
 
 
+def _at(builder: Any, address_: Any, entry: Any, vector: Any) -> Any:  # noqa: ANN401
+    """Pointer to an entry of an array of doubles at an address."""
+    first = builder.add(address_, builder.mul(entry, ir.Constant(entry.type, 8)))
+    return builder.inttoptr(first, vector.as_pointer())
+
+
 @typed
-def tile_in(typingctx: Any, values: Any, rows: Any, lane: Any, column: Any, block: Any) -> Any:  # noqa: ANN401, ARG001
-    """values[rows[lane + j], column + i] → block[column + i, lane + j]."""
-    contiguous(values, rows, block)
+def number_at(typingctx: Any, address_: Any, entry: Any) -> Any:  # noqa: ANN401, ARG001
+    """Entry of an array of doubles at an address."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+        return builder.load(_at(builder, args[0], args[1], ir.DoubleType()))
+
+    return types.float64(types.intp, types.intp), codegen
+
+
+@typed
+def tile_in(
+    typingctx: Any,  # noqa: ANN401, ARG001
+    address_: Any,  # noqa: ANN401, ARG001
+    width: Any,  # noqa: ANN401, ARG001
+    rows: Any,  # noqa: ANN401
+    lane: Any,  # noqa: ANN401, ARG001
+    column: Any,  # noqa: ANN401, ARG001
+    block: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    """(rows[lane + j], column + i) of a C-contiguous array at an address → block[column + i, lane + j]."""
+    contiguous(rows, block)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
         kinds = sig.args
         tile = []
         for j in range(SIDE):
-            row = _entry(context, builder, kinds[1], args[1], args[2], j)
-            place = _place(context, builder, kinds[0], args[0], row, args[3])
-            tile.append(builder.load(place, align=8))
+            row = _entry(context, builder, kinds[2], args[2], args[3], j)
+            entry = builder.add(builder.mul(row, args[1]), args[4])
+            tile.append(builder.load(_at(builder, args[0], entry, _VECTOR), align=8))
             # Scenarios mostly follow one another: the next tile of these columns is asked for in good time.
-            ahead = builder.add(row, ir.Constant(row.type, _SIDES_AHEAD * SIDE))
-            _prefetch(builder, _place(context, builder, kinds[0], args[0], ahead, args[3]))
+            step = builder.mul(args[1], ir.Constant(entry.type, _SIDES_AHEAD * SIDE))
+            _prefetch(builder, _at(builder, args[0], builder.add(entry, step), _VECTOR))
         for i, vector in enumerate(_transposed(builder, tile)):
-            row = builder.add(args[3], ir.Constant(args[3].type, i))
-            builder.store(vector, _place(context, builder, kinds[4], args[4], row, args[2]), align=8)
+            row = builder.add(args[4], ir.Constant(args[4].type, i))
+            builder.store(vector, _place(context, builder, kinds[5], args[5], row, args[3]), align=8)
         return context.get_dummy_value()
 
-    return types.void(values, rows, types.intp, types.intp, block), codegen
+    return types.void(types.intp, types.intp, rows, types.intp, types.intp, block), codegen
 
 
 def _writer(name: str, what: str, *, past_caches: bool) -> Any:  # noqa: ANN401

@@ -13,15 +13,15 @@ from gridclear.powerflow.tiles import SIDE
 if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints, Network
 
-#: Bytes of injections in one piece of work: enough to forget the overhead of a call, few enough for a cache.
-_PIECE_BYTES = 2**21
+#: Entries of one block's arrays in one piece of work: enough to forget the overhead of a call.
+_PIECE = 2**18
 #: Most blocks of a piece: few enough to share out and to show progress.
 _MOST_BLOCKS = 32
 
 
-def blocks_of_piece(network: Network, parts: int) -> int:
+def blocks_of_piece(network: Network) -> int:
     """Blocks of LANES scenarios in one piece of work."""
-    return min(_MOST_BLOCKS, max(1, _PIECE_BYTES // (8 * LANES * parts * network.n_node)))
+    return min(_MOST_BLOCKS, max(1, _PIECE // (LANES * network.n_node)))
 
 
 def workspace(network: Network, *, parts: int, columns: int, points: int, scan: bool) -> Workspace:
@@ -51,7 +51,7 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
     yr, yi = rows(n + 1), rows(n + 1)
     yr[n], yi[n] = np.nan, np.nan
     return Workspace(
-        injection=np.empty((blocks_of_piece(network, parts), parts, n, LANES)),
+        injection=np.empty((parts, n, LANES)),
         columns=rows(columns),
         vr=rows(n),
         vi=rows(n),
@@ -68,7 +68,6 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         bi=single(),
         square=rows(2 * m),
         held=rows(free),
-        packed=np.empty((parts, n, LANES)),
         low=rows(n if scan else 0),
         high=rows(n if scan else 0),
         loading=rows(m if scan else 0),
