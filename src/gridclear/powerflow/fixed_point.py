@@ -74,14 +74,11 @@ def approach(structure, factors, injection, given, work, tolerance, max_iteratio
         store(hi, i, q)
         store(ar, i, x)
         store(ai, i, y)
+        _forward(structure, factors, br, bi, i, x, y)
     for iteration in range(max_iterations):
-        for i in range(n_free):
-            x, y = load(ar, i), load(ai, i)
-            for k in range(structure.l_start[i], structure.l_start[i + 1]):
-                j = structure.l_col[k]
-                x, y = _less(x, y, factors.lur_single[k], factors.lui_single[k], load(br, j), load(bi, j))
-            store(br, i, x)
-            store(bi, i, y)
+        if iteration > 0:
+            for i in range(n_free):
+                _forward(structure, factors, br, bi, i, load(ar, i), load(ai, i))
         still, half = load(moving, 0), spread_single(np.float32(0.5))
         worst = spread_single(np.float32(0.0))
         for i in range(n_free - 1, -1, -1):
@@ -239,6 +236,16 @@ def _back(structure, factors, yr, yi, i):
     store(yr, i, x)
     store(yi, i, y)
     return x, y
+
+
+@inner
+def _forward(structure, factors, br, bi, i, x, y):
+    """One step of the forward substitution, in single precision."""
+    for k in range(structure.l_start[i], structure.l_start[i + 1]):
+        j = structure.l_col[k]
+        x, y = _less(x, y, factors.lur_single[k], factors.lui_single[k], load(br, j), load(bi, j))
+    store(br, i, x)
+    store(bi, i, y)
 
 
 @inner

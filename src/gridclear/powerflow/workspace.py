@@ -91,8 +91,8 @@ def _padded(rows: Ints) -> Ints:
 
 
 def padded_width(width: int) -> int:
-    """Columns of a row that is a whole number of tiles."""
-    return -(-width // SIDE) * SIDE
+    """Columns of a row that is a whole number of tiles; one that is less than a tile stays as it is."""
+    return width if width < SIDE else -(-width // SIDE) * SIDE
 
 
 def padded_rows(count: int, width: int) -> Floats:
