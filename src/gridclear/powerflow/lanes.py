@@ -120,7 +120,9 @@ class Lanes:
             width=width,
             part=np.array([columns.part for columns in self.columns], dtype=np.int64),
             first=np.cumsum(width) - width,
-            row=np.array([columns.row for columns in self.columns], dtype=np.int64).reshape(-1, self.count),
+            row=np.array([columns.row for columns in self.columns], dtype=np.int64).reshape(
+                len(width), self.count
+            ),
             node=np.concatenate([nothing, *(columns.node for columns in self.columns)]).astype(np.int64),
             factor=np.concatenate([nothing, *(columns.factor for columns in self.columns)]),
         )
