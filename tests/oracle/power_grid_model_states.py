@@ -42,6 +42,15 @@ def solve(net: pp.pandapowerNet) -> tuple[np.ndarray, np.ndarray]:
     # Half of what the two ends of a branch differ by in their shunts stands at the node of the far end.
     shunt = (bus[:, bu.GS] + 1j * bus[:, bu.BS]) / internal["baseMVA"]
     np.add.at(shunt, ends[:, 1], (branch[:, br.BR_G_ASYM] + 1j * branch[:, br.BR_B_ASYM]) / 2.0)
+    # A branch whose ends are one node only draws: y/|t|² + y - y/t - y/t*, and its own shunts at both ends.
+    loop = ends[:, 0] == ends[:, 1]
+    series = 1.0 / (branch[loop, br.BR_R] + 1j * branch[loop, br.BR_X])
+    charging = (branch[loop, br.BR_G] + 1j * branch[loop, br.BR_B]) / 2.0
+    tap = np.where(branch[loop, br.TAP] == 0.0, 1.0, branch[loop, br.TAP])
+    turned = 2.0 * np.cos(np.deg2rad(branch[loop, br.SHIFT])) / tap
+    drawn = series * (1.0 / tap**2 + 1.0 - turned) + charging * (1.0 / tap**2 + 1.0)
+    np.add.at(shunt, ends[loop, 0], drawn)
+    branch, ends, ohm = branch[~loop], ends[~loop], ohm[~loop]
     slack = internal["ref"]
     data = {
         "node": _table("node", id=nodes, u_rated=volts),
