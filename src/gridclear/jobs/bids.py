@@ -1,4 +1,4 @@
-"""Bids as activations: where they act, how much, and under which conditions of their owner."""
+"""Bids as activations: what moves together, where it acts, and under which conditions of its owner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pandas as pd
 
 from gridclear.errors import CaseError, Issue
 from gridclear.network.outages import bus_positions, in_service
-from gridclear.powerflow.scenarios import Activations
+from gridclear.powerflow.activations import Activations
+from gridclear.powerflow.rays import LEAST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,70 +22,85 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Bids:
-    """Rows of ``active_bids``, ready to be activated.
+    """Rows of ``active_bids``, gathered into units and items.
+
+    A unit is what can only move together within one period and direction: the rows of a block there, else one
+    row. An item is what is accepted at one share: a block, else one row. Items are numbered in merit order,
+    units by item, period and direction; neither depends on the order of the rows.
 
     Attributes
     ----------
     offered : (row,)
         MW, not negative.
-    activations : Activations
-        Full activation of every row.
-    marked : (row,) of bool
-        Connected to this grid; the others are transmission's and are not qualified.
+    unit : (row,) of int
+        Unit of every row.
     connected : (row,) of bool
         Marked, in service and on a bus with supply in the row's period.
     least : (row,)
         Smallest amount in MW that the owner accepts.
-    block : (row,) of int
-        Rows with the same number are taken to the same share; -1: on its own.
+    activations : Activations
+        Full activation of every unit.
+    item : (unit,) of int
+        Ascending.
+    marked : (unit,) of bool
+        Connected to this grid; the others are transmission's and are not qualified.
+    supplied : (unit,) of bool
+        Marked, and all of its rows connected.
+    exclusive : (unit,) of int
+        Units with the same number are never activated together in one period; -1: with any.
+    least_share : (item,)
+        Smallest share that every owner of the item accepts.
     """
 
     offered: Floats
-    activations: Activations
-    marked: NDArray[np.bool_]
+    unit: Ints
     connected: NDArray[np.bool_]
     least: Floats
-    block: Ints
+    activations: Activations
+    item: Ints
+    marked: NDArray[np.bool_]
+    supplied: NDArray[np.bool_]
+    exclusive: Ints
+    least_share: Floats
+
+    @property
+    def offered_of_unit(self) -> Floats:
+        """MW of every unit at its full share."""
+        total: Floats = np.bincount(self.unit, weights=self.offered, minlength=len(self.item))
+        return total
 
     def conditions(self, free: Floats) -> tuple[Floats, Ints]:
         """Apply blocks and smallest amounts to the safe shares.
 
         Parameters
         ----------
-        free : (row,)
-            Safe share of every row by itself.
+        free : (unit,)
+            Safe share of every unit by itself.
 
         Returns
         -------
-        share : (row,)
-            Accepted share: the worst of the block; nothing where that is below any smallest amount of the
-            block.
-        decisive : (row,) of int
-            Row that decided it: itself, or the block's worst.
+        share : (unit,)
+            Accepted share: that of the item's worst unit; nothing where that is below a smallest amount.
+        decisive : (unit,) of int
+            Unit that decided it: itself, or the item's worst.
         """
-        rows = np.arange(len(free))
         free = np.where(self.marked, free, 1.0)
-        share, decisive = free.copy(), rows.copy()
-        in_block = np.flatnonzero(self.block >= 0)
-        if len(in_block):
-            order = in_block[
-                np.lexsort((self.activations.period[in_block], free[in_block], self.block[in_block]))
-            ]
-            first = np.concatenate([[True], np.diff(self.block[order]) != 0])
-            worst = order[first]
-            decisive[order] = worst[np.cumsum(first) - 1]
-            share = free[decisive]
-            # A block that is safe in full needs nobody to decide: each row has a margin of its own.
-            decisive = np.where(share >= 1.0, rows, decisive)
-        below = share * self.offered < self.least * (1.0 - 1e-9)
-        refused = np.zeros(len(free), dtype=bool)
-        np.logical_or.at(refused, decisive, below)
-        share = np.where(refused[decisive] | below, 0.0, share)
+        order = np.lexsort((np.arange(len(free)), free, self.item))
+        first = np.flatnonzero(np.diff(self.item[order], prepend=-1))
+        worst = order[first]
+        share = self.enough(np.arange(len(worst)), free[worst])[self.item]
+        # An item that is safe in full needs nobody to decide: each unit has a margin of its own.
+        decisive = np.where(free[worst][self.item] >= 1.0, np.arange(len(free)), worst[self.item])
         return share, decisive
+
+    def enough(self, item: Ints, share: Floats) -> Floats:
+        """Take a share of each item for nothing where its owners would not accept so little."""
+        least = np.maximum(self.least_share[item] * (1.0 - 1e-9), LEAST)
+        return np.where(share < least, 0.0, share)
 
 
 def resolve_bids(compiled: CompiledCase) -> Bids:
-    """Find the bus, the sign and the state of every bid row.
+    """Find the bus, the sign and the state of every bid row, and what moves together.
 
     Parameters
     ----------
@@ -106,6 +122,48 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
             (Issue("active_bids", "", "", "the case has no active-power bids", "rows to qualify"),)
         )
     period = case.horizon.position(rows["start"])
+    bus, works, marked = _places(compiled, rows, period)
+    node = np.stack([network.structure.node_of_bus for network in compiled.networks])
+    connected = marked & works & (node[compiled.topology[period], bus] >= 0)
+    sign = np.where(rows["direction"] == "up", 1.0, -1.0)
+    offered = rows["p_mw"].to_numpy(dtype=np.float64)
+    least = np.nan_to_num(rows["min_p_mw"].to_numpy(dtype=np.float64))
+    p = sign * offered / compiled.s_base_mva
+    q = p * np.nan_to_num(rows["tan_phi"].to_numpy(dtype=np.float64))
+    power = _power(compiled, rows, period, bus, p, q)
+
+    order = _canonical(rows)
+    item = _items(rows, order)
+    # Units: rows of an item in one period and direction; transmission's are apart from ours.
+    keys = np.stack([item, period, -sign.astype(np.int64), marked.astype(np.int64)], axis=1)
+    _, first, unit = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    unit = unit.ravel()
+    units = len(first)
+    by_unit = order[np.argsort(unit[order], kind="stable")]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(least > 0.0, least / offered, 0.0)
+    least_share = np.zeros(int(item.max()) + 1)
+    np.maximum.at(least_share, item, share)
+    lost = np.bincount(unit, weights=~connected, minlength=units) > 0
+    return Bids(
+        offered=offered,
+        unit=unit,
+        connected=connected,
+        least=least,
+        activations=_activations(compiled, period[first], unit[by_unit], bus[by_unit], power[by_unit]),
+        item=item[first],
+        marked=marked[first],
+        supplied=marked[first] & ~lost,
+        exclusive=_exclusive(rows)[first],
+        least_share=least_share,
+    )
+
+
+def _places(
+    compiled: CompiledCase, rows: pd.DataFrame, period: Ints
+) -> tuple[Ints, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Place in the bus table, in service, and marked, by row."""
+    case = compiled.case
     bus = np.zeros(len(rows), dtype=np.int64)
     works = np.zeros(len(rows), dtype=bool)
     marked = (rows["element"] != "").to_numpy()
@@ -117,20 +175,7 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
         element = frame.index.get_indexer(pd.Index(index))
         bus[mine] = place.loc[frame["bus"].to_numpy()].to_numpy()[element]
         works[mine] = in_service(case, table)[period[mine], element]
-    node = np.stack([network.structure.node_of_bus for network in compiled.networks])
-    supplied = node[compiled.topology[period], bus] >= 0
-    sign = np.where(rows["direction"] == "up", 1.0, -1.0)
-    offered = rows["p_mw"].to_numpy(dtype=np.float64)
-    p = sign * offered / compiled.s_base_mva
-    q = p * np.nan_to_num(rows["tan_phi"].to_numpy(dtype=np.float64))
-    return Bids(
-        offered=offered,
-        activations=Activations(period, bus, _power(compiled, rows, period, bus, p, q)),
-        marked=marked,
-        connected=marked & works & supplied,
-        least=np.nan_to_num(rows["min_p_mw"].to_numpy(dtype=np.float64)),
-        block=_blocks(rows),
-    )
+    return bus, works, marked
 
 
 def _power(
@@ -146,8 +191,58 @@ def _power(
     return np.where((rows["element_type"] == "gen").to_numpy()[:, None], whole, divided)
 
 
-def _blocks(rows: pd.DataFrame) -> Ints:
-    """Find the number of each row's block, -1 without."""
-    names = rows["block"]
-    number = {name: place for place, name in enumerate(dict.fromkeys(names[names != ""]))}
-    return np.array([number.get(name, -1) for name in names], dtype=np.int64)
+def _activations(compiled: CompiledCase, period: Ints, unit: Ints, bus: Ints, power: Floats) -> Activations:
+    """Changes of every unit; rows come sorted by unit."""
+    place, part = np.nonzero(power)
+    return Activations(
+        period=period,
+        first=np.searchsorted(unit[place], np.arange(len(period) + 1)).astype(np.int64),
+        cell=part * compiled.networks[0].n_bus + bus[place],
+        value=power[place, part],
+    )
+
+
+def _canonical(rows: pd.DataFrame) -> Ints:
+    """Order of the rows by their key: bid, start, direction."""
+    keys = (rows["direction"] == "down", rows["start"].array.asi8, _codes(rows["bid"]))
+    return np.lexsort([np.asarray(key) for key in keys])
+
+
+def _codes(names: pd.Series) -> Ints:
+    """Numbers that sort like the names."""
+    codes: Ints = pd.factorize(names, sort=True)[0].astype(np.int64)
+    return codes
+
+
+def _items(rows: pd.DataFrame, order: Ints) -> Ints:
+    """Item of every row, numbered in merit order.
+
+    Cheapest first, a block at the mean price of its megawatts; ties by the smallest key of a row.
+    """
+    count = len(rows)
+    block = rows["block"].to_numpy(dtype=object)
+    key = np.empty(count, dtype=np.int64)
+    key[order] = np.arange(count)
+    alone = block == ""
+    label = np.where(alone, key, count + _codes(rows["block"]))
+    _, group = np.unique(label, return_inverse=True)
+    groups = int(group.max()) + 1
+    weight = np.maximum(rows["p_mw"].to_numpy(dtype=np.float64), 1e-12)[order]
+    price = rows["price_eur_mwh"].to_numpy(dtype=np.float64)[order]
+    # Sums in the order of the keys: the same bits whatever the order of the rows.
+    total = np.bincount(group[order], weights=weight, minlength=groups)
+    mean = np.bincount(group[order], weights=weight * price, minlength=groups) / total
+    single = np.bincount(group, minlength=groups) == 1
+    mean[group[order][single[group[order]]]] = price[single[group[order]]]
+    smallest = np.full(groups, count, dtype=np.int64)
+    np.minimum.at(smallest, group, key)
+    rank = np.empty(groups, dtype=np.int64)
+    rank[np.lexsort((smallest, mean))] = np.arange(groups)
+    return rank[group]
+
+
+def _exclusive(rows: pd.DataFrame) -> Ints:
+    """Number of each row's exclusive group, -1 without."""
+    if "exclusive" not in rows:
+        return np.full(len(rows), -1, dtype=np.int64)
+    return np.where(rows["exclusive"] == "", -1, _codes(rows["exclusive"]))

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gridclear.errors import OptionError
 from gridclear.jobs.bids import Bids, resolve_bids
+from gridclear.jobs.each import judge_each
 from gridclear.jobs.flow import device_table, hunting_periods, status_of
-from gridclear.jobs.lights import Verdict, light_table
+from gridclear.jobs.lights import light_table
+from gridclear.jobs.merit_order import judge_in_merit_order
 from gridclear.jobs.result import Result, Stopwatch, provenance
+from gridclear.jobs.search import Search
+from gridclear.jobs.verdict import Verdict
 from gridclear.jobs.violations import base_violations
 from gridclear.network.compiled import CompiledCase, compile_case
-from gridclear.network.limits import TOLERANCE
-from gridclear.powerflow.base import BaseState, base_state
-from gridclear.powerflow.rays import first_crossing
-from gridclear.powerflow.scenarios import Activations, Scan, Scenarios
+from gridclear.powerflow.base import base_state
+from gridclear.powerflow.scenarios import Scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gridclear.case import Case
-    from gridclear.network.network import Floats, Ints
 
-GUARANTEES = ("each",)
+GUARANTEES = ("each", "merit-order")
 DEVICES = ("scheduled",)
 
 
@@ -109,7 +108,7 @@ def qualify(
         scenarios = Scenarios(network, threads)
         base = base_state(scenarios)
     with watch.phase("lights"):
-        verdict = _judge(scenarios, base, bids, progress)
+        verdict = _judge(Search(scenarios, base), bids, guarantee, progress)
     with watch.phase("tables"):
         options: dict[str, object] = {"guarantee": guarantee, "devices": devices}
         status = status_of(base)
@@ -123,57 +122,9 @@ def qualify(
 
 
 def _judge(
-    scenarios: Scenarios,
-    base: BaseState,
-    bids: Bids,
-    progress: Callable[[int, int], None] | None,
+    search: Search, bids: Bids, guarantee: str, progress: Callable[[int, int], None] | None
 ) -> Verdict:
-    """Largest safe share of every ray, then what bid conditions leave of it, confirmed and with witnesses."""
-    period = bids.activations.period
-    rays = np.flatnonzero(bids.connected & base.solved[period])
-    violation = _Violation(scenarios, base, bids.activations.part(rays))
-    crossing = first_crossing(violation, violation.at_nothing(), progress)
-    verdict = Verdict.empty(len(bids.offered))
-    verdict.searched[rays] = True
-    verdict.free[rays], verdict.which[rays] = crossing.safe, crossing.which
-    verdict.share[:], verdict.decisive[:] = bids.conditions(verdict.free)
-
-    # In full: the last sample of the search was the power flow at the accepted amount.
-    full = verdict.share[rays] >= 1.0
-    verdict.confirmed[rays[full]] = crossing.over_at_full[full] <= TOLERANCE
-    verdict.over[rays[full]] = crossing.over_at_full[full]
-    # Less than in full: a power flow of its own at the accepted amount, and one at the full offer for the
-    # witness.
-    less = np.flatnonzero(~full)
-    over, value = violation.confirm(less, verdict.share[rays[less]], crossing.which[less])
-    verdict.confirmed[rays[less]] = over <= TOLERANCE
-    verdict.value[rays[less]] = value
-    _, verdict.value_at_full[rays[less]] = violation.confirm(less, np.ones(len(less)), crossing.which[less])
-    return verdict
-
-
-class _Violation:
-    """Worst violation along the rays of the bids; see ``rays.Violation``."""
-
-    def __init__(self, scenarios: Scenarios, base: BaseState, activations: Activations) -> None:
-        self._scenarios, self._base, self._activations = scenarios, base, activations
-        self._setting = base.setting[activations.period]
-
-    def at_nothing(self) -> Floats:
-        """Violation of the base state, by ray."""
-        periods = np.arange(len(self._base.solved), dtype=np.int64)
-        scan = self._scenarios.scan(Activations.none(periods), self._base.setting, self._base.limits)
-        return scan.high[self._activations.period]
-
-    def __call__(self, ray: Ints, share: Floats) -> tuple[Floats, Ints]:
-        scan = self._scan(ray, share, None)
-        return np.where(scan.solved, scan.high, np.inf), scan.which
-
-    def confirm(self, ray: Ints, share: Floats, constraint: Ints) -> tuple[Floats, Floats]:
-        """Worst violation at the accepted shares, and one constraint's value there."""
-        scan = self._scan(ray, share, constraint)
-        return np.where(scan.solved, scan.high, np.inf), scan.probed
-
-    def _scan(self, ray: Ints, share: Floats, probe: Ints | None) -> Scan:
-        part = self._activations.part(ray, share)
-        return self._scenarios.scan(part, self._setting[ray], self._base.limits, probe)
+    """Verdicts under one guarantee."""
+    if guarantee == "merit-order":
+        return judge_in_merit_order(search, bids, progress)
+    return judge_each(search, bids, progress)

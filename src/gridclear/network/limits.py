@@ -211,30 +211,3 @@ def describe(network: Network, limits: NodeLimits, constraint: int, case: Case |
     row = int(limits.point[point])
     name = str(row if case is None else case.connection_points["connection_point"].iloc[row])
     return Constraint("exchange", "connection_point", name, EXCHANGE_COLUMNS[column], network.s_base_mva)
-
-
-def value_from_violation(
-    network: Network, limits: NodeLimits, constraint: Ints, bound: Floats, over: Floats
-) -> Floats:
-    """Undo the normalisation: the value of a constraint whose violation against ``bound`` is known.
-
-    Parameters
-    ----------
-    network, limits
-        What the numbers belong to.
-    constraint : (n,) of int
-    bound, over : (n,)
-        Limit in the kernels' unit, normalised violation.
-
-    Returns
-    -------
-    (n,)
-        Value in the kernels' unit.
-    """
-    n, m = network.n_node, network.n_branch
-    column = (constraint - 2 * n - m) % 5
-    traded = constraint >= 2 * n + m
-    lower = (constraint < n) | (traded & ((column == 0) | (column == 2)))
-    unit = np.where(traded, limits.exchange_scale, 1.0)
-    value: Floats = bound + np.where(lower, -over, over) * unit
-    return value

@@ -9,7 +9,8 @@ import numpy as np
 
 from gridclear.powerflow.arrays import NEWTON
 from gridclear.powerflow.regulators import settle
-from gridclear.powerflow.scenarios import Activations, PeriodLimits, Scenarios
+from gridclear.powerflow.activations import Activations
+from gridclear.powerflow.scenarios import PeriodLimits, Scenarios
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

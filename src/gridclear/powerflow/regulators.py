@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from gridclear.network.compiled import Regulators
     from gridclear.network.network import Floats, Ints
-    from gridclear.powerflow.scenarios import Activations, Scenarios
+    from gridclear.powerflow.activations import Activations
+    from gridclear.powerflow.scenarios import Scenarios
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.arrays import NEWTON, Changes, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
 from gridclear.powerflow.lanes import Lanes, no_limits, no_starts, output, solve_lanes
@@ -19,35 +20,6 @@ if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Complexes, Floats, Ints
-
-
-@dataclass(frozen=True)
-class Activations:
-    """Scenarios as a period each and one change of injection each.
-
-    Attributes
-    ----------
-    period : (scenario,)
-    bus : (scenario,)
-        Place in the bus table.
-    power : (scenario, part)
-        Change of injection in p.u.: P and Q of constant power, and where anything depends on the voltage
-        also of constant current and of constant impedance.
-    """
-
-    period: Ints
-    bus: Ints
-    power: Floats
-
-    @classmethod
-    def none(cls, period: Ints) -> Activations:
-        """Nothing is changed in these periods."""
-        return cls(period, np.zeros(len(period), dtype=np.int64), np.zeros((len(period), 0)))
-
-    def part(self, rows: Ints | NDArray[np.bool_], share: Floats | float = 1.0) -> Activations:
-        """Pick some of the scenarios, each with a share of its change."""
-        power = self.power[rows] * np.reshape(share, (-1, 1))
-        return Activations(self.period[rows], self.bus[rows], power)
 
 
 @dataclass(frozen=True)
@@ -226,10 +198,10 @@ class Scenarios:
 
 
 def _changes(part: Activations, nodes: Ints) -> Changes:
-    node = nodes[part.bus]
-    scenario, number = np.nonzero((part.power != 0.0) & (node >= 0)[:, None])
-    start = np.searchsorted(scenario, np.arange(len(node) + 1)).astype(np.int64)
-    return Changes(start, number.astype(np.int64), node[scenario], part.power[scenario, number])
+    """Changes by node; what acts on a dead bus is nothing."""
+    number, bus = np.divmod(part.cell, len(nodes))
+    node = nodes[bus]
+    return Changes(part.first, number, np.maximum(node, 0), np.where(node >= 0, part.value, 0.0))
 
 
 def _limit_arrays(

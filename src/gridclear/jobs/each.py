@@ -1,0 +1,42 @@
+"""Lights of every bid by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.jobs.verdict import Verdict
+from gridclear.powerflow.activations import Activations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gridclear.jobs.bids import Bids
+    from gridclear.jobs.search import Search
+
+
+def judge_each(search: Search, bids: Bids, progress: Callable[[int, int], None] | None = None) -> Verdict:
+    """Accept every item as far as it is safe while all others rest.
+
+    Parameters
+    ----------
+    search : Search
+    bids : Bids
+    progress : callable, optional
+        Called with (units done, all).
+
+    Returns
+    -------
+    Verdict
+        Confirmed by power flows of its own at the accepted amounts.
+    """
+    verdict = Verdict.empty(bids, search.base.solved)
+    units = np.flatnonzero(verdict.searched)
+    own = bids.activations.part(units)
+    nothing = Activations.none(own.period)
+    crossing = search.crossing(own, nothing, search.at_nothing()[own.period], progress)
+    verdict.free[units], verdict.which[units] = crossing.safe, crossing.which
+    verdict.share[:], verdict.decisive[:] = bids.conditions(verdict.free)
+    verdict.confirm(search, bids, units, nothing)
+    return verdict
