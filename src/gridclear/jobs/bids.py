@@ -130,7 +130,7 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
     least = np.nan_to_num(rows["min_p_mw"].to_numpy(dtype=np.float64))
     p = sign * offered / compiled.s_base_mva
     q = p * np.nan_to_num(rows["tan_phi"].to_numpy(dtype=np.float64))
-    power = _power(compiled, rows, period, bus, p, q)
+    power = np.where(marked[:, None], _power(compiled, rows, period, bus, p, q), 0.0)
 
     order = _canonical(rows)
     item = _items(rows, order)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.jobs.verdict import Verdict
-from gridclear.powerflow.activations import Activations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +33,8 @@ def judge_each(search: Search, bids: Bids, progress: Callable[[int, int], None] 
     verdict = Verdict.empty(bids, search.base.solved)
     units = np.flatnonzero(verdict.searched)
     own = bids.activations.part(units)
-    nothing = Activations.none(own.period)
-    crossing = search.crossing(own, nothing, search.at_nothing()[own.period], progress)
+    crossing = search.crossing(own, search.at_nothing()[own.period], progress)
     verdict.free[units], verdict.which[units] = crossing.safe, crossing.which
     verdict.share[:], verdict.decisive[:] = bids.conditions(verdict.free)
-    verdict.confirm(search, bids, units, nothing)
+    verdict.confirm(search, units, own)
     return verdict

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.powerflow.activations import Activations
-from gridclear.powerflow.rays import Crossing, Glance, first_crossing, glance
+from gridclear.powerflow.rays import Crossing, first_crossing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,6 @@ class Search:
     def crossing(
         self,
         units: Activations,
-        below: Activations,
         at_nothing: Floats,
         progress: Callable[[int, int], None] | None = None,
     ) -> Crossing:
@@ -49,31 +48,25 @@ class Search:
         Parameters
         ----------
         units : Activations
-            Full activation of each.
-        below : Activations
-            What is activated already, by unit.
+            Full activation of each, on the ground of what is activated already.
         at_nothing : (unit,)
             Violation without the unit.
         progress : callable, optional
         """
-        return first_crossing(self._violation(units, below), at_nothing, progress)
 
-    def glance(self, units: Activations, below: Activations) -> Glance:
-        """Tell units that are safe in full or not at all; arguments as in ``crossing``."""
-        return glance(self._violation(units, below), len(units))
+        def violation(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
+            return self.violation(units.part(ray, share))
+
+        return first_crossing(violation, at_nothing, progress)
+
+    def violation(self, activations: Activations) -> tuple[Floats, Ints]:
+        """Worst violation of scenarios and its constraint; +inf and -1 without solution."""
+        setting = self.base.setting[activations.period]
+        scan = self.scenarios.scan(activations, setting, self.base.limits)
+        return np.where(scan.solved, scan.high, np.inf), scan.which
 
     def confirm(self, activations: Activations, constraint: Ints) -> tuple[Floats, Floats]:
         """Worst violation of scenarios, +inf without solution, and the value of one constraint in each."""
         setting = self.base.setting[activations.period]
         scan = self.scenarios.scan(activations, setting, self.base.limits, constraint)
         return np.where(scan.solved, scan.high, np.inf), scan.probed
-
-    def _violation(
-        self, units: Activations, below: Activations
-    ) -> Callable[[Ints, Floats], tuple[Floats, Ints]]:
-        def violation(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
-            lanes = units.part(ray, share).on_top_of(below.part(ray))
-            scan = self.scenarios.scan(lanes, self.base.setting[lanes.period], self.base.limits)
-            return np.where(scan.solved, scan.high, np.inf), scan.which
-
-        return violation

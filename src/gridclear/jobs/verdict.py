@@ -68,14 +68,12 @@ class Verdict:
             confirmed=np.zeros(units, dtype=bool),
         )
 
-    def confirm(self, search: Search, bids: Bids, units: Ints, below: Activations) -> None:
-        """Solve units at their accepted shares and at their full offers, on top of what is below; in place."""
-        own, which = bids.activations.part(units), self.which[units]
+    def confirm(self, search: Search, units: Ints, own: Activations) -> None:
+        """Solve units at their accepted shares and at their full offers, ``own``; in place."""
+        which = self.which[units]
         rows = np.arange(len(units))
-        over, self.value[units] = search.confirm(own.part(rows, self.share[units]).on_top_of(below), which)
+        over, self.value[units] = search.confirm(own.part(rows, self.share[units]), which)
         self.confirmed[units] = over <= TOLERANCE
         self.value_at_full[units] = self.value[units]
         less = np.flatnonzero(self.share[units] < 1.0)
-        _, self.value_at_full[units[less]] = search.confirm(
-            own.part(less).on_top_of(below.part(less)), which[less]
-        )
+        _, self.value_at_full[units[less]] = search.confirm(own.part(less), which[less])

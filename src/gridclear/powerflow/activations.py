@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gridclear.network.network import Floats, Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Changes of the same cells in every scenario.
+
+    Attributes
+    ----------
+    cell : (cell,) of int
+        As in ``Activations``, ascending, each once.
+    value : (scenario, cell)
+        In p.u.
+    """
+
+    cell: Ints
+    value: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +43,15 @@ class Activations:
         on the voltage also of constant current and of constant impedance.
     value : (change,)
         Change of injection in p.u.; changes of one cell add up.
+    ground : Ground or None
+        What is changed besides, in cells that all scenarios share.
     """
 
     period: Ints
     first: Ints
     cell: Ints
     value: Floats
+    ground: Ground | None = None
 
     @classmethod
     def none(cls, period: Ints) -> Activations:
@@ -44,39 +63,22 @@ class Activations:
     @classmethod
     def dense(cls, period: Ints, cell: Ints, value: Floats) -> Activations:
         """Change the same cells in every scenario: value (scenario, cell)."""
-        count, width = value.shape
-        first = np.arange(count + 1, dtype=np.int64) * width
-        return cls(period, first, np.tile(cell, count), np.ascontiguousarray(value).ravel())
+        return replace(cls.none(period), ground=Ground(cell, value))
 
     def __len__(self) -> int:
         """Count the scenarios."""
         return len(self.period)
 
     def part(self, rows: Ints | NDArray[np.bool_], share: Floats | float = 1.0) -> Activations:
-        """Pick some of the scenarios, each with a share of its changes."""
+        """Pick some of the scenarios, each with a share of its own changes and all of its ground."""
         begin = self.first[:-1][rows]
         count = self.first[1:][rows] - begin
         first = np.concatenate([[0], np.cumsum(count)])
         place = np.repeat(begin - first[:-1], count) + np.arange(first[-1])
         factor = np.repeat(np.broadcast_to(share, len(count)), count)
-        return Activations(self.period[rows], first, self.cell[place], self.value[place] * factor)
+        ground = None if self.ground is None else Ground(self.ground.cell, self.ground.value[rows])
+        return Activations(self.period[rows], first, self.cell[place], self.value[place] * factor, ground)
 
-    def on_top_of(self, other: Activations) -> Activations:
-        """Both changes of every scenario, those of ``other`` first."""
-        own, below = np.diff(self.first), np.diff(other.first)
-        first = other.first + self.first
-        place = np.empty(first[-1], dtype=np.int64)
-        place[_run(first[:-1], below)] = np.arange(other.first[-1])
-        place[_run(first[:-1] + below, own)] = other.first[-1] + np.arange(self.first[-1])
-        return Activations(
-            self.period,
-            first,
-            np.concatenate([other.cell, self.cell])[place],
-            np.concatenate([other.value, self.value])[place],
-        )
-
-
-def _run(begin: Ints, count: Ints) -> Ints:
-    """begin[i], begin[i] + 1, … of every i, count[i] numbers each."""
-    ahead = np.cumsum(count) - count
-    return np.repeat(begin - ahead, count) + np.arange(count.sum())
+    def on(self, cell: Ints, value: Floats) -> Activations:
+        """Take the same changes on another ground: cells, and their values (scenario, cell)."""
+        return replace(self, ground=Ground(cell, value))

@@ -139,8 +139,10 @@ def output(
 ) -> Output:
     """Make padded arrays for ``count`` scenarios; what is not asked for has no rows and costs nothing."""
 
+    nothing = np.zeros((0, 0))
+
     def rows(width: int, *, wanted: bool) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        return padded_rows(count if wanted else 0, width)
+        return padded_rows(count, width) if wanted else nothing
 
     return Output(
         code=np.zeros(count, dtype=np.int64),
@@ -170,8 +172,13 @@ def solve_lanes(
     threads: int | None = None,
     tolerance_mva: float = TOLERANCE_MVA,
     progress: Callable[[int, int], None] | None = None,
+    kept: list[Workspace] | None = None,
 ) -> None:
-    """Run the kernels over all scenarios, pieces of work shared among threads; fills ``out``."""
+    """Run the kernels over all scenarios, pieces of work shared among threads; fills ``out``.
+
+    ``kept`` holds room of earlier passes with the same network, parts, columns and limits, and keeps what is made
+    now.
+    """
     tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
     blocks, sources = blocks_of_piece(network), lanes.sources()
 
@@ -183,8 +190,15 @@ def solve_lanes(
         )  # fmt: skip
         return last - first
 
+    ready = iter(list(kept or ()))
+
     def room() -> Workspace:
-        return lanes.room(network, points=len(limits.point_node), scan=len(limits.row) > 0)
+        found = next(ready, None)
+        if found is None:
+            found = lanes.room(network, points=len(limits.point_node), scan=len(limits.row) > 0)
+            if kept is not None:
+                kept.append(found)
+        return found
 
     share_out(piece, room, range(0, lanes.count, blocks * LANES), threads, progress, lanes.count)
 

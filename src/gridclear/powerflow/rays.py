@@ -27,8 +27,19 @@ _CLOSE = 2e-3
 #: Shares of the safe part at which it is looked at again, and how often.
 _BETWEEN = (0.25, 0.5, 0.75)
 _RECHECKS = 4
-#: Rounds of the search; bisection alone needs 17 from [0, 1] to ``RESOLUTION``.
+#: Trials per ray while a bracket is closed; bisection alone needs 17 from [0, 1] to ``RESOLUTION``.
 _ROUNDS = 60
+#: First samples of a ray: few where rays are many, more where there are so few that a block has room.
+_LOOKS = {False: (0.5, 1.0), True: (0.0, LEAST, *_BETWEEN, 1.0)}
+#: Rays that begin where others ended stop this much before the tolerance, and may begin this much behind there:
+#: rounding must not break at the beginning of a ray what held at the end of the one before.
+_RESERVE, _ROUNDING = 1e-8, 1e-11
+#: So little of a limit is left by a ray that others follow: what is left would go to whoever comes next.
+_CRUMB, _FINEST, _FINE_ROUNDS = 1e-10, 1e-9, 4
+#: Distances from the secant's root at which few rays are tried at once, as parts of the bracket.
+_SPREAD = (-0.03, -1e-3, 1e-3, 0.03)
+#: What is asked next of a ray.
+_IDLE, _LOOK, _SECOND, _NARROW, _RECHECK, _DONE = range(6)
 
 
 class Violation(Protocol):
@@ -46,16 +57,13 @@ class Crossing:
     Attributes
     ----------
     safe : (ray,)
-        Largest share up to which the ray is safe; 1 where it never leaves.
+        Largest share up to which the ray is safe; 1 where it never leaves, 0 where that is below ``LEAST``.
     which : (ray,)
         Constraint that is broken just beyond; at safe = 1 the one with the least margin; -1 for no solution.
-    over_at_full : (ray,)
-        Worst violation at the full offer; +inf without solution.
     """
 
     safe: Floats
     which: Ints
-    over_at_full: Floats
 
 
 def first_crossing(
@@ -75,145 +83,208 @@ def first_crossing(
     Returns
     -------
     Crossing
-
-    Notes
-    -----
-    Lower voltages and currents are convex along a ray, an upper voltage is concave: it can pass its limit and
-    come back. So every ray is looked at in the middle, too, and where a parabola through the samples comes
-    near the limit between them, at its peak. The bracket that then holds the first crossing is closed by
-    false position from both sides, with bisection where that does not halve it in two rounds. Last, the part
-    found safe is sampled between nothing and its end; what breaks there becomes the new, nearer crossing.
     """
     count = len(at_nothing)
+    tracer = Tracer(count)
     rays = np.arange(count)
-    samples = [_Sample(np.zeros(count), at_nothing, np.full(count, -1, dtype=np.int64))]
-    samples.extend(
-        _Sample(np.full(count, share), *violation(rays, np.full(count, share))) for share in (0.5, 1.0)
-    )
-    low, high = _bracket(samples)
-    which = np.where(np.isinf(high.share), samples[-1].which, high.which)
-    peaks = _peaks(samples)
-    suspect = np.flatnonzero(np.isinf(high.share) & (peaks > 0.0))
-    if len(suspect):
-        over, constraint = violation(suspect, peaks[suspect])
-        beyond = ~(over <= TOLERANCE)
-        hit = suspect[beyond]
-        before = peaks[hit] > samples[1].share[hit]
-        low.share[hit] = np.where(before, samples[1].share[hit], 0.0)
-        low.over[hit] = np.where(before, samples[1].over[hit], samples[0].over[hit])
-        high.share[hit], high.over[hit] = peaks[hit], over[beyond]
-        which[hit] = constraint[beyond]
-    open_ = _above_least(violation, low, high, which, np.flatnonzero(np.isfinite(high.share)))
-    if progress is not None:
-        progress(count - len(open_), count)
-    _close(
-        violation,
-        low,
-        high,
-        which,
-        open_,
-        lambda left: None if progress is None else progress(count - left, count),
-    )
-    near = np.isfinite(high.share) | (_nearest(samples) > -_CLOSE)
-    _recheck(violation, low, high, which, np.flatnonzero(near & (high.share > LEAST)))
-    if progress is not None:
-        progress(count, count)
-    safe = np.where(np.isinf(high.share), 1.0, np.where(low.share < LEAST, 0.0, low.share))
-    return Crossing(safe, which, samples[-1].over)
+    tracer.start(rays, at_nothing)
+    while True:
+        ray, share = tracer.ask()
+        if not len(ray):
+            return tracer.crossing(rays)
+        tracer.tell(*violation(ray, share))
+        if progress is not None:
+            progress(int(tracer.decided(rays).sum()), count)
 
 
-@dataclass(frozen=True)
-class Glance:
-    """What a few samples of each ray say.
+class Tracer:
+    """Searches rays for their first crossings; it asks for violations and is told them.
 
-    Attributes
-    ----------
-    decided : (ray,) of bool
-        Safe in full, or not at all; the others need ``first_crossing``.
-    crossing : Crossing
-        Of the decided rays.
-    at_nothing : (ray,)
-        Violation at share 0.
-    """
-
-    decided: NDArray[np.bool_]
-    crossing: Crossing
-    at_nothing: Floats
-
-
-def glance(violation: Violation, count: int) -> Glance:
-    """Tell the rays that are safe in full or not at all from six samples of each, in one evaluation.
+    Rays may start at any time. Lower voltages and currents are convex along a ray, an upper voltage is concave:
+    it can pass its limit and come back. So every ray is looked at in the middle, too, and where a parabola
+    through the samples comes near the limit between them, at its peak. The bracket that then holds the first
+    crossing is closed around the chord's root, with bisection where that does not halve it in two rounds. Last,
+    the part found safe is sampled between nothing and its end; what breaks there becomes the new, nearer
+    crossing.
 
     Parameters
     ----------
-    violation : Violation
     count : int
         Number of rays.
-
-    Returns
-    -------
-    Glance
+    chained : bool
+        Rays begin where others ended, and few go on together: more samples of each, share 0 among them, cost
+        little.
     """
-    shares = (0.0, LEAST, *_BETWEEN, 1.0)
-    over, constraint = violation(np.tile(np.arange(count), len(shares)), np.repeat(shares, count))
-    samples = [
-        _Sample(np.full(count, share), *row)
-        for share, *row in zip(shares, over.reshape(-1, count), constraint.reshape(-1, count), strict=True)
-    ]
-    nothing, least, *_, full = samples
-    broken = np.array([~(sample.over <= TOLERANCE) for sample in samples])
-    red = broken[:2].any(axis=0)
-    green = ~broken.any(axis=0) & (_peaks([nothing, samples[3], full]) == 0.0)
-    crossing = Crossing(np.where(green, 1.0, 0.0), np.where(red, least.which, full.which), full.over)
-    return Glance(red | green, crossing, nothing.over)
+
+    def __init__(self, count: int, *, chained: bool = False) -> None:
+        self._chained = chained
+        self._looks = np.array(_LOOKS[chained])
+        self._limit = np.full(count, TOLERANCE)
+        self._stage = np.full(count, _IDLE)
+        self._low, self._high = np.zeros(count), np.full(count, np.inf)
+        self._over_low, self._over_high = np.full(count, np.nan), np.full(count, np.nan)
+        self._beyond_high, self._over_beyond = np.full(count, np.nan), np.full(count, np.nan)
+        self._nothing, self._top = np.full(count, np.nan), np.full(count, -np.inf)
+        self._which = np.full(count, -1, dtype=np.int64)
+        self._peak = np.zeros(count)
+        self._width, self._beyond = np.full(count, np.inf), np.zeros(count, dtype=bool)
+        self._rounds, self._rechecks = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        self._asked: list[tuple[int, Ints, Floats]] = []
+
+    def start(self, rays: Ints, at_nothing: Floats | float = np.nan) -> None:
+        """Begin with rays; their violation at share 0 must be known if they are not chained."""
+        self._stage[rays] = _LOOK
+        self._nothing[rays] = self._over_low[rays] = at_nothing
+
+    def decided(self, rays: Ints) -> NDArray[np.bool_]:
+        """Whether the crossing of each ray is known."""
+        return self._stage[rays] == _DONE
+
+    def crossing(self, rays: Ints) -> Crossing:
+        """Crossing of rays that are done."""
+        low, high = self._low[rays], self._high[rays]
+        safe = np.where(np.isinf(high), 1.0, np.where(low < LEAST, 0.0, low))
+        return Crossing(safe, self._which[rays])
+
+    def ask(self) -> tuple[Ints, Floats]:
+        """Rays and shares at which the violation is wanted next; empty if there are none."""
+        self._asked = []
+        for stage, shares in (
+            (_LOOK, self._look),
+            (_SECOND, self._second),
+            (_NARROW, self._trials),
+            (_RECHECK, self._between),
+        ):
+            rays = np.flatnonzero(self._stage == stage)
+            if len(rays):
+                self._asked.append((stage, rays, shares(rays)))
+        if not self._asked:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        ray = np.concatenate([np.repeat(rays, shares.shape[1]) for _, rays, shares in self._asked])
+        return ray, np.concatenate([shares.ravel() for _, _, shares in self._asked])
+
+    def tell(self, over: Floats, which: Ints) -> None:
+        """Take the violations that were asked for."""
+        begin = 0
+        for stage, rays, shares in self._asked:
+            end = begin + shares.size
+            cells = (over[begin:end].reshape(shares.shape), which[begin:end].reshape(shares.shape))
+            begin = end
+            if stage == _LOOK:
+                self._after_look(rays, shares, *cells)
+                continue
+            broken = self._insert(rays, shares, *cells)
+            if stage == _SECOND:
+                self._go_on(rays)
+            elif stage == _NARROW:
+                self._beyond[rays] = ~broken[:, -1]
+                self._rounds[rays] += 1
+                self._go_on(rays)
+            else:
+                self._rechecks[rays] += 1
+                again = broken.any(axis=1)
+                self._rounds[rays], self._width[rays] = 0, np.inf
+                self._stage[rays] = _DONE
+                self._go_on(rays[again])
+
+    def _insert(self, rays: Ints, shares: Floats, over: Floats, which: Ints) -> NDArray[np.bool_]:
+        """Move the brackets by samples in ascending order; says which of them are broken."""
+        broken = ~(over <= self._limit[rays][:, None])
+        some, first = broken.any(axis=1), broken.argmax(axis=1)
+        hit, row, at = rays[some], np.flatnonzero(some), first[some]
+        share = shares[row, at]
+        # In front of the first broken sample: the sample before it, or the low end if that is nearer.
+        low, over_low = np.where(at == 0, 0.0, shares[row, at - 1]), over[row, at - 1]
+        over_low = np.where(at == 0, self._nothing[hit], over_low)
+        kept = (self._low[hit] < share) & (self._low[hit] > low)
+        self._low[hit] = np.where(kept, self._low[hit], low)
+        self._over_low[hit] = np.where(kept, self._over_low[hit], over_low)
+        last = at == shares.shape[1] - 1
+        after = np.minimum(at + 1, shares.shape[1] - 1)
+        self._beyond_high[hit] = np.where(last, self._high[hit], shares[row, after])
+        self._over_beyond[hit] = np.where(last, self._over_high[hit], over[row, after])
+        self._high[hit], self._over_high[hit] = share, over[row, at]
+        self._which[hit] = which[row, at]
+        fine = np.flatnonzero(~some & (shares[:, -1] > self._low[rays]) & (shares[:, -1] < self._high[rays]))
+        self._low[rays[fine]], self._over_low[rays[fine]] = shares[fine, -1], over[fine, -1]
+        return broken
+
+    def _look(self, rays: Ints) -> Floats:
+        return np.broadcast_to(self._looks, (len(rays), len(self._looks)))
+
+    def _after_look(self, rays: Ints, shares: Floats, over: Floats, which: Ints) -> None:
+        """A second sample where the first ones leave something open: the least share, or a peak."""
+        if self._chained:
+            self._nothing[rays] = self._over_low[rays] = over[:, 0]
+            self._limit[rays] = np.clip(over[:, 0] + _ROUNDING, TOLERANCE - _RESERVE, TOLERANCE)
+        self._insert(rays, shares[:, self._chained :], over[:, self._chained :], which[:, self._chained :])
+        middle = int(np.flatnonzero(self._looks == 0.5)[0])
+        safe = np.isinf(self._high[rays])
+        self._which[rays[safe]] = which[safe, -1]
+        self._top[rays] = np.maximum(self._nothing[rays], over.max(axis=1))
+        peak = _peaks(self._nothing[rays], over[:, middle], over[:, -1])
+        self._peak[rays] = np.where(safe, peak, 0.0 if self._chained else LEAST)
+        self._go_on(rays[self._peak[rays] == 0.0])
+        self._stage[rays[self._peak[rays] > 0.0]] = _SECOND
+
+    def _second(self, rays: Ints) -> Floats:
+        share: Floats = self._peak[rays][:, None]
+        return share
+
+    def _trials(self, rays: Ints) -> Floats:
+        """Next shares inside the bracket: around the chord's root; the middle where that is not known."""
+        a, b = self._low[rays], self._high[rays]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            root = a + (b - a) * (self._limit[rays] - self._over_low[rays]) / (
+                self._over_high[rays] - self._over_low[rays]
+            )
+        middle, push = 0.5 * (a + b), 0.4 * RESOLUTION
+        root = np.where(np.isfinite(root) & np.isfinite(self._over_high[rays]), root, middle)
+        if self._chained:
+            # Another constraint may rest at its limit all along; the one that is broken shows its line behind.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                rise = (self._over_beyond[rays] - self._over_high[rays]) / (self._beyond_high[rays] - b)
+                secant = b - (self._over_high[rays] - self._limit[rays]) / rise
+                fine = np.nan_to_num(np.clip(0.5 * _CRUMB / np.abs(rise), 0.0, push))
+            secant = np.where(np.isfinite(secant), np.clip(secant, a, b), middle)
+            around = [secant + part * (b - a) for part in _SPREAD]
+            near = [secant - push, secant - fine, secant + fine, secant + push]
+            shares = np.stack([root, middle, *near, *around], axis=1)
+            push = np.minimum(push, 0.1 * (b - a))
+            inside = np.sort(np.clip(shares, (a + push)[:, None], (b - push)[:, None]), axis=1)
+            # The part found safe is looked at again in passing.
+            return np.hstack([a[:, None] * np.array(_BETWEEN), inside])
+        # Pushed a little to the side that was not hit last.
+        trial = root + np.where(self._beyond[rays], push, -push)
+        every_second = self._rounds[rays] % 2 == 1
+        stuck = every_second & ~(b - a < 0.5 * self._width[rays])
+        self._width[rays] = np.where(every_second, b - a, self._width[rays])
+        return np.clip(np.where(stuck, middle, trial), a + push, b - push)[:, None]
+
+    def _between(self, rays: Ints) -> Floats:
+        end = np.where(np.isinf(self._high[rays]), 1.0, self._low[rays])
+        shares: Floats = end[:, None] * np.array(_BETWEEN)
+        return shares
+
+    def _go_on(self, rays: Ints) -> None:
+        """What comes next for rays whose brackets have moved."""
+        low, high = self._low[rays], self._high[rays]
+        crossed = np.isfinite(high)
+        wide = (high - low > RESOLUTION) & (self._rounds[rays] < _ROUNDS)
+        if self._chained:
+            crumbs = np.isfinite(self._over_high[rays]) & (
+                self._over_low[rays] < self._limit[rays] - _CRUMB
+            )
+            wide |= crumbs & (high - low > _FINEST) & (self._rounds[rays] < _FINE_ROUNDS)
+        wide &= crossed & (high > LEAST)
+        # What is safe in full was sampled there when it was looked at closely.
+        near = (crossed | (self._top[rays] > -_CLOSE)) & (not self._chained)
+        check = near & (low >= LEAST) & (self._rechecks[rays] < _RECHECKS)
+        self._stage[rays] = np.select([wide, check], [_NARROW, _RECHECK], _DONE)
 
 
-def _above_least(violation: Violation, low: _Sample, high: _Sample, which: Ints, rays: Ints) -> Ints:
-    """Look at the least share of rays with a crossing, in place; those that pass it are still open."""
-    over, constraint = violation(rays, np.full(len(rays), LEAST))
-    broken = ~(over <= TOLERANCE)
-    hit, rest = rays[broken], rays[~broken]
-    high.share[hit], high.over[hit], which[hit] = LEAST, over[broken], constraint[broken]
-    low.share[hit] = 0.0
-    behind = rest[low.share[rest] < LEAST]
-    low.share[behind], low.over[behind] = LEAST, over[~broken][low.share[rest] < LEAST]
-    return rest
-
-
-@dataclass
-class _Sample:
-    """A share per ray, with the violation there; arrays are changed in place by the search."""
-
-    share: Floats
-    over: Floats
-    which: Ints
-
-
-def _bracket(samples: list[_Sample]) -> tuple[_Sample, _Sample]:
-    """Last safe sample before the first broken one, and that one (share inf where none is broken)."""
-    count = len(samples[0].share)
-    low = _Sample(np.zeros(count), samples[0].over.copy(), samples[0].which.copy())
-    high = _Sample(np.full(count, np.inf), np.full(count, np.nan), np.full(count, -1, dtype=np.int64))
-    for sample in samples:
-        searching = np.isinf(high.share)
-        broken = searching & ~(sample.over <= TOLERANCE)
-        fine = searching & ~broken
-        high.share[broken], high.over[broken], high.which[broken] = (
-            sample.share[broken],
-            sample.over[broken],
-            sample.which[broken],
-        )
-        low.share[fine], low.over[fine], low.which[fine] = (
-            sample.share[fine],
-            sample.over[fine],
-            sample.which[fine],
-        )
-    return low, high
-
-
-def _peaks(samples: list[_Sample]) -> Floats:
+def _peaks(start: Floats, middle: Floats, end: Floats) -> Floats:
     """Share of a parabola's peak where it comes near the limit inside (0, 1); 0 elsewhere."""
-    start, middle, end = (sample.over for sample in samples)
     with np.errstate(divide="ignore", invalid="ignore"):
         bend = 2.0 * (start - 2.0 * middle + end)
         slope = -3.0 * start + 4.0 * middle - end
@@ -221,72 +292,3 @@ def _peaks(samples: list[_Sample]) -> Floats:
         top = start + slope * peak / 2.0
     near = (bend < 0.0) & (peak > 0.0) & (peak < 1.0) & (top > -_NEAR)
     return np.where(near, peak, 0.0)
-
-
-def _nearest(samples: list[_Sample]) -> Floats:
-    """Worst violation over the samples of each ray."""
-    worst: Floats = np.max([sample.over for sample in samples], axis=0)
-    return worst
-
-
-def _recheck(violation: Violation, low: _Sample, high: _Sample, which: Ints, rays: Ints) -> None:
-    """Sample what was found safe; where something breaks there, close in on that instead, in place."""
-    for round_ in range(_RECHECKS):
-        end = np.where(np.isinf(high.share[rays]), 1.0, low.share[rays])
-        rays, end = rays[end >= LEAST], end[end >= LEAST]
-        below, at_below = np.zeros(len(rays)), np.full(len(rays), -np.inf)
-        open_ = np.zeros(len(rays), dtype=bool)
-        for part in _BETWEEN:
-            # A ray that is safe in full has been looked at in its middle.
-            asked = np.flatnonzero((end < 1.0) | (part != 0.5)) if round_ == 0 else np.arange(len(rays))
-            over, constraint = np.full(len(rays), -np.inf), np.full(len(rays), -1, dtype=np.int64)
-            over[asked], constraint[asked] = violation(rays[asked], (part * end)[asked])
-            broken = ~(over <= TOLERANCE) & ~open_
-            hit = rays[broken]
-            high.share[hit], high.over[hit], which[hit] = (
-                (part * end)[broken],
-                over[broken],
-                constraint[broken],
-            )
-            low.share[hit], low.over[hit] = below[broken], at_below[broken]
-            open_ |= broken
-            seen = ~open_ & np.isfinite(over)
-            below, at_below = np.where(seen, part * end, below), np.where(seen, over, at_below)
-        rays = rays[open_]
-        if not len(rays):
-            return
-        _close(violation, low, high, which, rays, lambda _: None)
-
-
-def _close(
-    violation: Violation, low: _Sample, high: _Sample, which: Ints, open_: Ints, done: Callable[[int], None]
-) -> None:
-    """Narrow every open bracket to ``RESOLUTION``, in place."""
-    width_before = np.full(len(low.share), np.inf)
-    side = np.zeros(len(low.share), dtype=bool)
-    for round_ in range(_ROUNDS):
-        open_ = open_[high.share[open_] - low.share[open_] > RESOLUTION]
-        if not len(open_):
-            return
-        a, b = low.share[open_], high.share[open_]
-        trial = _trial(a, b, low.over[open_], high.over[open_], side[open_])
-        if round_ % 2 == 1:
-            stuck = ~(b - a < 0.5 * width_before[open_])
-            trial = np.where(stuck, 0.5 * (a + b), trial)
-            width_before[open_] = b - a
-        over, constraint = violation(open_, trial)
-        fine = over <= TOLERANCE
-        low.share[open_[fine]], low.over[open_[fine]] = trial[fine], over[fine]
-        high.share[open_[~fine]], high.over[open_[~fine]] = trial[~fine], over[~fine]
-        which[open_[~fine]] = constraint[~fine]
-        side[open_] = fine
-        done(len(open_))
-
-
-def _trial(a: Floats, b: Floats, at_a: Floats, at_b: Floats, beyond: NDArray[np.bool_]) -> Floats:
-    """Next share: the chord's root, pushed a little to the side that was not hit last; else the middle."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = a + (b - a) * (TOLERANCE - at_a) / (at_b - at_a)
-    push = 0.4 * RESOLUTION
-    trial = np.clip(root + np.where(beyond, push, -push), a + push, b - push)
-    return np.where(np.isfinite(trial), trial, 0.5 * (a + b))

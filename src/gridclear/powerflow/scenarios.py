@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Complexes, Floats, Ints
+    from gridclear.powerflow.arrays import Workspace
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Scenarios:
         self._threads = threads
         self._factors = FactorStore(compiled.networks)
         self._start: tuple[Complexes, ...] = ()
+        self._rooms: dict[tuple[int, int, bool], list[Workspace]] = {}
         self._settings = np.zeros((0, len(compiled.positions)), dtype=np.int64)
 
     def start_from(self, voltages: tuple[Complexes, ...]) -> None:
@@ -190,11 +192,33 @@ class Scenarios:
             columns=tuple(
                 Columns(number, values, part.period, nodes, ones)
                 for number, values in enumerate(self.compiled.parts)
-            ),
+            )
+            + _ground(part, nodes),
             changes=_changes(part, nodes),
             starts=starts,
         )
-        solve_lanes(network, self._factors.at(topology, positions), lanes, limits, out, threads=self._threads)
+        widest = max(columns.values.shape[1] for columns in lanes.columns)
+        kept = self._rooms.setdefault((topology, widest, len(limits.row) > 0), [])
+        factors = self._factors.at(topology, positions)
+        solve_lanes(network, factors, lanes, limits, out, threads=self._threads, kept=kept)
+
+
+def _ground(part: Activations, nodes: Ints) -> tuple[Columns, ...]:
+    """Columns of the cells that all scenarios change, by part."""
+    if part.ground is None:
+        return ()
+    number, bus = np.divmod(part.ground.cell, len(nodes))
+    rows = np.arange(len(part.period))
+    return tuple(
+        Columns(
+            int(which),
+            np.ascontiguousarray(part.ground.value[:, number == which]),
+            rows,
+            nodes[bus[number == which]],
+            np.ones(int((number == which).sum())),
+        )
+        for which in np.unique(number)
+    )
 
 
 def _changes(part: Activations, nodes: Ints) -> Changes:
