@@ -58,5 +58,9 @@ class CaseError(GridclearError):
         super().__init__("\n".join([head, *(f"  {issue}" for issue in issues)]))
 
 
+class SolverError(GridclearError):
+    """A solver ended without an answer; the message says how."""
+
+
 class OptionError(GridclearError, ValueError):
     """An argument of a call is outside what the call can do; the message says what it can."""

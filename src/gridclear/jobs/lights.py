@@ -75,7 +75,7 @@ def _constraint_witness(
         if not len(mine):
             continue
         which = verdict.which[unit[mine]]
-        effective = _effective(base, number)[period[mine], which]
+        effective = base.limits.numbered(number)[period[mine], which]
         nominal = _nominal(limits)[which]
         numbers, place = np.unique(which, return_inverse=True)
         names = [describe(network, limits, int(constraint), compiled.case) for constraint in numbers]
@@ -184,11 +184,3 @@ def _number(name: Constraint, value: float) -> str:
 def _nominal(limits: NodeLimits) -> Floats:
     """Limits in the kernels' numbering, (constraint,)."""
     return np.concatenate([limits.vm_min, limits.vm_max, limits.loading, limits.exchange.ravel()])
-
-
-def _effective(base: BaseState, topology: int) -> Floats:
-    """Effective limits in the kernels' numbering, (period, constraint)."""
-    limits = base.limits
-    periods = len(limits.vm_min[topology])
-    traded = limits.exchange[topology].reshape(periods, -1)
-    return np.hstack([limits.vm_min[topology], limits.vm_max[topology], limits.loading[topology], traded])

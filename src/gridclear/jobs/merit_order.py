@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.jobs.queues import Queues
 from gridclear.jobs.verdict import Verdict
 from gridclear.powerflow.rays import Tracer
 
@@ -59,19 +60,13 @@ class _Chain:
         self.done = 0
         period, items = bids.activations.period, len(bids.least_share)
         self._tracer = Tracer(len(period), chained=True)
-        self._first = np.searchsorted(bids.item, np.arange(items + 1))
-        # Pairs (period, item) in the order in which they are taken.
-        pairs = np.unique(np.stack([period, bids.item], axis=1), axis=0)
-        self._queue = pairs[:, 1]
-        self._next = np.searchsorted(pairs[:, 0], np.arange(len(self._accepted)))
-        self._end = np.searchsorted(pairs[:, 0], np.arange(len(self._accepted)), side="right")
-        self._needed = np.bincount(pairs[:, 1], minlength=items)
+        self._queues = Queues(bids, len(self._accepted))
         # Units of each item that are still searched; -1: not begun.
         self._open = np.full(items, -1, dtype=np.int64)
 
     def begin(self) -> bool:
         """Begin with the items whose turn has come; says whether anything is left to do."""
-        heads = self._heads()
+        heads = self._queues.heads()
         while len(heads):
             fresh = heads[self._open[heads] < 0]
             units = self._units(fresh)
@@ -82,7 +77,7 @@ class _Chain:
             if not len(decided):
                 return True
             self._accept(decided)
-            heads = self._heads()
+            heads = self._queues.heads()
         return False
 
     def step(self) -> None:
@@ -97,18 +92,9 @@ class _Chain:
         self._verdict.free[units], self._verdict.which[units] = crossing.safe, crossing.which
         np.subtract.at(self._open, self._bids.item[units], 1)
 
-    def _heads(self) -> Ints:
-        """Items whose turn it is in all of their periods."""
-        going = np.flatnonzero(self._next < self._end)
-        heads, count = np.unique(self._queue[self._next[going]], return_counts=True)
-        own: Ints = heads[count == self._needed[heads]]
-        return own
-
     def _units(self, items: Ints) -> Ints:
         """Units of items that can be judged; those that an accepted bid excludes are not."""
-        if not len(items):
-            return items
-        units = self._units_of(items)
+        units = self._queues.units(items)
         group = self._bids.exclusive
         for unit in units[group[units] >= 0].tolist():
             key = (int(self._bids.activations.period[unit]), int(group[unit]))
@@ -119,24 +105,19 @@ class _Chain:
     def _accept(self, items: Ints) -> None:
         """Take what is safe of items and let their periods go on."""
         bids, verdict = self._bids, self._verdict
-        units = self._units_of(items)
-        count = self._first[items + 1] - self._first[items]
+        units, first = self._queues.units(items), self._queues.first
+        count = first[items + 1] - first[items]
         free = np.where(bids.marked[units], verdict.free[units], 1.0)
         share = bids.enough(items, np.minimum.reduceat(free, np.cumsum(count) - count))
         verdict.share[units] = np.repeat(share, count)
         own = bids.activations.part(units, verdict.share[units])
         place = np.searchsorted(self.cells, own.cell)
         np.add.at(self._accepted, (np.repeat(own.period, np.diff(own.first)), place), own.value)
-        # An item is done in all of its periods, in each once.
-        pairs = np.unique(np.stack([np.repeat(items, count), own.period]), axis=1)
-        np.add.at(self._next, pairs[1], 1)
+        self._queues.advance(items)
         self.done += len(units)
         for unit in units[(bids.exclusive[units] >= 0) & (verdict.share[units] > 0.0)].tolist():
             key = (int(bids.activations.period[unit]), int(bids.exclusive[unit]))
             self._taken.setdefault(key, int(bids.item[unit]))
-
-    def _units_of(self, items: Ints) -> Ints:
-        return np.concatenate([np.arange(self._first[item], self._first[item + 1]) for item in items.tolist()])
 
 
 def _confirm(search: Search, bids: Bids, verdict: Verdict, cells: Ints) -> None:

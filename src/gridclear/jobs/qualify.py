@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gridclear.errors import OptionError
+from gridclear.jobs.any_subset import judge_any_subset
 from gridclear.jobs.bids import Bids, resolve_bids
 from gridclear.jobs.each import judge_each
 from gridclear.jobs.flow import device_table, hunting_periods, status_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from gridclear.case import Case
 
-GUARANTEES = ("each", "merit-order")
+GUARANTEES = ("each", "merit-order", "any-subset")
 DEVICES = ("scheduled",)
 
 
@@ -62,6 +63,7 @@ def qualify(
     case: Case,
     *,
     guarantee: str = "each",
+    allotment: str = "merit-order",
     devices: str = "scheduled",
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -108,7 +110,7 @@ def qualify(
         scenarios = Scenarios(network, threads)
         base = base_state(scenarios)
     with watch.phase("lights"):
-        verdict = _judge(Search(scenarios, base), bids, guarantee, progress)
+        verdict = _judge(Search(scenarios, base), bids, guarantee, allotment, progress)
     with watch.phase("tables"):
         options: dict[str, object] = {"guarantee": guarantee, "devices": devices}
         status = status_of(base)
@@ -122,9 +124,11 @@ def qualify(
 
 
 def _judge(
-    search: Search, bids: Bids, guarantee: str, progress: Callable[[int, int], None] | None
+    search: Search, bids: Bids, guarantee: str, allotment: str, progress: Callable[[int, int], None] | None
 ) -> Verdict:
     """Verdicts under one guarantee."""
     if guarantee == "merit-order":
         return judge_in_merit_order(search, bids, progress)
+    if guarantee == "any-subset":
+        return judge_any_subset(search, bids, allotment, progress)
     return judge_each(search, bids, progress)

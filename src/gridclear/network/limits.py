@@ -211,3 +211,22 @@ def describe(network: Network, limits: NodeLimits, constraint: int, case: Case |
     row = int(limits.point[point])
     name = str(row if case is None else case.connection_points["connection_point"].iloc[row])
     return Constraint("exchange", "connection_point", name, EXCHANGE_COLUMNS[column], network.s_base_mva)
+
+
+def sides(network: Network, limits: NodeLimits, constraint: Ints) -> tuple[Floats, Floats]:
+    """Tell how violations follow from values: violation = sign · (value - limit) / unit.
+
+    Parameters
+    ----------
+    network, limits
+        What the numbers belong to.
+    constraint : (n,) of int
+
+    Returns
+    -------
+    sign, unit : (n,)
+        -1 for lower limits; units of ``exchange_scale`` for exchanges.
+    """
+    traded = constraint - 2 * network.n_node - network.n_branch
+    lower = (constraint < network.n_node) | ((traded >= 0) & np.isin(traded % 5, (0, 2)))
+    return np.where(lower, -1.0, 1.0), np.where(traded >= 0, limits.exchange_scale, 1.0)

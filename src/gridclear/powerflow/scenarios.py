@@ -11,6 +11,7 @@ from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.arrays import NEWTON, Changes, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
 from gridclear.powerflow.lanes import Lanes, no_limits, no_starts, output, solve_lanes
+from gridclear.powerflow.sensitivity import Solved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,13 @@ class PeriodLimits:
     vm_max: tuple[Floats, ...]
     loading: tuple[Floats, ...]
     exchange: tuple[Floats, ...]
+
+    def numbered(self, topology: int) -> Floats:
+        """Limits of one topology in the kernels' numbering, (period, constraint)."""
+        traded = self.exchange[topology].reshape(len(self.exchange[topology]), -1)
+        return np.hstack(
+            [self.vm_min[topology], self.vm_max[topology], self.loading[topology], traded]
+        )
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,30 @@ class Scenarios:
             groups.append((topology, rows, out))
         return groups
 
+    def solved(self, activations: Activations, setting: Ints) -> list[tuple[int, Ints, Solved]]:
+        """Solve scenarios, for their sensitivities.
+
+        Parameters
+        ----------
+        activations, setting
+            As in ``scan``.
+
+        Returns
+        -------
+        list of (topology, rows, Solved)
+            States of the scenarios ``rows`` of each group.
+        """
+        groups = []
+        for topology, positions, rows in self._groups(activations.period, setting):
+            network = self.compiled.networks[topology]
+            out = output(network, len(rows), nodes=True)
+            lanes = self._solve(topology, positions, activations.part(rows), no_limits(network), out)
+            factors, n = self._factors.at(topology, positions), network.n_node
+            groups.append(
+                (topology, rows, Solved(network, positions, factors, lanes, out.node_r[:, :n], out.node_i[:, :n]))
+            )
+        return groups
+
     def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, Ints]]:
         """Scenarios by topology and setting; in a group by period, so that neighbours share their limits."""
         if not len(period):
@@ -179,7 +211,7 @@ class Scenarios:
 
     def _solve(
         self, topology: int, positions: Ints, part: Activations, limits: LimitArrays, out: Output
-    ) -> None:
+    ) -> Lanes:
         network = self.compiled.networks[topology]
         nodes = network.structure.node_of_bus
         ones = np.ones(len(nodes))
@@ -201,6 +233,7 @@ class Scenarios:
         kept = self._rooms.setdefault((topology, widest, len(limits.row) > 0), [])
         factors = self._factors.at(topology, positions)
         solve_lanes(network, factors, lanes, limits, out, threads=self._threads, kept=kept)
+        return lanes
 
 
 def _ground(part: Activations, nodes: Ints) -> tuple[Columns, ...]:

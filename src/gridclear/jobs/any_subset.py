@@ -1,0 +1,130 @@
+"""Lights that hold whatever part of the bids is activated: the box of accepted shares is safe as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.jobs.box import Box
+from gridclear.jobs.each import judge_each
+from gridclear.jobs.queues import Queues
+from gridclear.optimise.allotment import Offers, allot
+from gridclear.powerflow.rays import LEAST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gridclear.jobs.bids import Bids
+    from gridclear.jobs.search import Search
+    from gridclear.jobs.verdict import Verdict
+    from gridclear.network.network import Floats, Ints
+
+#: Rounds of allotment and power flows; the box mostly comes to rest after six. Where it swings, lines that were
+#: drawn stay from then on, and the first box that nothing breaks is taken.
+_ROUNDS, _FREE_ROUNDS = 40, 7
+#: The box is at rest when no share moves more than this.
+_REST = 1e-5
+#: A box that found no rest shrinks by this until it is safe.
+_SHRINK, _SHRINKS = 0.9, 60
+
+
+def judge_any_subset(
+    search: Search, bids: Bids, allotment: str, progress: Callable[[int, int], None] | None = None
+) -> Verdict:
+    """Accept shares of which every subset and part is safe.
+
+    The worst corner of the box is known for each constraint from its slopes, so that the safe box is linear in the
+    shares: what each unit presses on a constraint, if it does, must find room. Power flows at these corners and at
+    random points correct the constraints until nothing breaks and the box rests.
+
+    Parameters
+    ----------
+    search : Search
+    bids : Bids
+    allotment : {"merit-order", "pro-rata", "most-mw"}
+    progress : callable, optional
+        Called with (rounds done, most).
+
+    Returns
+    -------
+    Verdict
+        Confirmed by power flows at all corners that were found and at random points of the box.
+
+    Notes
+    -----
+    The idea of passing bids on with a box that is safe for every activation: arXiv 2406.04889.
+    """
+    verdict = judge_each(search, bids)
+    most = np.where(verdict.confirmed | ~bids.marked, verdict.free, 0.0)
+    box = Box(search, bids, np.flatnonzero(verdict.searched))
+    offers = _offers(bids, most, box)
+    rounds = _rounds(bids, len(search.base.solved))
+    share, before = most * 0.0, np.full(len(most), np.inf)
+    calm = False
+    for number in range(_ROUNDS):
+        share = allot(allotment, offers, box.limits(), lambda: rounds)[bids.item]
+        rest = bool(np.abs(share - before).max(initial=0.0) <= _REST)
+        frozen = number >= _FREE_ROUNDS
+        broken = box.correct(share, frozen=frozen)
+        if (rest or frozen) and not broken:
+            calm = not box.probe(share, number)
+            if calm:
+                break
+        before = share
+        if progress is not None:
+            progress(number + 1, _ROUNDS)
+    for _ in range(0 if calm else _SHRINKS):
+        share = _without_crumbs(bids, share * _SHRINK)
+        if not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS)):
+            calm = True
+            break
+    _fill(verdict, bids, box, share, calm=calm)
+    if progress is not None:
+        progress(_ROUNDS, _ROUNDS)
+    return verdict
+
+
+def _offers(bids: Bids, most: Floats, box: Box) -> Offers:
+    return Offers(
+        item=bids.item,
+        period=bids.activations.period,
+        column=box.column,
+        most=np.where(bids.marked, most, 1.0),
+        least=np.maximum(bids.least_share * (1.0 - 1e-9), LEAST),
+        size=bids.offered_of_unit,
+        exclusive=np.where(bids.marked, bids.exclusive, -1),
+    )
+
+
+def _rounds(bids: Bids, periods: int) -> list[Ints]:
+    """Items in rounds of at most one per period, in merit order."""
+    queues, rounds = Queues(bids, periods), []
+    while len(items := queues.heads()):
+        rounds.append(items)
+        queues.advance(items)
+    return rounds
+
+
+def _without_crumbs(bids: Bids, share: Floats) -> Floats:
+    smallest = np.full(len(bids.least_share), np.inf)
+    np.minimum.at(smallest, bids.item, np.where(bids.marked, share, 1.0))
+    return bids.enough(np.arange(len(smallest)), smallest)[bids.item]
+
+
+def _fill(verdict: Verdict, bids: Bids, box: Box, share: Floats, *, calm: bool) -> None:
+    """Take shares and witnesses over into the verdict, in place."""
+    units = box.units
+    verdict.share[:] = share
+    verdict.confirmed[units] = calm
+    less = units[(share[units] < 1.0)]
+    witness = box.witnesses(share)
+    # What the grid would let through of a unit with the others in their part of the box.
+    known = witness.constraint[units] >= 0
+    verdict.which[units[known]] = witness.constraint[units[known]]
+    verdict.value[units[known]] = witness.value[units[known]]
+    verdict.value_at_full[units[known]] = witness.value_at_full[units[known]]
+    verdict.free[less] = np.where(bids.least_share[bids.item[less]] > LEAST, witness.free[less], share[less])
+    order = np.arange(len(share))
+    worst = bids.conditions(np.where(bids.marked, witness.free, 1.0))[1]
+    verdict.decisive[:] = np.where(share >= 1.0, order, worst)

@@ -1,0 +1,321 @@
+"""The box of shares of every period, with the linear limits that keep it safe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from gridclear.jobs.slopes import slopes_of_all, slopes_of_one
+from gridclear.network.limits import TOLERANCE
+from gridclear.optimise.allotment import Limits
+from gridclear.powerflow.activations import Activations
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gridclear.jobs.bids import Bids
+    from gridclear.jobs.search import Search
+    from gridclear.network.network import Floats, Ints
+
+#: The allotment aims at this violation: a little inside the tolerance, so that what is left of curvature fits.
+_AIM = 0.7 * TOLERANCE
+#: Constraints that come this near to their limits at a corner are watched.
+_WATCH = 2e-3
+#: At most so many are watched per period and point of view.
+_MOST_WATCHED = 64
+#: Added to the number of a point of view for lines of the other side of a current.
+_OTHER_SIDE = 100
+#: Lines that join others for good are numbered from here.
+_LATER = 1000
+#: Random points per period that the box must stand.
+_POINTS = 96
+
+
+@dataclass
+class _Cut:
+    """One constraint of one period as a linear function of the shares, newest at its worst corner.
+
+    Attributes
+    ----------
+    constraint : int
+    offset : float
+        Violation at share 0 by this line.
+    gain : (column,)
+        Its slope by the shares.
+    over : float
+        Violation that the power flow found at the last corner; NaN before.
+    corner : (column,)
+        Where that was.
+    """
+
+    constraint: int
+    offset: float
+    gain: Floats
+    over: float
+    corner: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Witnesses:
+    """What stops each unit, by unit; constraint -1 where nothing of the box does.
+
+    Attributes
+    ----------
+    constraint, value, value_at_full, free : (unit,)
+    """
+
+    constraint: Ints
+    value: Floats
+    value_at_full: Floats
+    free: Floats
+
+
+class Box:
+    """Linear limits of the shares in every period.
+
+    Parameters
+    ----------
+    search : Search
+    bids : Bids
+    units : (n,) of int
+        Units that can be activated.
+    """
+
+    def __init__(self, search: Search, bids: Bids, units: Ints) -> None:
+        self._search, self._bids, self.units = search, bids, units
+        self.cells = np.unique(bids.activations.cell)
+        self._periods = len(search.base.solved)
+        period = bids.activations.period
+        self._members = [units[period[units] == t] for t in range(self._periods)]
+        self.column = np.full(len(bids.item), -1, dtype=np.int64)
+        self._power = []
+        for members in self._members:
+            self.column[members] = np.arange(len(members))
+            own = bids.activations.part(members)
+            place = np.searchsorted(self.cells, own.cell)
+            shape = (len(members), len(self.cells))
+            self._power.append(sparse.csr_array((own.value, place, own.first), shape=shape))
+        # Megawatts of the whole box: bounded where one of its points turned out to have no power flow.
+        self._most = np.full(self._periods, np.inf)
+        self._cuts: list[dict[tuple[int, int], _Cut]] = [{} for _ in self._members]
+        self._look_around([np.zeros((1, len(members))) for members in self._members], np.ones(len(bids.item)))
+
+    def limits(self) -> Limits:
+        """Rows for the allotment, padded to equal shapes."""
+        rows = 1 + max((len(cuts) for cuts in self._cuts), default=0)
+        # The last column is that of units that press on nothing.
+        columns = 1 + max((len(members) for members in self._members), default=0)
+        press = np.zeros((self._periods, rows, columns))
+        room = np.full((self._periods, rows), np.inf)
+        for period, cuts in enumerate(self._cuts):
+            for row, cut in enumerate(cuts.values()):
+                press[period, row, : len(cut.gain)] = np.maximum(cut.gain, 0.0)
+                room[period, row] = _AIM - cut.offset
+            members = self._members[period]
+            press[period, -1, : len(members)] = self._bids.offered_of_unit[members]
+            room[period, -1] = self._most[period]
+        return Limits(press, np.maximum(room, 0.0))
+
+    def correct(self, share: Floats, *, frozen: bool) -> bool:
+        """Solve the worst corner of every watched constraint, and draw its line anew there.
+
+        Parameters
+        ----------
+        share : (unit,)
+        frozen : bool
+            Lines that were drawn stay; those at corners that are broken join them.
+
+        Returns
+        -------
+        bool
+            Something is broken.
+        """
+        views = [self._views(period, share) for period in range(self._periods)]
+        self._look_around(views, share)
+        keys = [(period, key) for period, cuts in enumerate(self._cuts) for key in cuts]
+        corners = [self._corner(period, self._cuts[period][key].gain, share) for period, key in keys]
+        constraint = np.array([key[0] for _, key in keys], dtype=np.int64)
+        lanes = self._lanes([period for period, _ in keys], corners)
+        broken = self._draw(keys, constraint, corners, lanes, frozen=frozen)
+        over, which = self._search.violation(lanes)
+        # A corner may break something that nobody watches yet.
+        fresh = np.flatnonzero((over > TOLERANCE) & (which >= 0) & (which != constraint))
+        fresh = fresh[[(int(which[k]), keys[k][1][1]) not in self._cuts[keys[k][0]] for k in fresh.tolist()]]
+        self._add(fresh, keys, which, corners)
+        self._bow_out([period for period, _ in keys], over, share)
+        return broken or bool((~(over <= TOLERANCE)).any())
+
+    def probe(self, share: Floats, seed: int) -> bool:
+        """Solve random points of the box; what breaks there is watched from now on. Says whether any does."""
+        periods, points = [], []
+        for period, members in enumerate(self._members):
+            if not len(members):
+                continue
+            rng = np.random.default_rng([seed, period])
+            part = rng.random((_POINTS, len(members)))
+            active = rng.random((_POINTS, len(members))) < rng.random((_POINTS, 1))
+            whole = np.arange(_POINTS)[:, None] % 2 == 0
+            x = np.where(active, np.where(whole, 1.0, part), 0.0) * share[members]
+            half = [0.5 * self._corner(period, cut.gain, share) for cut in self._cuts[period].values()]
+            x = np.vstack([self._one_of_each(period, x, rng), *half])
+            periods += [period] * len(x)
+            points += list(x)
+        lanes = self._lanes(periods, points)
+        over, which = self._search.violation(lanes)
+        broken = ~(over <= TOLERANCE)
+        hit = np.flatnonzero(broken & (which >= 0))
+        self._add(hit, [(period, (0, 9)) for period in periods], which, points)
+        self._bow_out(periods, over, share)
+        return bool(broken.any())
+
+    def witnesses(self, share: Floats) -> Witnesses:
+        """Find the limit that stops each unit, and its value with the unit as accepted and in full."""
+        count = len(share)
+        constraint, free = np.full(count, -1, dtype=np.int64), share.copy()
+        corners: dict[int, Floats] = {}
+        for period, members in enumerate(self._members):
+            cuts = list(self._cuts[period].values())
+            if not cuts or not len(members):
+                continue
+            gain = np.maximum(np.array([cut.gain for cut in cuts]), 0.0)
+            corner = np.array([self._corner(period, cut.gain, share) for cut in cuts])
+            left = _AIM - np.array([cut.offset for cut in cuts]) - np.array(
+                [np.dot(cut.gain, x) for cut, x in zip(cuts, corner, strict=True)]
+            )
+            with np.errstate(divide="ignore", invalid="ignore"):
+                more = np.where(gain > 0.0, np.maximum(left, 0.0)[:, None] / gain, np.inf)
+            first = more.argmin(axis=0)
+            for column, unit in enumerate(members.tolist()):
+                row = int(first[column])
+                if np.isfinite(more[row, column]):
+                    constraint[unit] = cuts[row].constraint
+                    free[unit] = min(1.0, share[unit] + more[row, column])
+                    corners[unit] = corner[row]
+        units = np.array(sorted(corners), dtype=np.int64)
+        value, at_full = np.full(count, np.nan), np.full(count, np.nan)
+        for target, full in ((value, False), (at_full, True)):
+            points = []
+            for unit in units.tolist():
+                x = corners[unit].copy()
+                x[self.column[unit]] = 1.0 if full else share[unit]
+                points.append(x)
+            lanes = self._lanes(self._bids.activations.period[units].tolist(), points)
+            _, target[units] = self._search.confirm(lanes, constraint[units])
+        return Witnesses(constraint, value, at_full, free)
+
+    def _views(self, period: int, share: Floats) -> Floats:
+        """Points of the box from which constraints are looked at: everything on, everything up, everything down."""
+        members = self._members[period]
+        own = share[members]
+        up = self._power[period][:, self.cells < self._search.scenarios.compiled.networks[0].n_bus].sum(axis=1) > 0
+        return np.array([own, np.where(up, own, 0.0), np.where(up, 0.0, own)])
+
+    def _look_around(self, views: list[Floats], share: Floats) -> None:
+        """Linearise all constraints at some points; watch those that a corner may bring near their limits."""
+        periods = [period for period, points in enumerate(views) for _ in points if len(self._members[period])]
+        number = [k for period, points in enumerate(views) for k in range(len(points)) if len(self._members[period])]
+        points = [x for period, own in enumerate(views) for x in own if len(self._members[period])]
+        if not points:
+            return
+        family = 0 if len(views[0]) == 1 else 1
+        lanes = self._lanes(periods, points)
+        for row, found in slopes_of_all(self._search, lanes, self.cells):
+            period, x = periods[row], points[row]
+            if not found.solved[0]:
+                continue
+            members = self._members[period]
+            limited = np.flatnonzero(np.isfinite(found.over[0]))
+            gain = np.asarray((self._power[period] @ found.slope[0][limited].T).T)
+            offset = found.over[0][limited] - gain @ x
+            worst = offset + np.maximum(gain, 0.0) @ share[members]
+            near = np.flatnonzero(worst > -_WATCH)
+            near = near[np.argsort(-worst[near], kind="stable")][:_MOST_WATCHED]
+            cuts = self._cuts[period]
+            for at in near.tolist():
+                key = (int(limited[at]), family + number[row])
+                if key not in cuts:
+                    cuts[key] = _Cut(key[0], float(offset[at]), gain[at], np.nan, x)
+
+    def _draw(
+        self,
+        keys: list[tuple[int, tuple[int, int]]],
+        constraint: Ints,
+        points: list[Floats],
+        lanes: Activations,
+        *,
+        frozen: bool = False,
+    ) -> bool:
+        """Draw the lines of cuts anew at points; says whether any is broken there."""
+        found = slopes_of_one(self._search, lanes, self.cells, constraint)
+        broken = False
+        for row, (period, key) in enumerate(keys):
+            if not found.solved[row]:
+                continue
+            gain = self._power[period] @ found.slope[row]
+            over = float(found.over[row])
+            broken |= over > TOLERANCE
+            old = self._cuts[period].get(key)
+            if old is not None and frozen:
+                old.over = over
+                if over <= TOLERANCE:
+                    continue
+                key = (key[0], _LATER + len(self._cuts[period]))
+            elif old is not None and float(old.gain @ gain) < 0.0:
+                # A current that turns round has two sides: each keeps a line of its own.
+                old.over = over
+                if over < -_WATCH:
+                    continue
+                key = (key[0], key[1] + _OTHER_SIDE)
+            self._cuts[period][key] = _Cut(
+                int(constraint[row]), over - float(gain @ points[row]), gain, over, points[row]
+            )
+        return broken
+
+    def _add(
+        self, rows: Ints, keys: list[tuple[int, tuple[int, int]]], which: Ints, points: list[Floats]
+    ) -> None:
+        """Watch what was found broken at points."""
+        if not len(rows):
+            return
+        new = [(keys[row][0], (int(which[row]), keys[row][1][1])) for row in rows.tolist()]
+        own = [points[row] for row in rows.tolist()]
+        self._draw(new, which[rows], own, self._lanes([period for period, _ in new], own))
+
+    def _bow_out(self, periods: list[int], over: Floats, share: Floats) -> None:
+        """Halve the box of every period in which a point has no power flow."""
+        offered = self._bids.offered_of_unit
+        for period in sorted({periods[row] for row in np.flatnonzero(np.isinf(over)).tolist()}):
+            members = self._members[period]
+            self._most[period] = 0.5 * float(share[members] @ offered[members])
+
+    def _corner(self, period: int, gain: Floats, share: Floats) -> Floats:
+        """Shares at which a line with this gain is highest; of exclusive units the one that lifts it most."""
+        members = self._members[period]
+        x = np.where(gain > 0.0, share[members], 0.0)
+        group = self._bids.exclusive[members]
+        for number in np.unique(group[group >= 0]):
+            mine = np.flatnonzero(group == number)
+            best = mine[np.argmax(gain[mine] * x[mine])]
+            x[mine[mine != best]] = 0.0
+        return x
+
+    def _one_of_each(self, period: int, x: Floats, rng: np.random.Generator) -> Floats:
+        """Keep one random unit of every exclusive group in random points."""
+        group = self._bids.exclusive[self._members[period]]
+        for number in np.unique(group[group >= 0]):
+            mine = np.flatnonzero(group == number)
+            kept = mine[rng.integers(len(mine), size=len(x))]
+            x[:, mine] = np.where(mine == kept[:, None], x[:, mine], 0.0)
+        return x
+
+    def _lanes(self, periods: list[int], points: list[Floats]) -> Activations:
+        period = np.array(periods, dtype=np.int64)
+        value = np.zeros((len(period), len(self.cells)))
+        for t in np.unique(period):
+            rows = np.flatnonzero(period == t)
+            x = np.array([points[row] for row in rows.tolist()])
+            value[rows] = (self._power[t].T @ x.T).T
+        return Activations.dense(period, self.cells, value)

@@ -1,0 +1,108 @@
+"""Violations of constraints as linear functions of injections, at solved states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.network.limits import sides
+from gridclear.powerflow.sensitivity import Controls, adjoint, forward, quantity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from gridclear.jobs.search import Search
+    from gridclear.network.network import Floats, Ints
+    from gridclear.powerflow.activations import Activations
+    from gridclear.powerflow.sensitivity import Linearised, Solved
+
+#: Numbers that one pass of forward sensitivities may hold.
+_MOST_NUMBERS = 2**25
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Slopes of violations at some states.
+
+    Attributes
+    ----------
+    solved : (state,) of bool
+    over : (state, constraint) or (state,)
+        Violations, normalised as in ``evaluate.worst_limit``; -inf where there is no limit.
+    slope : (state, constraint, cell) or (state, cell)
+        Their change per unit of injection in each cell.
+    """
+
+    solved: NDArray[np.bool_]
+    over: Floats
+    slope: Floats
+
+
+def slopes_of_all(search: Search, activations: Activations, cell: Ints) -> Iterator[tuple[int, Slopes]]:
+    """Linearise every constraint at every scenario; (scenario, Slopes of one state) in any order."""
+    compiled = search.scenarios.compiled
+    setting = search.base.setting[activations.period]
+    for topology, rows, states in search.scenarios.solved(activations, setting):
+        network, limits = compiled.networks[topology], compiled.limits[topology]
+        numbers = np.arange(2 * network.n_node + network.n_branch + limits.exchange.size)
+        quantity = quantity_of(network, limits, numbers)
+        sign, unit = sides(network, limits, numbers)
+        bound = search.base.limits.numbered(topology)
+        chunk = max(1, _MOST_NUMBERS // (len(cell) * (int(quantity.max()) + 3)))
+        for begin in range(0, len(rows), chunk):
+            part = _part(states, slice(begin, begin + chunk))
+            found = forward(part, limits, _controls(cell, network.n_bus))
+            vm = np.hypot(part.vr, part.vi)
+            for state, row in enumerate(rows[begin : begin + chunk].tolist()):
+                factor = sign / unit
+                period = activations.period[row]
+                over = factor * (found.value[state, quantity] - bound[period])
+                weight = _weights(cell, network.structure.node_of_bus, vm[state])
+                slope = factor[:, None] * (found.slope[state].T[quantity] * weight)
+                yield row, Slopes(found.solved[state : state + 1], over[None], slope[None])
+
+
+def slopes_of_one(search: Search, activations: Activations, cell: Ints, constraint: Ints) -> Slopes:
+    """Linearise one constraint at every scenario."""
+    compiled = search.scenarios.compiled
+    count = len(activations)
+    result = Slopes(np.zeros(count, dtype=bool), np.full(count, np.nan), np.full((count, len(cell)), np.nan))
+    setting = search.base.setting[activations.period]
+    for topology, rows, states in search.scenarios.solved(activations, setting):
+        network, limits = compiled.networks[topology], compiled.limits[topology]
+        found: Linearised = adjoint(
+            states, limits, _controls(cell, network.n_bus), constraint[rows][:, None]
+        )
+        sign, unit = sides(network, limits, constraint[rows])
+        bound = search.base.limits.numbered(topology)[activations.period[rows], constraint[rows]]
+        vm = np.hypot(states.vr, states.vi)
+        result.solved[rows] = found.solved
+        result.over[rows] = sign / unit * (found.value[:, 0] - bound)
+        weight = _weights(cell, network.structure.node_of_bus, vm)
+        result.slope[rows] = (sign / unit)[:, None] * found.slope[:, 0] * weight
+    return result
+
+
+def _part(states: Solved, rows: slice) -> Solved:
+    """Some of the states; their injections are columns alone."""
+    lanes = states.lanes
+    columns = tuple(column._replace(row=column.row[rows]) for column in lanes.columns)
+    vr = states.vr[rows]
+    return replace(states, lanes=replace(lanes, columns=columns, count=len(vr)), vr=vr, vi=states.vi[rows])
+
+
+def _controls(cell: Ints, buses: int) -> Controls:
+    part, bus = np.divmod(cell, buses)
+    return Controls(np.where(part % 2 == 0, "p", "q"), bus)
+
+
+def _weights(cell: Ints, node_of_bus: Ints, vm: Floats) -> Floats:
+    """What a unit of a cell injects at the state's voltage: 1, |V| or |V|² by part; (..., cell)."""
+    part, bus = np.divmod(cell, len(node_of_bus))
+    node = node_of_bus[bus]
+    weight: Floats = np.where(node >= 0, vm[..., np.maximum(node, 0)], 0.0) ** (part // 2)
+    return weight

@@ -1,0 +1,1 @@
+"""Problems on arrays: allotment of shares under linear limits."""

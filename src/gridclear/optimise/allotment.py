@@ -1,0 +1,283 @@
+"""How much of each offer fits under linear limits that only grow with the shares: three policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import optimize, sparse
+
+from gridclear.errors import SolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+MERIT_ORDER, PRO_RATA, MOST_MW = "merit-order", "pro-rata", "most-mw"
+ALLOTMENTS = (MERIT_ORDER, PRO_RATA, MOST_MW)
+#: Least shares up to here are crumbs, which are dropped afterwards rather than decided by whole numbers.
+_CRUMB = 1.5e-3
+#: Room in which sums may differ, in p.u. of violation.
+_ROUNDING = 1e-12
+#: Halvings of the common share of a pro-rata stage.
+_HALVINGS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Rows of ``sum of press · share <= room``, per period.
+
+    Attributes
+    ----------
+    press : (period, row, column)
+        What a full unit adds to each row, not negative; zero in rows and columns that are only padding.
+    room : (period, row)
+        What may be added; rows of padding have infinite room.
+    """
+
+    press: Floats
+    room: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Offers:
+    """Units by item.
+
+    Attributes
+    ----------
+    item : (unit,) of int
+        Ascending; items stand in merit order.
+    period, column : (unit,) of int
+        Where the unit stands in ``Limits``.
+    most : (unit,)
+        Largest share.
+    least : (item,)
+        Smallest share that is not nothing.
+    size : (unit,)
+        MW at full share.
+    exclusive : (unit,) of int
+        Of units with the same number in a period only one is ever active; -1: any.
+    """
+
+    item: Ints
+    period: Ints
+    column: Ints
+    most: Floats
+    least: Floats
+    size: Floats
+    exclusive: Ints
+
+    @property
+    def items(self) -> int:
+        """Number of items."""
+        return len(self.least)
+
+    def of_item(self, values: Floats) -> Floats:
+        """Smallest value over the units of every item."""
+        smallest = np.full(self.items, np.inf)
+        np.minimum.at(smallest, self.item, values)
+        return smallest
+
+
+def allot(policy: str, offers: Offers, limits: Limits, rounds: Callable[[], list[Ints]]) -> Floats:
+    """Share of every item under one policy.
+
+    Parameters
+    ----------
+    policy : {"merit-order", "pro-rata", "most-mw"}
+        ``merit-order``: items in order, each as large as can be with later ones at nothing; ``pro-rata``: all grow
+        together, what presses on a row without room stops; ``most-mw``: the largest sum of megawatts.
+    offers : Offers
+    limits : Limits
+    rounds : callable
+        Gives the items in rounds such that a round has at most one item per period and none comes before its turn.
+
+    Returns
+    -------
+    (item,)
+    """
+    if policy == MERIT_ORDER:
+        return _in_merit_order(offers, limits, rounds())
+    if policy == PRO_RATA:
+        return _pro_rata(offers, limits)
+    return _most(offers, limits)
+
+
+def _in_merit_order(offers: Offers, limits: Limits, rounds: list[Ints]) -> Floats:
+    share = np.zeros(offers.items)
+    room = limits.room.copy()
+    taken: dict[tuple[int, int], Floats] = {}
+    first = np.searchsorted(offers.item, np.arange(offers.items + 1))
+    for items in rounds:
+        units = np.concatenate([np.arange(first[i], first[i + 1]) for i in items.tolist()])
+        period = offers.period[units]
+        press = limits.press[period, :, offers.column[units]]
+        # Units of one item in one period press together.
+        total = np.zeros_like(room) if len(np.unique(period)) < len(period) else None
+        if total is not None:
+            np.add.at(total, period, press)
+        own = press if total is None else total[period]
+        space = room[period]
+        for at in np.flatnonzero(offers.exclusive[units] >= 0).tolist():
+            key = (int(period[at]), int(offers.exclusive[units[at]]))
+            space[at] += taken.get(key, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            free = np.where(own > 0.0, np.maximum(space, 0.0) / own, np.inf).min(axis=1, initial=np.inf)
+        free = np.minimum(free, offers.most[units])
+        begin = np.flatnonzero(np.diff(offers.item[units], prepend=-1))
+        found = np.minimum.reduceat(free, begin)
+        found = np.where(found < offers.least[items], 0.0, found)
+        share[items] = found
+        used = press * share[offers.item[units]][:, None]
+        for at in np.flatnonzero(offers.exclusive[units] >= 0).tolist():
+            key = (int(period[at]), int(offers.exclusive[units[at]]))
+            before = taken.get(key, np.zeros(room.shape[1]))
+            taken[key] = np.maximum(before, used[at])
+            used[at] = taken[key] - before
+        np.subtract.at(room, period, used)
+    return share
+
+
+def _pro_rata(offers: Offers, limits: Limits) -> Floats:
+    """Raise all shares together; drop what ends below its least, dearest first, and begin again."""
+    most = offers.of_item(offers.most)
+    dropped = np.zeros(offers.items, dtype=bool)
+    while True:
+        share = _filled(offers, limits, np.where(dropped, 0.0, most))
+        below = (share > 0.0) & (share < offers.least) | ((share == 0.0) & ~dropped & (most > 0.0))
+        if not below.any():
+            return share
+        # Half of them at a time: a few rounds, and those that are left get the room.
+        worst = np.flatnonzero(below)
+        dropped[worst[len(worst) // 2 :]] = True
+
+
+def _filled(offers: Offers, limits: Limits, most: Floats) -> Floats:
+    """Largest common level of all shares, period by period; an item stops where its first period stops it."""
+    growing, level = most > 0.0, np.zeros(offers.items)
+    # Sums of the same numbers must not break a row that they have filled.
+    room = limits.room + _ROUNDING
+    while growing.any():
+        high = np.ones(len(limits.room))
+        whole = (_used(offers, limits, _at(offers, level, most, growing, high)) <= room).all(axis=1)
+        low = whole.astype(np.float64)
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            trial = _at(offers, level, most, growing, middle)
+            fits = (_used(offers, limits, trial) <= room).all(axis=1)
+            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+        trial = _at(offers, level, most, growing, low)
+        tight = _used(offers, limits, _at(offers, level, most, growing, high)) > room
+        pressing = (limits.press[offers.period, :, offers.column] * tight[offers.period] > 0.0).any(axis=1)
+        stop = np.zeros(offers.items, dtype=bool)
+        stop[offers.item[pressing]] = True
+        open_ = np.zeros(offers.items, dtype=bool)
+        open_[offers.item[tight.any(axis=1)[offers.period]]] = True
+        done = growing & (stop | ~open_)
+        if not done.any():
+            done = growing
+        level[done] = trial[done]
+        growing &= ~done
+    return level
+
+
+def _at(offers: Offers, level: Floats, most: Floats, growing: NDArray[np.bool_], height: Floats) -> Floats:
+    """Shares where growing items stand at their periods' height, the others where they stopped."""
+    lowest = offers.of_item(height[offers.period])
+    return np.where(growing, np.minimum(most, lowest), level)
+
+
+def _used(offers: Offers, limits: Limits, share: Floats) -> Floats:
+    """What shares (item,) add to every row, (period, row)."""
+    amount = share[offers.item]
+    used = np.zeros_like(limits.room)
+    alone = offers.exclusive < 0
+    table = np.zeros((limits.press.shape[0], limits.press.shape[2]))
+    table[offers.period[alone], offers.column[alone]] = amount[alone]
+    used += np.einsum("trc,tc->tr", limits.press, table)
+    for period, group in sorted(set(zip(offers.period[~alone].tolist(), offers.exclusive[~alone].tolist(), strict=True))):
+        mine = np.flatnonzero((offers.period == period) & (offers.exclusive == group))
+        used[period] += (limits.press[period][:, offers.column[mine]] * amount[mine]).max(axis=1)
+    return used
+
+
+def _most(offers: Offers, limits: Limits) -> Floats:
+    """Linear program; with semicontinuous shares where there are least amounts."""
+    items, most = offers.items, offers.of_item(offers.most)
+    most = np.where(most < offers.least, 0.0, most)
+    rows = _Rows(items)
+    for period in range(len(limits.room)):
+        mine = np.flatnonzero(offers.period == period)
+        press = limits.press[period][:, offers.column[mine]]
+        for row in np.flatnonzero(np.isfinite(limits.room[period]) & (press > 0.0).any(axis=1)).tolist():
+            alone = offers.exclusive[mine] < 0
+            entries = [(offers.item[mine[alone]], press[row, alone])]
+            for group in np.unique(offers.exclusive[mine[~alone]]):
+                # The largest of the group: one number that is at least each of its members.
+                member = mine[offers.exclusive[mine] == group]
+                largest = rows.column()
+                for item, weight in zip(offers.item[member], press[row, np.isin(mine, member)], strict=True):
+                    rows.add([(np.array([item, largest]), np.array([weight, -1.0]))], 0.0)
+                entries.append((np.array([largest]), np.ones(1)))
+            rows.add(entries, limits.room[period, row])
+    partial = np.flatnonzero((offers.least > _CRUMB) & (most > 0.0))
+    taken = np.array([rows.column() for _ in partial], dtype=np.int64)
+    for item, flag in zip(partial.tolist(), taken.tolist(), strict=True):
+        pair = np.array([item, flag])
+        rows.add([(pair, np.array([1.0, -most[item]]))], 0.0)
+        rows.add([(pair, np.array([-1.0, offers.least[item]]))], 0.0)
+    value = np.bincount(offers.item, weights=offers.size, minlength=items)
+    whole = np.zeros(rows.width)
+    whole[taken] = 1.0
+    upper = np.concatenate([most, np.full(rows.width - items, np.inf)])
+    upper[taken] = 1.0
+    found = optimize.milp(
+        -np.concatenate([value, np.zeros(rows.width - items)]),
+        constraints=rows.constraint(),
+        integrality=whole,
+        bounds=optimize.Bounds(0.0, upper),
+    )
+    if found.status != 0:
+        raise SolverError(f"allotment of the most megawatts: {found.message}")
+    share: Floats = np.clip(found.x[:items], 0.0, most)
+    return np.where(share < offers.least * (1.0 - 1e-9), 0.0, share)
+
+
+class _Rows:
+    """Rows ``sum of number · column <= room`` of a linear program, as they come."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._columns: list[Ints] = []
+        self._numbers: list[Floats] = []
+        self._room: list[float] = []
+
+    def column(self) -> int:
+        """Give a new column."""
+        self.width += 1
+        return self.width - 1
+
+    def add(self, entries: list[tuple[Ints, Floats]], room: float) -> None:
+        """Add one row."""
+        self._columns.append(np.concatenate([columns for columns, _ in entries]))
+        self._numbers.append(np.concatenate([numbers for _, numbers in entries]))
+        self._room.append(room)
+
+    def constraint(self) -> optimize.LinearConstraint:
+        """All rows."""
+        first = np.cumsum([0, *(len(columns) for columns in self._columns)])
+        empty = [np.zeros(0)]
+        matrix = sparse.csr_array(
+            (
+                np.concatenate([*self._numbers, *empty]),
+                np.concatenate([*self._columns, *empty]).astype(np.int64),
+                first,
+            ),
+            shape=(len(self._room), self.width),
+        )
+        return optimize.LinearConstraint(matrix, -np.inf, np.array(self._room))
