@@ -111,6 +111,13 @@ def flow(case: Path, *, out: Path | None, format_: TableFormat, threads: int | N
     help="What a light promises: the bid is safe alone; on top of all cheaper ones; in any company.",
 )
 @click.option(
+    "--allotment",
+    type=click.Choice(["merit-order", "pro-rata", "most-mw"]),
+    default="merit-order",
+    show_default=True,
+    help="Who gets the room that any subset leaves: the cheapest, all alike, or whoever brings most MW.",
+)
+@click.option(
     "--devices",
     type=click.Choice(["scheduled", "automatic", "optimised"]),
     default="scheduled",
@@ -125,6 +132,7 @@ def tlq(
     case: Path,
     *,
     guarantee: Literal["each", "merit-order", "any-subset"],
+    allotment: Literal["merit-order", "pro-rata", "most-mw"],
     devices: Literal["scheduled", "automatic", "optimised"],
     out: Path | None,
     format_: TableFormat,
@@ -135,7 +143,7 @@ def tlq(
     with _exit_codes(as_json=as_json):
         _check_output(case, out, format_)
         session = _read(case)
-        result = _tlq(session, guarantee, devices, threads)
+        result = _tlq(session, guarantee, allotment, devices, threads)
         folder = _write(result, _folder(out, Path("result", "tlq"), as_json=as_json), format_)
         _show_tlq(session, result)
         _finish(result, folder, as_json=as_json)
@@ -172,7 +180,7 @@ def demo(*, out: Path, threads: int | None) -> None:
         _show_flow(session, base)
 
         _say("\n" + _heading(f"gridclear tlq {shown} --guarantee each -o {out / 'tlq'}"))
-        lights = _tlq(session, "each", "scheduled", threads)
+        lights = _tlq(session, "each", "merit-order", "scheduled", threads)
         written.append(_write(lights, out / "tlq", "csv"))
         _show_tlq(session, lights, with_base=False)
 
@@ -227,6 +235,7 @@ def _flow(case: Case, threads: int | None) -> Flow:
 def _tlq(
     case: Case,
     guarantee: Literal["each", "merit-order", "any-subset"],
+    allotment: Literal["merit-order", "pro-rata", "most-mw"],
     devices: Literal["scheduled", "automatic", "optimised"],
     threads: int | None,
 ) -> Qualification:
@@ -234,7 +243,14 @@ def _tlq(
     from gridclear.report.progress import progress_on
 
     with progress_on(sys.stderr, "lights") as progress:
-        return qualify(case, guarantee=guarantee, devices=devices, threads=threads, progress=progress)
+        return qualify(
+            case,
+            guarantee=guarantee,
+            allotment=allotment,
+            devices=devices,
+            threads=threads,
+            progress=progress,
+        )
 
 
 def _folder(out: Path | None, default: Path, *, as_json: bool) -> Path | None:

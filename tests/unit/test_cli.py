@@ -248,7 +248,7 @@ def test_json_and_folder_together(run, village):
         ["tlq"],
         ["tlq", "nowhere"],
         ["tlq", "{case}", "--guarantee", "some"],
-        ["tlq", "{case}", "--guarantee", "any-subset"],
+        ["tlq", "{case}", "--guarantee", "any-subset", "--allotment", "some"],
         ["tlq", "{case}", "--devices", "optimised"],
         ["tlq", "{case}", "--threads", "0"],
         ["tlq", "{case}", "-o", "{case}/case.toml"],

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gridclear.jobs.verdict import Verdict
     from gridclear.network.network import Floats, Ints
 
-#: Rounds of allotment and power flows; the box mostly comes to rest after six. Where it swings, lines that were
-#: drawn stay from then on, and the first box that nothing breaks is taken.
+#: Rounds of allotment and power flows; the box mostly comes to rest after six. Where it swings, lines that
+#: were drawn stay from then on, and the first box that nothing breaks is taken.
 _ROUNDS, _FREE_ROUNDS = 40, 7
 #: The box is at rest when no share moves more than this.
 _REST = 1e-5
@@ -34,9 +34,9 @@ def judge_any_subset(
 ) -> Verdict:
     """Accept shares of which every subset and part is safe.
 
-    The worst corner of the box is known for each constraint from its slopes, so that the safe box is linear in the
-    shares: what each unit presses on a constraint, if it does, must find room. Power flows at these corners and at
-    random points correct the constraints until nothing breaks and the box rests.
+    The worst corner of the box is known for each constraint from its slopes, so that the safe box is linear
+    in the shares: what each unit presses on a constraint, if it does, must find room. Power flows at these
+    corners and at random points correct the constraints until nothing breaks and the box rests.
 
     Parameters
     ----------

@@ -66,8 +66,7 @@ class Bids:
     @property
     def offered_of_unit(self) -> Floats:
         """MW of every unit at its full share."""
-        total: Floats = np.bincount(self.unit, weights=self.offered, minlength=len(self.item))
-        return total
+        return np.bincount(self.unit, weights=self.offered, minlength=len(self.item)).astype(np.float64)
 
     def conditions(self, free: Floats) -> tuple[Floats, Ints]:
         """Apply blocks and smallest amounts to the safe shares.
@@ -84,14 +83,13 @@ class Bids:
         decisive : (unit,) of int
             Unit that decided it: itself, or the item's worst.
         """
-        free = np.where(self.marked, free, 1.0)
-        order = np.lexsort((np.arange(len(free)), free, self.item))
-        first = np.flatnonzero(np.diff(self.item[order], prepend=-1))
-        worst = order[first]
+        units, free = np.arange(len(free)), np.where(self.marked, free, 1.0)
+        order = np.lexsort((units, free, self.item))
+        worst = order[np.flatnonzero(np.diff(self.item[order], prepend=-1))]
         share = self.enough(np.arange(len(worst)), free[worst])[self.item]
         # An item that is safe in full needs nobody to decide: each unit has a margin of its own.
-        decisive = np.where(free[worst][self.item] >= 1.0, np.arange(len(free)), worst[self.item])
-        return share, decisive
+        decisive = np.where(free[worst][self.item] >= 1.0, units, worst[self.item])
+        return share, decisive.astype(np.int64)
 
     def enough(self, item: Ints, share: Floats) -> Floats:
         """Take a share of each item for nothing where its owners would not accept so little."""
@@ -192,7 +190,7 @@ def _power(
 
 
 def _activations(compiled: CompiledCase, period: Ints, unit: Ints, bus: Ints, power: Floats) -> Activations:
-    """Changes of every unit; rows come sorted by unit."""
+    """Collect the changes of every unit; rows come sorted by unit."""
     place, part = np.nonzero(power)
     return Activations(
         period=period,
@@ -242,7 +240,7 @@ def _items(rows: pd.DataFrame, order: Ints) -> Ints:
 
 
 def _exclusive(rows: pd.DataFrame) -> Ints:
-    """Number of each row's exclusive group, -1 without."""
+    """Find the number of each row's exclusive group, -1 without."""
     if "exclusive" not in rows:
         return np.full(len(rows), -1, dtype=np.int64)
     return np.where(rows["exclusive"] == "", -1, _codes(rows["exclusive"]))

@@ -14,13 +14,11 @@ from gridclear.optimise.allotment import Limits
 from gridclear.powerflow.activations import Activations
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from gridclear.jobs.bids import Bids
     from gridclear.jobs.search import Search
     from gridclear.network.network import Floats, Ints
 
-#: The allotment aims at this violation: a little inside the tolerance, so that what is left of curvature fits.
+#: The allotment aims at this violation, inside the tolerance, so that what is left of curvature fits.
 _AIM = 0.7 * TOLERANCE
 #: Constraints that come this near to their limits at a corner are watched.
 _WATCH = 2e-3
@@ -182,8 +180,10 @@ class Box:
                 continue
             gain = np.maximum(np.array([cut.gain for cut in cuts]), 0.0)
             corner = np.array([self._corner(period, cut.gain, share) for cut in cuts])
-            left = _AIM - np.array([cut.offset for cut in cuts]) - np.array(
-                [np.dot(cut.gain, x) for cut, x in zip(cuts, corner, strict=True)]
+            left = (
+                _AIM
+                - np.array([cut.offset for cut in cuts])
+                - np.array([np.dot(cut.gain, x) for cut, x in zip(cuts, corner, strict=True)])
             )
             with np.errstate(divide="ignore", invalid="ignore"):
                 more = np.where(gain > 0.0, np.maximum(left, 0.0)[:, None] / gain, np.inf)
@@ -207,16 +207,23 @@ class Box:
         return Witnesses(constraint, value, at_full, free)
 
     def _views(self, period: int, share: Floats) -> Floats:
-        """Points of the box from which constraints are looked at: everything on, everything up, everything down."""
+        """Choose where constraints are looked at from: everything on, everything up, everything down."""
         members = self._members[period]
         own = share[members]
-        up = self._power[period][:, self.cells < self._search.scenarios.compiled.networks[0].n_bus].sum(axis=1) > 0
+        up = (
+            self._power[period][:, self.cells < self._search.scenarios.compiled.networks[0].n_bus].sum(axis=1)
+            > 0
+        )
         return np.array([own, np.where(up, own, 0.0), np.where(up, 0.0, own)])
 
     def _look_around(self, views: list[Floats], share: Floats) -> None:
         """Linearise all constraints at some points; watch those that a corner may bring near their limits."""
-        periods = [period for period, points in enumerate(views) for _ in points if len(self._members[period])]
-        number = [k for period, points in enumerate(views) for k in range(len(points)) if len(self._members[period])]
+        periods = [
+            period for period, points in enumerate(views) for _ in points if len(self._members[period])
+        ]
+        number = [
+            k for period, points in enumerate(views) for k in range(len(points)) if len(self._members[period])
+        ]
         points = [x for period, own in enumerate(views) for x in own if len(self._members[period])]
         if not points:
             return
@@ -251,7 +258,8 @@ class Box:
         """Draw the lines of cuts anew at points; says whether any is broken there."""
         found = slopes_of_one(self._search, lanes, self.cells, constraint)
         broken = False
-        for row, (period, key) in enumerate(keys):
+        for row, (period, asked) in enumerate(keys):
+            key = asked
             if not found.solved[row]:
                 continue
             gain = self._power[period] @ found.slope[row]

@@ -142,9 +142,7 @@ def _fill_blocks(compiled: CompiledCase, bids: Bids, verdict: Verdict, witness: 
 
 
 def _fill_unjudged(compiled: CompiledCase, bids: Bids, verdict: Verdict, witness: Witness) -> None:
-    """Rows without a state to judge them from: not marked, without supply, without a base solution, or
-    excluded.
-    """
+    """Say why of rows that were not judged: not marked, no supply, no base solution, or excluded."""
     rows = compiled.case.active_bids
     excluded = verdict.excluded_by[bids.unit] >= 0
     for row in np.flatnonzero(~verdict.searched[bids.unit] | excluded).tolist():

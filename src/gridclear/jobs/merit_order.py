@@ -23,8 +23,8 @@ def judge_in_merit_order(
 ) -> Verdict:
     """Accept items one after another, each as far as it is safe on top of those before it.
 
-    Periods go on by themselves: an item is begun as soon as its turn has come in all of its periods, and all that
-    was begun is searched together.
+    Periods go on by themselves: an item is begun as soon as its turn has come in all of its periods, and all
+    that was begun is searched together.
 
     Parameters
     ----------
@@ -121,9 +121,7 @@ class _Chain:
 
 
 def _confirm(search: Search, bids: Bids, verdict: Verdict, cells: Ints) -> None:
-    """Solve the state at every accepted amount and at every full offer, with what was accepted before it
-    added up anew.
-    """
+    """Solve every accepted amount and every full offer, with what was accepted before added up anew."""
     for period in range(len(search.base.solved)):
         mine = np.flatnonzero(bids.activations.period == period)
         units = mine[verdict.searched[mine]]

@@ -14,7 +14,6 @@ from gridclear.jobs.lights import light_table
 from gridclear.jobs.merit_order import judge_in_merit_order
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.search import Search
-from gridclear.jobs.verdict import Verdict
 from gridclear.jobs.violations import base_violations
 from gridclear.network.compiled import CompiledCase, compile_case
 from gridclear.powerflow.base import base_state
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gridclear.case import Case
+    from gridclear.jobs.verdict import Verdict
 
 GUARANTEES = ("each", "merit-order", "any-subset")
 DEVICES = ("scheduled",)

@@ -74,9 +74,7 @@ def slopes_of_one(search: Search, activations: Activations, cell: Ints, constrai
     setting = search.base.setting[activations.period]
     for topology, rows, states in search.scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
-        found: Linearised = adjoint(
-            states, limits, _controls(cell, network.n_bus), constraint[rows][:, None]
-        )
+        found: Linearised = adjoint(states, limits, _controls(cell, network.n_bus), constraint[rows][:, None])
         sign, unit = sides(network, limits, constraint[rows])
         bound = search.base.limits.numbered(topology)[activations.period[rows], constraint[rows]]
         vm = np.hypot(states.vr, states.vi)
@@ -88,7 +86,7 @@ def slopes_of_one(search: Search, activations: Activations, cell: Ints, constrai
 
 
 def _part(states: Solved, rows: slice) -> Solved:
-    """Some of the states; their injections are columns alone."""
+    """Take some of the states; their injections are columns alone."""
     lanes = states.lanes
     columns = tuple(column._replace(row=column.row[rows]) for column in lanes.columns)
     vr = states.vr[rows]
@@ -101,7 +99,7 @@ def _controls(cell: Ints, buses: int) -> Controls:
 
 
 def _weights(cell: Ints, node_of_bus: Ints, vm: Floats) -> Floats:
-    """What a unit of a cell injects at the state's voltage: 1, |V| or |V|² by part; (..., cell)."""
+    """Tell what a unit of a cell injects at the state's voltage: 1, |V| or |V|² by part; (..., cell)."""
     part, bus = np.divmod(cell, len(node_of_bus))
     node = node_of_bus[bus]
     weight: Floats = np.where(node >= 0, vm[..., np.maximum(node, 0)], 0.0) ** (part // 2)

@@ -90,12 +90,14 @@ def allot(policy: str, offers: Offers, limits: Limits, rounds: Callable[[], list
     Parameters
     ----------
     policy : {"merit-order", "pro-rata", "most-mw"}
-        ``merit-order``: items in order, each as large as can be with later ones at nothing; ``pro-rata``: all grow
-        together, what presses on a row without room stops; ``most-mw``: the largest sum of megawatts.
+        ``merit-order``: items in order, each as large as can be with later ones at nothing; ``pro-rata``:
+        all grow together, what presses on a row without room stops; ``most-mw``: the largest sum of
+        megawatts.
     offers : Offers
     limits : Limits
     rounds : callable
-        Gives the items in rounds such that a round has at most one item per period and none comes before its turn.
+        Gives the items in rounds such that a round has at most one item per period and none comes before
+        its turn.
 
     Returns
     -------
@@ -159,28 +161,31 @@ def _pro_rata(offers: Offers, limits: Limits) -> Floats:
 
 def _filled(offers: Offers, limits: Limits, most: Floats) -> Floats:
     """Largest common level of all shares, period by period; an item stops where its first period stops it."""
-    growing, level = most > 0.0, np.zeros(offers.items)
+    growing: NDArray[np.bool_] = np.asarray(most > 0.0)
+    level = np.zeros(offers.items)
     # Sums of the same numbers must not break a row that they have filled.
     room = limits.room + _ROUNDING
     while growing.any():
-        high = np.ones(len(limits.room))
+        high: Floats = np.ones(len(limits.room))
         whole = (_used(offers, limits, _at(offers, level, most, growing, high)) <= room).all(axis=1)
-        low = whole.astype(np.float64)
+        low: Floats = whole.astype(np.float64)
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
             trial = _at(offers, level, most, growing, middle)
             fits = (_used(offers, limits, trial) <= room).all(axis=1)
-            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+            low[fits], high[~fits] = middle[fits], middle[~fits]
         trial = _at(offers, level, most, growing, low)
-        tight = _used(offers, limits, _at(offers, level, most, growing, high)) > room
+        tight: NDArray[np.bool_] = np.greater(
+            _used(offers, limits, _at(offers, level, most, growing, high)), room
+        )
         pressing = (limits.press[offers.period, :, offers.column] * tight[offers.period] > 0.0).any(axis=1)
         stop = np.zeros(offers.items, dtype=bool)
         stop[offers.item[pressing]] = True
         open_ = np.zeros(offers.items, dtype=bool)
         open_[offers.item[tight.any(axis=1)[offers.period]]] = True
-        done = growing & (stop | ~open_)
+        done: NDArray[np.bool_] = growing & (stop | ~open_)
         if not done.any():
-            done = growing
+            done = growing.copy()
         level[done] = trial[done]
         growing &= ~done
     return level
@@ -193,14 +198,16 @@ def _at(offers: Offers, level: Floats, most: Floats, growing: NDArray[np.bool_],
 
 
 def _used(offers: Offers, limits: Limits, share: Floats) -> Floats:
-    """What shares (item,) add to every row, (period, row)."""
+    """Add up what shares (item,) press on every row, (period, row)."""
     amount = share[offers.item]
     used = np.zeros_like(limits.room)
     alone = offers.exclusive < 0
     table = np.zeros((limits.press.shape[0], limits.press.shape[2]))
     table[offers.period[alone], offers.column[alone]] = amount[alone]
     used += np.einsum("trc,tc->tr", limits.press, table)
-    for period, group in sorted(set(zip(offers.period[~alone].tolist(), offers.exclusive[~alone].tolist(), strict=True))):
+    for period, group in sorted(
+        set(zip(offers.period[~alone].tolist(), offers.exclusive[~alone].tolist(), strict=True))
+    ):
         mine = np.flatnonzero((offers.period == period) & (offers.exclusive == group))
         used[period] += (limits.press[period][:, offers.column[mine]] * amount[mine]).max(axis=1)
     return used
@@ -232,8 +239,8 @@ def _most(offers: Offers, limits: Limits) -> Floats:
         rows.add([(pair, np.array([1.0, -most[item]]))], 0.0)
         rows.add([(pair, np.array([-1.0, offers.least[item]]))], 0.0)
     value = np.bincount(offers.item, weights=offers.size, minlength=items)
-    whole = np.zeros(rows.width)
-    whole[taken] = 1.0
+    whole = np.zeros(rows.width, dtype=np.int64)
+    whole[taken] = 1
     upper = np.concatenate([most, np.full(rows.width - items, np.inf)])
     upper[taken] = 1.0
     found = optimize.milp(

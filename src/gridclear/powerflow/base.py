@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.arrays import NEWTON
 from gridclear.powerflow.regulators import settle
-from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.scenarios import PeriodLimits, Scenarios
 
 if TYPE_CHECKING:

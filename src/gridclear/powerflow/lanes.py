@@ -138,7 +138,6 @@ def output(
     slack: bool = False,
 ) -> Output:
     """Make padded arrays for ``count`` scenarios; what is not asked for has no rows and costs nothing."""
-
     nothing = np.zeros((0, 0))
 
     def rows(width: int, *, wanted: bool) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -176,8 +175,8 @@ def solve_lanes(
 ) -> None:
     """Run the kernels over all scenarios, pieces of work shared among threads; fills ``out``.
 
-    ``kept`` holds room of earlier passes with the same network, parts, columns and limits, and keeps what is made
-    now.
+    ``kept`` holds room of earlier passes with the same network, parts, columns and limits, and keeps what is
+    made now.
     """
     tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
     blocks, sources = blocks_of_piece(network), lanes.sources()

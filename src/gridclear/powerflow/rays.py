@@ -31,8 +31,8 @@ _RECHECKS = 4
 _ROUNDS = 60
 #: First samples of a ray: few where rays are many, more where there are so few that a block has room.
 _LOOKS = {False: (0.5, 1.0), True: (0.0, LEAST, *_BETWEEN, 1.0)}
-#: Rays that begin where others ended stop this much before the tolerance, and may begin this much behind there:
-#: rounding must not break at the beginning of a ray what held at the end of the one before.
+#: Rays that begin where others ended stop this much before the tolerance, and may begin this much behind
+#: there: rounding must not break at the beginning of a ray what held at the end of the one before.
 _RESERVE, _ROUNDING = 1e-8, 1e-11
 #: So little of a limit is left by a ray that others follow: what is left would go to whoever comes next.
 _CRUMB, _FINEST, _FINE_ROUNDS = 1e-10, 1e-9, 4
@@ -100,12 +100,12 @@ def first_crossing(
 class Tracer:
     """Searches rays for their first crossings; it asks for violations and is told them.
 
-    Rays may start at any time. Lower voltages and currents are convex along a ray, an upper voltage is concave:
-    it can pass its limit and come back. So every ray is looked at in the middle, too, and where a parabola
-    through the samples comes near the limit between them, at its peak. The bracket that then holds the first
-    crossing is closed around the chord's root, with bisection where that does not halve it in two rounds. Last,
-    the part found safe is sampled between nothing and its end; what breaks there becomes the new, nearer
-    crossing.
+    Rays may start at any time. Lower voltages and currents are convex along a ray, an upper voltage is
+    concave: it can pass its limit and come back. So every ray is looked at in the middle, too, and where a
+    parabola through the samples comes near the limit between them, at its peak. The bracket that then holds
+    the first crossing is closed around the chord's root, with bisection where that does not halve it in two
+    rounds. Last, the part found safe is sampled between nothing and its end; what breaks there becomes the
+    new, nearer crossing.
 
     Parameters
     ----------
@@ -138,7 +138,8 @@ class Tracer:
 
     def decided(self, rays: Ints) -> NDArray[np.bool_]:
         """Whether the crossing of each ray is known."""
-        return self._stage[rays] == _DONE
+        decided: NDArray[np.bool_] = self._stage[rays] == _DONE
+        return decided
 
     def crossing(self, rays: Ints) -> Crossing:
         """Crossing of rays that are done."""
@@ -213,7 +214,7 @@ class Tracer:
         return np.broadcast_to(self._looks, (len(rays), len(self._looks)))
 
     def _after_look(self, rays: Ints, shares: Floats, over: Floats, which: Ints) -> None:
-        """A second sample where the first ones leave something open: the least share, or a peak."""
+        """Ask for a second sample where the first ones leave something open: the least share, or a peak."""
         if self._chained:
             self._nothing[rays] = self._over_low[rays] = over[:, 0]
             self._limit[rays] = np.clip(over[:, 0] + _ROUNDING, TOLERANCE - _RESERVE, TOLERANCE)
@@ -238,10 +239,10 @@ class Tracer:
             root = a + (b - a) * (self._limit[rays] - self._over_low[rays]) / (
                 self._over_high[rays] - self._over_low[rays]
             )
-        middle, push = 0.5 * (a + b), 0.4 * RESOLUTION
+        middle, push = 0.5 * (a + b), np.full(len(rays), 0.4 * RESOLUTION)
         root = np.where(np.isfinite(root) & np.isfinite(self._over_high[rays]), root, middle)
         if self._chained:
-            # Another constraint may rest at its limit all along; the one that is broken shows its line behind.
+            # Another constraint may rest at its limit all along; what breaks shows its line behind.
             with np.errstate(divide="ignore", invalid="ignore"):
                 rise = (self._over_beyond[rays] - self._over_high[rays]) / (self._beyond_high[rays] - b)
                 secant = b - (self._over_high[rays] - self._limit[rays]) / rise
@@ -259,7 +260,8 @@ class Tracer:
         every_second = self._rounds[rays] % 2 == 1
         stuck = every_second & ~(b - a < 0.5 * self._width[rays])
         self._width[rays] = np.where(every_second, b - a, self._width[rays])
-        return np.clip(np.where(stuck, middle, trial), a + push, b - push)[:, None]
+        single: Floats = np.clip(np.where(stuck, middle, trial), a + push, b - push)
+        return single[:, None]
 
     def _between(self, rays: Ints) -> Floats:
         end = np.where(np.isinf(self._high[rays]), 1.0, self._low[rays])
@@ -267,14 +269,12 @@ class Tracer:
         return shares
 
     def _go_on(self, rays: Ints) -> None:
-        """What comes next for rays whose brackets have moved."""
+        """Choose what comes next for rays whose brackets have moved."""
         low, high = self._low[rays], self._high[rays]
         crossed = np.isfinite(high)
         wide = (high - low > RESOLUTION) & (self._rounds[rays] < _ROUNDS)
         if self._chained:
-            crumbs = np.isfinite(self._over_high[rays]) & (
-                self._over_low[rays] < self._limit[rays] - _CRUMB
-            )
+            crumbs = np.isfinite(self._over_high[rays]) & (self._over_low[rays] < self._limit[rays] - _CRUMB)
             wide |= crumbs & (high - low > _FINEST) & (self._rounds[rays] < _FINE_ROUNDS)
         wide &= crossed & (high > LEAST)
         # What is safe in full was sampled there when it was looked at closely.

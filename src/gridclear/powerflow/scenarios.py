@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.arrays import NEWTON, Changes, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
 from gridclear.powerflow.lanes import Lanes, no_limits, no_starts, output, solve_lanes
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Complexes, Floats, Ints
+    from gridclear.powerflow.activations import Activations
     from gridclear.powerflow.arrays import Workspace
 
 
@@ -42,9 +42,7 @@ class PeriodLimits:
     def numbered(self, topology: int) -> Floats:
         """Limits of one topology in the kernels' numbering, (period, constraint)."""
         traded = self.exchange[topology].reshape(len(self.exchange[topology]), -1)
-        return np.hstack(
-            [self.vm_min[topology], self.vm_max[topology], self.loading[topology], traded]
-        )
+        return np.hstack([self.vm_min[topology], self.vm_max[topology], self.loading[topology], traded])
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,11 @@ class Scenarios:
             lanes = self._solve(topology, positions, activations.part(rows), no_limits(network), out)
             factors, n = self._factors.at(topology, positions), network.n_node
             groups.append(
-                (topology, rows, Solved(network, positions, factors, lanes, out.node_r[:, :n], out.node_i[:, :n]))
+                (
+                    topology,
+                    rows,
+                    Solved(network, positions, factors, lanes, out.node_r[:, :n], out.node_i[:, :n]),
+                )
             )
         return groups
 
@@ -255,7 +257,7 @@ def _ground(part: Activations, nodes: Ints) -> tuple[Columns, ...]:
 
 
 def _changes(part: Activations, nodes: Ints) -> Changes:
-    """Changes by node; what acts on a dead bus is nothing."""
+    """Take changes by node; what acts on a dead bus is nothing."""
     number, bus = np.divmod(part.cell, len(nodes))
     node = nodes[bus]
     return Changes(part.first, number, np.maximum(node, 0), np.where(node >= 0, part.value, 0.0))
