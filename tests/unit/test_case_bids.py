@@ -141,6 +141,7 @@ def test_bids_of_a_block_may_keep_to_periods_of_their_own():
         bid("A", "L1", "down", 0.5, 3, "shift"),
         bid("B", "PV1", "down", 0.5, 3, "shift"),
         bid("B", "PV1", "down", 0.5, 2, "shift"),
+        bid("B", "PV1", "down", 0.5, 0, "early"),
         bid("C", "PV1", "down", 0.5, 0),
         bid("C", "PV1", "down", 0.5, 3),
         bid("T", "", "down", 5.0, 1, "far"),
