@@ -18,7 +18,8 @@ def made_bids(case: gridclear.Case, count: int, seed: int) -> pd.DataFrame:
 
     Elements are drawn from all loads, generators and storage units; directions are even; amounts run
     from 0.05 to 10 MW, evenly on a logarithmic scale, so that all colours appear; loads move reactive power
-    along (``tan_phi`` 0.4); one bid in ten states a smallest amount of half its offer. No blocks.
+    along (``tan_phi`` 0.4); one bid in ten states a smallest amount of half its offer. No blocks,
+    no exclusive groups.
     """
     rng = np.random.default_rng(seed)
     places = [
@@ -37,6 +38,7 @@ def made_bids(case: gridclear.Case, count: int, seed: int) -> pd.DataFrame:
             "min_p_mw": np.where(rng.random(count) < 0.1, p_mw / 2, np.nan),
             "block": "",
             "tan_phi": [0.4 if places[i][0] == "load" else np.nan for i in drawn],
+            "exclusive": "",
         }
     )
     starts = pd.DataFrame({"start": case.horizon.starts})

@@ -20,9 +20,9 @@ from gridclear.io import read_case
 STARTS = pd.date_range("2016-06-19T10:00Z", periods=4, freq="15min")
 
 
-def bids_for(elements, starts=STARTS):
+def bids_for(elements, starts=STARTS, direction="down"):
     rows = [
-        (f"B{n}", "sgen", name, start, "down", 0.01, 40.0)
+        (f"B{n}", "sgen", name, start, direction, 0.01, 40.0)
         for n, name in enumerate(elements)
         for start in starts
     ]
@@ -38,11 +38,15 @@ def issues_of(net, **tables):
 
 
 @pytest.mark.parametrize(
-    "make", [support.oberrhein, lambda: networks.create_cigre_network_mv(with_der="pv_wind")]
+    ("make", "direction"),
+    [
+        (support.oberrhein, "up"),  # its generators stand still
+        (lambda: networks.create_cigre_network_mv(with_der="pv_wind"), "down"),  # these run at their rating
+    ],
 )
-def test_plain_nets_with_bids(make):
+def test_plain_nets_with_bids(make, direction):
     net = make()
-    bids = bids_for(net.sgen["name"].iloc[:5])
+    bids = bids_for(net.sgen["name"].iloc[:5], direction=direction)
     before = bids.copy(deep=True)
     case = Case.from_pandapower(net, active_bids=bids)
     pd.testing.assert_frame_equal(bids, before)

@@ -18,7 +18,8 @@ CONTRACT = {
     "storage": "element* p_min_mw p_max_mw s_max_mva e_min_mwh e_max_mwh e_start_mwh e_end_min_mwh"
     " efficiency_charge efficiency_discharge p_mode",
     "inverters": "element* s_max_mva min_power_factor curve",
-    "active_bids": "bid* element_type element start* direction* p_mw* price_eur_mwh* min_p_mw block tan_phi",
+    "active_bids": "bid* element_type element start* direction* p_mw* price_eur_mwh* min_p_mw block tan_phi"
+    " exclusive",
     "active_need": "start* direction* p_mw*",
     "reactive_bids": "bid* element_type* element* start* direction* q_mvar* price_eur_mvarh* min_q_mvar"
     " block",

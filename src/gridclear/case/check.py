@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gridclear.case.check_bids import check_bids
 from gridclear.case.check_devices import check_devices
 from gridclear.case.check_exchange import check_exchange
 from gridclear.case.check_grid import check_elements, check_grid
 from gridclear.case.check_links import check_links
 from gridclear.case.check_mesh import check_phase_shifts
+from gridclear.case.check_offers import check_offers
 from gridclear.case.check_steps import check_steps
 from gridclear.case.check_switching import check_switching
 from gridclear.case.check_tables import check_tables
@@ -50,12 +52,14 @@ def check_parts(
     """
     check_tables(sheets, horizon, faults)
     check_links(sheets, grid, faults)
+    check_bids(sheets["active_bids"], horizon, faults)
     if grid is not None:
         check_grid(grid, grid_file, None if check_limits(limits, "") else limits, faults)
         _check_electrical(grid, grid_file, faults)
         check_exchange(sheets["connection_points"], grid, grid_file, faults)
         if horizon is not None:
             check_switching(sheets["outages"], sheets["connection_points"], grid, horizon, faults)
+            check_offers(sheets, grid, horizon, faults)
         check_devices(sheets, grid, grid_file, faults)
 
 

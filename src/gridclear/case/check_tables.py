@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gridclear.case.cells import Faults, Flags, quoted, say
-from gridclear.case.horizon import Horizon, resolution_text
+from gridclear.case.horizon import Horizon, resolution_text, stamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,14 +91,12 @@ def _check_key(sheet: Sheet, key: tuple[str, ...], faults: Faults) -> None:
 
     def what(row: int) -> str:
         cells = (sheet.frame[column].iloc[row] for column in shown)
-        named = ", ".join(_utc(cell) if isinstance(cell, pd.Timestamp) else quoted(cell) for cell in cells)
+        named = ", ".join(
+            stamp_text(cell) if isinstance(cell, pd.Timestamp) else quoted(cell) for cell in cells
+        )
         return f"{named} is there twice, first in row {sheet.source.row(earlier[row])}"
 
     faults.rows(sheet.source, where, shown[0], what, "one row per " + ", ".join(key))
-
-
-def _utc(stamp: pd.Timestamp) -> str:
-    return stamp.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _check_rising(sheet: Sheet, low: str, high: str, faults: Faults) -> None:
@@ -115,7 +113,9 @@ def _check_stamps(sheet: Sheet, horizon: Horizon, faults: Faults) -> None:
         return
     outside = np.asarray((stamps < horizon.start) | (stamps >= horizon.end), dtype=bool)
     every = f"every {resolution_text(horizon.resolution)}"
-    expected = f"the start of a period: {_utc(horizon.start)}, then {every}, before {_utc(horizon.end)}"
+    expected = (
+        f"the start of a period: {stamp_text(horizon.start)}, then {every}, before {stamp_text(horizon.end)}"
+    )
     what = say("{:%Y-%m-%dT%H:%M:%SZ} is outside the horizon", stamps)
     faults.rows(sheet.source, wrong & outside, "start", what, expected)
     what = say("{:%Y-%m-%dT%H:%M:%SZ} is not the start of a period", stamps)
@@ -166,7 +166,7 @@ def _check_gaps(
             name = quoted(sheet.frame["element"].iloc[mine[0]])
             what[int(mine[min(gap, len(mine) - 1)])] = (
                 f"{name} has no row for {missing} of {horizon.periods} periods,"
-                f" the first is {_utc(horizon.start + horizon.resolution * gap)}"
+                f" the first is {stamp_text(horizon.start + horizon.resolution * gap)}"
             )
     where = np.zeros(len(sheet.frame), dtype=bool)
     where[list(what)] = True

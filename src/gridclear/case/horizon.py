@@ -155,3 +155,17 @@ def resolution_text(length: pd.Timedelta) -> str:
     minutes, seconds = divmod(rest, 60)
     parts = ((hours, "H"), (minutes, "M"), (seconds, "S"))
     return "PT" + "".join(f"{number}{letter}" for number, letter in parts if number)
+
+
+def stamp_text(stamp: pd.Timestamp) -> str:
+    """Write a stamp in UTC as the tables hold it, such as ``2016-06-19T10:00:00Z``.
+
+    Parameters
+    ----------
+    stamp : Timestamp
+
+    Returns
+    -------
+    str
+    """
+    return stamp.strftime("%Y-%m-%dT%H:%M:%SZ")

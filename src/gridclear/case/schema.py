@@ -227,6 +227,12 @@ TABLES: Mapping[str, Table] = {
                 Column("min_p_mw", "number", "least amount taken", unit="MW", low=0, default="0"),
                 _BLOCK,
                 Column("tan_phi", "number", "reactive power that moves with the active power", default="0"),
+                Column(
+                    "exclusive",
+                    "text",
+                    "at most one bid of an exclusive group is activated in a period",
+                    default="no group",
+                ),
             ),
             ("bid", "start", "direction"),
         ),

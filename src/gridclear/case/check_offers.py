@@ -1,0 +1,213 @@
+"""Bids against their resources: nobody can offer more than the element can change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from gridclear.case.cells import Faults, Flags, Floats, quoted
+from gridclear.case.schema import INJECTING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gridclear.case.check_tables import Codes
+    from gridclear.case.grid import Grid
+    from gridclear.case.horizon import Horizon
+    from gridclear.case.sheets import Sheet
+
+_TOLERANCE_MW = 1e-6
+#: What a positive power of these tables is; the others consume.
+_GENERATING = ("sgen", "gen")
+
+
+@dataclass(frozen=True, eq=False)
+class _Limit:
+    """Power at which elements end, in their own sign.
+
+    Attributes
+    ----------
+    mw : (element,)
+        NaN where nothing is stated: no limit.
+    source : (element,) of str
+        What states it; "" for zero, where a load or generator ends by itself.
+    """
+
+    mw: Floats
+    source: np.ndarray
+
+
+def check_offers(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon, faults: Faults) -> None:
+    """Find bids that are larger than their resource, each by itself.
+
+    A load can shed what it consumes and a generator what it generates, down to ``min_p_mw`` of the grid where
+    that is stated; they can rise to ``max_p_mw``, else to ``sn_mva``, where the grid states it as a number
+    above 0. One that the grid or any period of the forecast has below zero can work both ways, down to
+    ``-sn_mva``. Storage moves between the powers of table ``storage``, else those of the grid, else within
+    its rating. Where nothing is stated there is no limit.
+
+    Whether the resource is in service in the period does not matter here: its bid is red then, not wrong.
+
+    Parameters
+    ----------
+    sheets : mapping of table name → Sheet
+    grid : Grid
+    horizon : Horizon
+    faults : Faults
+        Takes what is found.
+    """
+    bids = sheets["active_bids"]
+    kinds, names, directions = (bids.frame[column] for column in ("element_type", "element", "direction"))
+    offered, position = bids.frame["p_mw"].to_numpy(), horizon.position(bids.frame["start"])
+    usable = bids.good("start", "direction", "p_mw") & (position >= 0)
+    size = len(bids.frame)
+    planned, end, room = np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.inf)
+    source = np.full(size, "", dtype=object)
+    for table in INJECTING:
+        element = _elements(bids, grid, table)
+        rows = np.flatnonzero(usable & (element >= 0))
+        if not len(rows):
+            continue
+        mine = element[rows]
+        planned[rows], both_ways = _plan(sheets["forecast"], grid, table, horizon, mine, position[rows])
+        frame = grid.tables[table]
+        low, high = (
+            _storage_limits(sheets["storage"], grid) if table == "storage" else _limits(frame, both_ways)
+        )
+        rises = (directions.to_numpy()[rows] == "up") == (table in _GENERATING)
+        end[rows] = np.where(rises, high.mw[mine], low.mw[mine])
+        source[rows] = np.where(rises, high.source[mine], low.source[mine])
+        way = np.where(rises, 1.0, -1.0) * (end[rows] - planned[rows])
+        # Limits that contradict each other limit nothing.
+        room[rows] = np.where(low.mw[mine] > high.mw[mine], np.inf, np.maximum(way, 0.0))
+
+    def what(row: int) -> str:
+        whose = f"{kinds.iloc[row]} {quoted(names.iloc[row])}"
+        return f"{offered[row]:.12g} MW {directions.iloc[row]} is more than {whose} can do in that period"
+
+    def expected(row: int) -> str:
+        verb = "generates" if kinds.iloc[row] in _GENERATING else "consumes"
+        stated = f" ({source[row]})" if source[row] else ""
+        way = f"{verb} {planned[row]:.12g} MW and ends at {end[row]:.12g} MW{stated}"
+        return f"p_mw <= {room[row]:.12g}: it {way}"
+
+    faults.rows(bids.source, offered > room + _TOLERANCE_MW, "p_mw", what, expected)
+
+
+def _elements(sheet: Sheet, grid: Grid, table: str) -> Codes:
+    """Place of each row's element in the grid table; -1 where it has none there."""
+    known = grid.lookup(table)
+    place = grid.tables[table].index.get_indexer(pd.Index(list(known.values()), dtype=np.int64))
+    found = pd.Index(list(known), dtype=object).get_indexer(pd.Index(sheet.frame["element"]))
+    mine = sheet.ok["element"]
+    if "element_type" in sheet.ok:
+        mine = mine & (sheet.frame["element_type"] == table).to_numpy()
+    return np.where(mine, np.append(place, -1)[found], -1)
+
+
+def _plan(
+    sheet: Sheet, grid: Grid, table: str, horizon: Horizon, element: Codes, position: Codes
+) -> tuple[Floats, Flags]:
+    """Scaled power of elements in periods, in their own sign, and which of the table are ever below zero.
+
+    Parameters
+    ----------
+    sheet : Sheet
+        The forecast.
+    grid, table, horizon
+    element, position : (row,)
+        Element and period to look up.
+
+    Returns
+    -------
+    p_mw : (row,)
+        NaN where it is not known: a fault of the forecast, or a generator that takes what others leave.
+    both_ways : (element,) of bool
+    """
+    frame = grid.tables[table]
+    scaling = frame["scaling"].to_numpy(dtype=np.float64)
+    own = frame["p_mw"].to_numpy(dtype=np.float64)
+    named, period, p_mw = (
+        _elements(sheet, grid, table),
+        horizon.position(sheet.frame["start"]),
+        sheet.frame["p_mw"].to_numpy(),
+    )
+    right = (named >= 0) & (period >= 0) & sheet.filled("p_mw")
+    foreseen = pd.Series(p_mw[right], index=named[right] * horizon.periods + period[right])
+    foreseen = foreseen[~foreseen.index.duplicated()]
+    both_ways = own * scaling < 0.0
+    both_ways[named[right][p_mw[right] * scaling[named[right]] < 0.0]] = True
+    own = own.copy()
+    own[named[named >= 0]] = np.nan
+    # A forecast whose element is misspelt could be that of any element.
+    if (~sheet.good("element_type", "element")).any() or (
+        (sheet.frame["element_type"] == table).to_numpy() & (named < 0)
+    ).any():
+        own[:] = np.nan
+    if table == "gen":
+        own[frame["slack"].to_numpy()] = np.nan
+    found = foreseen.reindex(element * horizon.periods + position).to_numpy()
+    return np.where(np.isnan(found), own[element], found) * scaling[element], both_ways
+
+
+def _limits(frame: pd.DataFrame, both_ways: Flags) -> tuple[_Limit, _Limit]:
+    """Least and most power of loads or generators."""
+    rating = _stated(frame, "sn_mva", above=0.0)
+    low = _first_stated(
+        ("min_p_mw of the grid", _stated(frame, "min_p_mw")),
+        ("", np.where(both_ways, np.nan, 0.0)),
+        ("sn_mva of the grid", -rating),
+    )
+    high = _first_stated(
+        ("max_p_mw of the grid", _stated(frame, "max_p_mw", above=0.0)), ("sn_mva of the grid", rating)
+    )
+    return low, high
+
+
+def _storage_limits(sheet: Sheet, grid: Grid) -> tuple[_Limit, _Limit]:
+    """Least and most power of storage: table ``storage``, else the grid."""
+    frame = grid.tables["storage"]
+    element = _elements(sheet, grid, "storage")
+    rows = np.flatnonzero(element >= 0)
+
+    def told(column: str, wrong: float) -> Floats:
+        values = np.full(len(frame), np.nan)
+        values[element[rows]] = np.where(sheet.ok[column], sheet.frame[column].to_numpy(), wrong)[rows]
+        return values
+
+    rating = _stated(frame, "sn_mva", above=0.0)
+    # A cell that has been reported limits nothing.
+    low = _first_stated(
+        ("p_min_mw of table storage", told("p_min_mw", -np.inf)),
+        ("s_max_mva of table storage", -told("s_max_mva", np.inf)),
+        ("min_p_mw of the grid", _stated(frame, "min_p_mw")),
+        ("sn_mva of the grid", -rating),
+    )
+    high = _first_stated(
+        ("p_max_mw of table storage", told("p_max_mw", np.inf)),
+        ("s_max_mva of table storage", told("s_max_mva", np.inf)),
+        ("max_p_mw of the grid", _stated(frame, "max_p_mw")),
+        ("sn_mva of the grid", rating),
+    )
+    return low, high
+
+
+def _stated(frame: pd.DataFrame, column: str, above: float = -np.inf) -> Floats:
+    """Finite numbers of a column above a bound; NaN for anything else."""
+    if column not in frame:
+        return np.full(len(frame), np.nan)
+    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+    return np.where(np.isfinite(values) & (values > above), values, np.nan)
+
+
+def _first_stated(*candidates: tuple[str, Floats]) -> _Limit:
+    """Take for each element the first candidate that is not NaN."""
+    mw = np.full(len(candidates[0][1]), np.nan)
+    source = np.full(len(mw), "", dtype=object)
+    for name, values in candidates:
+        fresh = np.isnan(mw) & ~np.isnan(values)
+        mw[fresh], source[fresh] = values[fresh], name
+    return _Limit(mw, source)
