@@ -30,6 +30,8 @@ _MAX_MOVES = Column("max_moves", "whole", "most moves within the horizon", low=0
 _MOVE_COST = Column("cost_per_move_eur", "number", "cost of one move", unit="EUR", low=0, default="0")
 _DIRECTION = Column("direction", "text", "change of injection", required=True, choices=("up", "down"))
 _PRICE = Column("price_eur_mwh", "number", "price", required=True, unit="EUR/MWh")
+#: What reactive power does where only the active power is uncertain.
+_Q_FOLLOWS = "in the forecast's ratio to `p_mw`, or the forecast's where that is more than the active power"
 _BLOCK = Column("block", "text", "bids of one block stand or fall together", default="no block")
 
 
@@ -64,6 +66,44 @@ TABLES: Mapping[str, Table] = {
             ),
             ("element_type", "element", "start"),
             "complete",
+        ),
+        Table(
+            "forecast_scenarios",
+            "What may come instead of `forecast`, as equally likely scenarios of the whole grid: a row stands in"
+            " for the element's forecast in one scenario and period. An element that is here has a row for every"
+            " scenario and period; one that is not keeps its forecast in all of them.",
+            (
+                Column("scenario", "text", "its name", required=True),
+                _element_type(INJECTING),
+                _element("load, sgen, gen, storage"),
+                _START,
+                Column("p_mw", "number", "active power, sign as in pandapower", required=True, unit="MW"),
+                _number("q_mvar", "Mvar", "reactive power, sign as in pandapower", _Q_FOLLOWS),
+            ),
+            ("scenario", "element_type", "element", "start"),
+        ),
+        Table(
+            "forecast_quantiles",
+            "What may come instead of `forecast`, as quantiles of each element's active power: with `probability`"
+            " it is not above `p_mw`. An element that is here has at least two quantiles for every period; one"
+            f" that is not keeps its forecast. Reactive power: {_Q_FOLLOWS}.",
+            (
+                _element_type(INJECTING),
+                _element("load, sgen, gen, storage"),
+                _START,
+                Column(
+                    "probability",
+                    "number",
+                    "probability of no more than `p_mw`",
+                    required=True,
+                    low=0,
+                    high=1,
+                    above=True,
+                    below=True,
+                ),
+                Column("p_mw", "number", "active power, sign as in pandapower", required=True, unit="MW"),
+            ),
+            ("element_type", "element", "start", "probability"),
         ),
         Table(
             "outages",
