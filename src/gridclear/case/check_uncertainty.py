@@ -49,7 +49,7 @@ def _check_names(sheet: Sheet, grid: Grid, faults: Faults) -> None:
     """One element under two names would have two errors."""
     names = sheet.frame[["element_type", "element"]][sheet.good("element_type", "element")].drop_duplicates()
     first: dict[tuple[str, int], str] = {}
-    for row, kind, name in names.itertuples():
+    for row, kind, name in zip(names.index, names["element_type"], names["element"], strict=True):
         index = grid.lookup(kind).get(name) if kind in grid.tables else None
         if index is not None and (other := first.setdefault((kind, index), name)) != name:
             what = f"{quoted(name)} and {quoted(other)} are the same {kind}"
@@ -57,19 +57,21 @@ def _check_names(sheet: Sheet, grid: Grid, faults: Faults) -> None:
 
 
 def _check_rising(sheet: Sheet, faults: Faults) -> None:
-    frame = sheet.frame
+    probabilities, powers = (sheet.frame[column].to_numpy() for column in ("probability", "p_mw"))
     good = np.flatnonzero(sheet.good("element_type", "element", "start", "probability", "p_mw"))
     cell = codes_of(sheet, ("element_type", "element", "start"))[good]
-    probability, power = (frame[column].to_numpy()[good] for column in ("probability", "p_mw"))
+    probability, power = probabilities[good], powers[good]
     order = np.lexsort((probability, cell))
     falls = (cell[order][1:] == cell[order][:-1]) & (power[order][1:] < power[order][:-1])
     lower = dict(zip(good[order[1:][falls]].tolist(), good[order[:-1][falls]].tolist(), strict=True))
 
     def what(row: int) -> str:
-        mine, other = frame.iloc[row], frame.iloc[lower[row]]
-        return f"{mine['p_mw']:.12g} is below the {other['p_mw']:.12g} of probability {other['probability']:.12g}"
+        return (
+            f"{powers[row]:.12g} is below the {powers[lower[row]]:.12g}"
+            f" of probability {probabilities[lower[row]]:.12g}"
+        )
 
-    where = np.zeros(len(frame), dtype=bool)
+    where = np.zeros(len(sheet.frame), dtype=bool)
     where[list(lower)] = True
     faults.rows(sheet.source, where, "p_mw", what, "a p_mw that does not fall as the probability rises")
 

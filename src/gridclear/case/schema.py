@@ -30,8 +30,6 @@ _MAX_MOVES = Column("max_moves", "whole", "most moves within the horizon", low=0
 _MOVE_COST = Column("cost_per_move_eur", "number", "cost of one move", unit="EUR", low=0, default="0")
 _DIRECTION = Column("direction", "text", "change of injection", required=True, choices=("up", "down"))
 _PRICE = Column("price_eur_mwh", "number", "price", required=True, unit="EUR/MWh")
-#: What reactive power does where only the active power is uncertain.
-_Q_FOLLOWS = "in the forecast's ratio to `p_mw`, or the forecast's where that is more than the active power"
 _BLOCK = Column("block", "text", "bids of one block stand or fall together", default="no block")
 
 
@@ -49,6 +47,11 @@ def _element_type(choices: tuple[str, ...], *, required: bool = True, default: s
     return Column("element_type", "text", "grid table", required=required, choices=choices, default=default)
 
 
+_FORECAST = (_element_type(INJECTING), _element("load, sgen, gen, storage"), _START)
+_P_MW = Column("p_mw", "number", "active power, sign as in pandapower", required=True, unit="MW")
+_Q_MEANING = "reactive power, sign as in pandapower"
+_Q_FOLLOWS = "in the forecast's ratio to `p_mw`; the forecast's where that exceeds the active power"
+
 TABLES: Mapping[str, Table] = {
     table.name: table
     for table in (
@@ -57,51 +60,40 @@ TABLES: Mapping[str, Table] = {
             "What loads, generators and storages are expected to take or give: stands in for `p_mw` and"
             " `q_mvar` of the grid table (whose `scaling` still applies); an element without forecast keeps"
             " the grid's value.",
-            (
-                _element_type(INJECTING),
-                _element("load, sgen, gen, storage"),
-                _START,
-                Column("p_mw", "number", "active power, sign as in pandapower", required=True, unit="MW"),
-                _number("q_mvar", "Mvar", "reactive power, sign as in pandapower", "the grid's"),
-            ),
+            (*_FORECAST, _P_MW, _number("q_mvar", "Mvar", _Q_MEANING, "the grid's")),
             ("element_type", "element", "start"),
             "complete",
         ),
         Table(
             "forecast_scenarios",
-            "What may come instead of `forecast`, as equally likely scenarios of the whole grid: a row stands in"
-            " for the element's forecast in one scenario and period. An element that is here has a row for every"
-            " scenario and period; one that is not keeps its forecast in all of them.",
+            "What may come instead of `forecast`, as equally likely scenarios of the whole grid. An element"
+            " that is here has a row for every scenario and period; one that is not keeps its forecast.",
             (
                 Column("scenario", "text", "its name", required=True),
-                _element_type(INJECTING),
-                _element("load, sgen, gen, storage"),
-                _START,
-                Column("p_mw", "number", "active power, sign as in pandapower", required=True, unit="MW"),
-                _number("q_mvar", "Mvar", "reactive power, sign as in pandapower", _Q_FOLLOWS),
+                *_FORECAST,
+                _P_MW,
+                _number("q_mvar", "Mvar", _Q_MEANING, _Q_FOLLOWS),
             ),
             ("scenario", "element_type", "element", "start"),
         ),
         Table(
             "forecast_quantiles",
-            "What may come instead of `forecast`, as quantiles of each element's active power: with `probability`"
-            " it is not above `p_mw`. An element that is here has at least two quantiles for every period; one"
-            f" that is not keeps its forecast. Reactive power: {_Q_FOLLOWS}.",
+            "What may come instead of `forecast`, as quantiles of each element's active power. An element that"
+            " is here has at least two for every period; one that is not keeps its forecast. Reactive power:"
+            f" {_Q_FOLLOWS}.",
             (
-                _element_type(INJECTING),
-                _element("load, sgen, gen, storage"),
-                _START,
+                *_FORECAST,
                 Column(
                     "probability",
                     "number",
-                    "probability of no more than `p_mw`",
+                    "probability of `p_mw` or less",
                     required=True,
                     low=0,
                     high=1,
                     above=True,
                     below=True,
                 ),
-                Column("p_mw", "number", "active power, sign as in pandapower", required=True, unit="MW"),
+                _P_MW,
             ),
             ("element_type", "element", "start", "probability"),
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.network.injections import INJECTION_SIGN, element_powers
+from gridclear.network.injections import INJECTION_SIGN, element_powers, element_scaling
 from gridclear.network.outages import bus_positions, in_service
 
 if TYPE_CHECKING:
@@ -50,13 +50,11 @@ class Samples:
     elements: tuple[ElementSamples, ...]
 
     def part(self, first: int, last: int) -> Samples:
-        """Samples ``first`` up to ``last``, which is outside."""
+        """Pick the samples from ``first`` up to ``last``, which is outside."""
         chosen = slice(first, last)
         return Samples(
             len(range(*chosen.indices(self.count))),
-            tuple(
-                replace(own, p_mw=own.p_mw[chosen], q_mvar=own.q_mvar[chosen]) for own in self.elements
-            ),
+            tuple(replace(own, p_mw=own.p_mw[chosen], q_mvar=own.q_mvar[chosen]) for own in self.elements),
         )
 
 
@@ -92,18 +90,17 @@ def sampled_case(compiled: CompiledCase, samples: Samples) -> CompiledCase:
             by_kind = zip(shares.divide_p(p), shares.divide_q(q), strict=True)
             divided = tuple(part for kind in by_kind for part in kind)
         for total, more in zip(parts, divided, strict=False):
-            total += more
-    nothing = (None,) * (6 - len(parts))
-    p, q, p_current, q_current, p_impedance, q_impedance = (*parts, *nothing)
+            np.add(total, more, out=total)
+    depends = shares is not None
     return replace(
         compiled,
         topology=compiled.topology[every],
-        p=p,
-        q=q,
-        p_current=p_current,
-        q_current=q_current,
-        p_impedance=p_impedance,
-        q_impedance=q_impedance,
+        p=parts[0],
+        q=parts[1],
+        p_current=parts[2] if depends else None,
+        q_current=parts[3] if depends else None,
+        p_impedance=parts[4] if depends else None,
+        q_impedance=parts[5] if depends else None,
         shares=shares,
     )
 
@@ -111,13 +108,10 @@ def sampled_case(compiled: CompiledCase, samples: Samples) -> CompiledCase:
 def _changes(compiled: CompiledCase, own: ElementSamples) -> tuple[Floats, Floats]:
     """Change of injection of each element against the forecast in p.u.: P and Q, (element, state)."""
     case, table = compiled.case, own.table
-    frame = case.grid.tables[table]
-    scaling = frame["scaling"].to_numpy(dtype=np.float64) if "scaling" in frame else np.ones(len(frame))
+    scaling = element_scaling(case, table)
     factor = INJECTION_SIGN[table] / compiled.s_base_mva * in_service(case, table)[:, own.element]
     p, q = (
-        ((power * scaling[own.element] - forecast[:, own.element]) * factor)
-        .reshape(-1, len(own.element))
-        .T
+        ((power * scaling[own.element] - forecast[:, own.element]) * factor).reshape(-1, len(own.element)).T
         for power, forecast in zip((own.p_mw, own.q_mvar), element_powers(case, table), strict=True)
     )
     return p, q
