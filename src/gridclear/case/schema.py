@@ -78,9 +78,9 @@ TABLES: Mapping[str, Table] = {
         ),
         Table(
             "forecast_quantiles",
-            "What may come instead of `forecast`, as quantiles of each element's active power. An element that"
-            " is here has at least two for every period; one that is not keeps its forecast. Reactive power:"
-            f" {_Q_FOLLOWS}.",
+            "What may come instead of `forecast`, as quantiles of each element's active power. An element"
+            " that is here has at least two for every period; one that is not keeps its forecast. Reactive"
+            f" power: {_Q_FOLLOWS}.",
             (
                 *_FORECAST,
                 Column(

@@ -61,10 +61,11 @@ def safe_with_probability(shares: Floats, probability: float, confidence: float 
 
     Notes
     -----
-    The share a that is safe with probability p is the largest with P(S >= a) >= p, a quantile of the safe share S.
-    Its estimate and both bounds are order statistics; that a bound misses it has a binomial probability, whatever
-    the distribution of S is, jumps at 0 and 1 included (Conover, Practical Nonparametric Statistics, 3rd ed.,
-    section 3.2). The probability of the full offer has the interval of Clopper and Pearson (Biometrika 26, 1934).
+    The share a that is safe with probability p is the largest with P(S >= a) >= p, a quantile of the safe
+    share S. Its estimate and both bounds are order statistics; that a bound misses it has at most a binomial
+    probability, whatever the distribution of S is, jumps at 0 and 1 included (Conover, Practical
+    Nonparametric Statistics, 3rd ed., section 3.2). The probability of the full offer has the interval of
+    Clopper and Pearson (Biometrika 26, 1934).
     """
     for name, value in (("probability", probability), ("confidence", confidence)):
         if not 0.0 < value < 1.0:

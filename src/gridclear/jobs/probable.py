@@ -36,8 +36,8 @@ _ROOM = 2_000_000
 class ProbableLights(Result):
     """What of the marked bids is safe with a probability.
 
-    ``status`` is ``qualified``, ``partial`` (some periods of some samples have no base solution: their bids are
-    unsafe there; ``provenance["unsolved"]`` counts them) or ``no-solution`` (none has one).
+    ``status`` is ``qualified``, ``partial`` (some periods of some samples have no base solution: their bids
+    are unsafe there; ``provenance["unsolved"]`` counts them) or ``no-solution`` (none has one).
 
     Attributes
     ----------
@@ -95,9 +95,9 @@ def probable_lights(
 
     Notes
     -----
-    In every sample the bids are judged as ``qualify`` would, had the sample been the forecast: with its own base
-    state, settled regulators and effective limits, and under the conditions of the bids. A block is safe in a
-    sample as far as its worst row is, so its probability is that of the whole block.
+    In every sample the bids are judged as ``qualify`` would, had the sample been the forecast: with its own
+    base state, settled regulators and effective limits, and under the conditions of the bids. A block is safe
+    in a sample as far as its worst row is, so its probability is that of the whole block.
     """
     watch = Stopwatch()
     with watch.phase("compile"):
@@ -107,7 +107,7 @@ def probable_lights(
         # Says at once what is wrong with the options.
         safe_with_probability(np.zeros((drawn.count, 0)), probability, confidence)
     with watch.phase("lights"):
-        shares, unsolved = _sampled_shares(compiled, bids, drawn, threads, progress)
+        shares, unsolved = sampled_shares(compiled, bids, drawn, threads, progress)
     with watch.phase("tables"):
         options: dict[str, object] = {
             "guarantee": "each",
@@ -125,14 +125,32 @@ def probable_lights(
         )
 
 
-def _sampled_shares(
+def sampled_shares(
     compiled: CompiledCase,
     bids: Bids,
     drawn: Samples,
     threads: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Floats, int]:
-    """Safe share (sample, row) of every bid row, and how many states have no base solution."""
+    """Judge every bid row in every sample.
+
+    Parameters
+    ----------
+    compiled : CompiledCase
+    bids : Bids
+        Of the case itself.
+    drawn : Samples
+    threads : int or None
+    progress : callable or None
+        Called with (samples done, all).
+
+    Returns
+    -------
+    share : (sample, row)
+        Safe share under the sample.
+    unsolved : int
+        How many periods of samples have no base solution.
+    """
     rows, periods = len(bids.offered), len(compiled.topology)
     widest = max(max(network.n_bus, network.n_node, network.n_branch) for network in compiled.networks)
     at_once = max(1, _ROOM // max(periods * widest, rows))
@@ -148,7 +166,7 @@ def _sampled_shares(
 
 
 def safe_shares(compiled: CompiledCase, bids: Bids, threads: int | None) -> tuple[Floats, NDArray[np.bool_]]:
-    """Accepted share of every bid row by itself, as ``qualify`` accepts it; and which periods are solved.
+    """Accept a share of every bid row by itself, as ``qualify`` does, and say which periods are solved.
 
     Parameters
     ----------

@@ -4,8 +4,9 @@ Scenarios are taken as they are. Quantiles are joined by a Gaussian copula: the 
 
     z_e = sqrt(correlation) * common + sqrt(1 - correlation) * own_e,
 
-where ``common`` is one standard normal number per sample for all elements of a grid table and ``own_e`` one per
-element; the element's p_mw is its quantile function at the probability Phi(z_e). See docs/forecast-error.md for why.
+where ``common`` is one standard normal number per sample for all elements of a grid table and ``own_e`` one
+per element; the element's p_mw is its quantile function at the probability Phi(z_e), in every period the
+same. docs/forecast-error.md says why.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def forecast_samples(
     case : Case
         With ``forecast_scenarios`` or ``forecast_quantiles``.
     samples : int, optional
-        How many; by default all scenarios, or 200 drawn from quantiles. The first of many draws are those of few.
+        How many; by default all scenarios, or 200 drawn from quantiles. More of them change no earlier one.
     seed : int
         Of the draws from quantiles; not negative.
     correlation : float
@@ -58,7 +59,7 @@ def forecast_samples(
     CaseError
         The case states no forecast error.
     OptionError
-        ``samples`` is not positive or not the number of scenarios, ``seed`` negative, ``correlation`` out of range.
+        ``samples`` is not positive or not the number of scenarios, or another option is out of range.
     """
     if samples is not None and samples < 1:
         raise OptionError(f"samples is {samples}; it must be at least 1")
@@ -117,8 +118,8 @@ def _draws(case: Case, samples: int, seed: int, correlation: float) -> Samples:
 def _from_quantiles(case: Case, rows: pd.DataFrame, column: Ints, probability: Floats) -> Floats:
     """Quantile functions at the probabilities (sample, element) → (sample, period, element).
 
-    Piecewise linear between the quantiles; beyond the outer two the outer pieces go on to the probabilities 0 and
-    1, but not across zero where all quantiles are on one side of it.
+    Piecewise linear between the quantiles; beyond the outer two the outer pieces go on to the probabilities
+    0 and 1, but not across zero where all quantiles are on one side of it.
     """
     stated, power = rows["probability"].to_numpy(), rows["p_mw"].to_numpy()
     cell = column * case.horizon.periods + case.horizon.position(rows["start"])
@@ -129,7 +130,10 @@ def _from_quantiles(case: Case, rows: pd.DataFrame, column: Ints, probability: F
         x, y = stated[mine], power[mine]
         low = y[0] - (y[1] - y[0]) / (x[1] - x[0]) * x[0]
         high = y[-1] + (y[-1] - y[-2]) / (x[-1] - x[-2]) * (1.0 - x[-1])
-        low, high = max(low, 0.0) if y[0] >= 0.0 else low, min(high, 0.0) if y[-1] <= 0.0 else high
+        if y[0] >= 0.0:
+            low = max(low, 0.0)
+        if y[-1] <= 0.0:
+            high = min(high, 0.0)
         p[:, period, element] = np.interp(probability[:, element], [0.0, *x, 1.0], [low, *y, high])
     return p
 
@@ -137,8 +141,8 @@ def _from_quantiles(case: Case, rows: pd.DataFrame, column: Ints, probability: F
 def _following_q(case: Case, table: str, element: Ints, p_mw: Floats) -> Floats:
     """Reactive power of the samples (sample, period, element) where only their active power is known.
 
-    It keeps the forecast's ratio to the active power. Where the forecast has more reactive than active power it
-    does not come from the active power and is left what it is.
+    It keeps the forecast's ratio to the active power. Where the forecast has more reactive than active power
+    it does not come from the active power and is left what it is.
     """
     forecast_p, forecast_q = (power[:, element] for power in forecast_powers(case, table))
     follows = np.abs(forecast_q) <= np.abs(forecast_p)
