@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gridclear.errors import CaseError, GridclearError, Issue, OptionError
     from gridclear.io.folder import check_case, read_case, write_case
     from gridclear.jobs.flow import Flow, power_flow
+    from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
     from gridclear.network.compile import compile_network
     from gridclear.network.limits import NodeLimits, describe, grid_limits
@@ -34,6 +35,7 @@ _HOME = {
     "Network": "gridclear.network.network",
     "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
+    "ProbableLights": "gridclear.jobs.probable",
     "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
     "States": "gridclear.powerflow.states",
@@ -42,6 +44,7 @@ _HOME = {
     "describe": "gridclear.network.limits",
     "grid_limits": "gridclear.network.limits",
     "power_flow": "gridclear.jobs.flow",
+    "probable_lights": "gridclear.jobs.probable",
     "qualify": "gridclear.jobs.qualify",
     "read_case": "gridclear.io.folder",
     "solve_batch": "gridclear.powerflow.solve",
@@ -65,6 +68,7 @@ __all__ = [
     "Network",
     "NodeLimits",
     "OptionError",
+    "ProbableLights",
     "Profile",
     "Qualification",
     "States",
@@ -73,6 +77,7 @@ __all__ = [
     "describe",
     "grid_limits",
     "power_flow",
+    "probable_lights",
     "qualify",
     "read_case",
     "solve_batch",

@@ -69,6 +69,8 @@ def _tiny_net() -> pp.pandapowerNet:
     pp.create_load(net, e, 2.0, 0.6, name="mill")
     pp.create_sgen(net, d, 1.5, name="park")
     pp.create_sgen(net, e, 0.5, name="farm")
+    # Everybody can store: bids are to meet the limits of the grid, not those of their resources.
+    net.load["min_p_mw"] = net.sgen["min_p_mw"] = -100.0
     return net
 
 

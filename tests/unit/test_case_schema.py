@@ -10,6 +10,8 @@ from gridclear.case.schema import SETTINGS, TABLES, schema_markdown
 
 CONTRACT = {
     "forecast": "element_type* element* start* p_mw* q_mvar",
+    "forecast_scenarios": "scenario* element_type* element* start* p_mw* q_mvar",
+    "forecast_quantiles": "element_type* element* start* probability* p_mw*",
     "outages": "element_type* element* start* end* state*",
     "connection_points": "connection_point* element* p_min_mw p_max_mw q_min_mvar q_max_mvar s_max_mva",
     "tap_changers": "element_type element* mode* position tap_min tap_max vm_set_pu deadband_pu group"

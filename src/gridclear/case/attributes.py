@@ -26,7 +26,7 @@ class Column:
     unit : str
         Unit of a number.
     low, high : float
-        Allowed range of a number; ``above`` excludes ``low`` itself.
+        Allowed range of a number; ``above`` excludes ``low`` itself, ``below`` excludes ``high``.
     choices : tuple of str
         Allowed words of a text; empty: any.
     default : str
@@ -41,6 +41,7 @@ class Column:
     low: float = -math.inf
     high: float = math.inf
     above: bool = False
+    below: bool = False
     choices: tuple[str, ...] = ()
     default: str = ""
 
@@ -64,11 +65,12 @@ class Column:
     @property
     def range_text(self) -> str:
         """The allowed range, such as `` >= 0`` or `` from 0 to 1``; empty if there is none."""
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            return f" {'> ' if self.above else '>= '}{self.low:g} and <= {self.high:g}"
+        ends = []
         if math.isfinite(self.low):
-            return f" {'>' if self.above else '>='} {self.low:g}"
-        return f" <= {self.high:g}" if math.isfinite(self.high) else ""
+            ends.append(f"{'>' if self.above else '>='} {self.low:g}")
+        if math.isfinite(self.high):
+            ends.append(f"{'<' if self.below else '<='} {self.high:g}")
+        return " " + " and ".join(ends) if ends else ""
 
 
 @dataclass(frozen=True)

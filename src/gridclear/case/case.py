@@ -37,8 +37,9 @@ class Case:
     horizon : Horizon
     limits : Limits
         Used where the grid states none.
-    forecast, outages, connection_points, tap_changers, capacitor_banks, storage, inverters, active_bids, \
-active_need, reactive_bids, reactive_profile, metered : DataFrame
+    forecast, forecast_scenarios, forecast_quantiles, outages, connection_points, tap_changers, \
+capacitor_banks, storage, inverters, active_bids, active_need, reactive_bids, reactive_profile, \
+metered : DataFrame
         All columns of the schema (:mod:`gridclear.case.schema`), empty if the case does not have the table;
         ``connection_points`` then holds every ext_grid in service. Texts are str ("" for empty), numbers
         float64 (NaN for empty), stamps UTC; rows in the order of the source. They are not to be changed.
@@ -49,6 +50,8 @@ active_need, reactive_bids, reactive_profile, metered : DataFrame
     horizon: Horizon
     limits: Limits
     forecast: pd.DataFrame
+    forecast_scenarios: pd.DataFrame
+    forecast_quantiles: pd.DataFrame
     outages: pd.DataFrame
     connection_points: pd.DataFrame
     tap_changers: pd.DataFrame
@@ -72,6 +75,8 @@ active_need, reactive_bids, reactive_profile, metered : DataFrame
         periods: int | None = None,
         limits: Limits | None = None,
         forecast: pd.DataFrame | None = None,
+        forecast_scenarios: pd.DataFrame | None = None,
+        forecast_quantiles: pd.DataFrame | None = None,
         outages: pd.DataFrame | None = None,
         connection_points: pd.DataFrame | None = None,
         tap_changers: pd.DataFrame | None = None,
@@ -114,6 +119,8 @@ active_need, reactive_bids, reactive_profile, metered : DataFrame
         """
         given = {
             "forecast": forecast,
+            "forecast_scenarios": forecast_scenarios,
+            "forecast_quantiles": forecast_quantiles,
             "outages": outages,
             "connection_points": connection_points,
             "tap_changers": tap_changers,

@@ -16,6 +16,7 @@ from gridclear.case.check_steps import check_steps
 from gridclear.case.check_switching import check_switching
 from gridclear.case.check_tables import check_tables
 from gridclear.case.check_taps import check_taps
+from gridclear.case.check_uncertainty import check_uncertainty
 from gridclear.case.limits import Limits, check_limits
 from gridclear.case.schema import TAPPED
 
@@ -53,6 +54,7 @@ def check_parts(
     check_tables(sheets, horizon, faults)
     check_links(sheets, grid, faults)
     check_bids(sheets["active_bids"], horizon, faults)
+    check_uncertainty(sheets, grid, horizon, faults)
     if grid is not None:
         check_grid(grid, grid_file, None if check_limits(limits, "") else limits, faults)
         _check_electrical(grid, grid_file, faults)

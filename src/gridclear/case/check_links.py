@@ -46,7 +46,8 @@ def check_links(sheets: Mapping[str, Sheet], grid: Grid | None, faults: Faults) 
                     if kind in grid.tables:
                         of_kind = sheet.ok["element_type"] & (sheet.frame["element_type"] == kind).to_numpy()
                         _check_elements(sheet, of_kind, (kind,), grid, faults)
-    _check_controlled_q(sheets["forecast"], faults)
+    for name in ("forecast", "forecast_scenarios"):
+        _check_controlled_q(sheets[name], faults)
     _check_metered(sheets, faults)
     _check_profile(sheets, grid, faults)
 

@@ -68,7 +68,7 @@ def numbers(
         ok &= ~empty
     filled = ok & ~empty
     outside = filled & ((values <= column.low) if column.above else (values < column.low))
-    outside |= filled & (values > column.high)
+    outside |= filled & ((values >= column.high) if column.below else (values > column.high))
     if column.kind == "whole":
         outside |= filled & (values != np.round(values))
     if outside.any():

@@ -47,6 +47,11 @@ def _element_type(choices: tuple[str, ...], *, required: bool = True, default: s
     return Column("element_type", "text", "grid table", required=required, choices=choices, default=default)
 
 
+_FORECAST = (_element_type(INJECTING), _element("load, sgen, gen, storage"), _START)
+_P_MW = Column("p_mw", "number", "active power, sign as in pandapower", required=True, unit="MW")
+_Q_MEANING = "reactive power, sign as in pandapower"
+_Q_FOLLOWS = "in the forecast's ratio to `p_mw`; the forecast's where that exceeds the active power"
+
 TABLES: Mapping[str, Table] = {
     table.name: table
     for table in (
@@ -55,15 +60,42 @@ TABLES: Mapping[str, Table] = {
             "What loads, generators and storages are expected to take or give: stands in for `p_mw` and"
             " `q_mvar` of the grid table (whose `scaling` still applies); an element without forecast keeps"
             " the grid's value.",
-            (
-                _element_type(INJECTING),
-                _element("load, sgen, gen, storage"),
-                _START,
-                Column("p_mw", "number", "active power, sign as in pandapower", required=True, unit="MW"),
-                _number("q_mvar", "Mvar", "reactive power, sign as in pandapower", "the grid's"),
-            ),
+            (*_FORECAST, _P_MW, _number("q_mvar", "Mvar", _Q_MEANING, "the grid's")),
             ("element_type", "element", "start"),
             "complete",
+        ),
+        Table(
+            "forecast_scenarios",
+            "What may come instead of `forecast`, as equally likely scenarios of the whole grid. An element"
+            " that is here has a row for every scenario and period; one that is not keeps its forecast.",
+            (
+                Column("scenario", "text", "its name", required=True),
+                *_FORECAST,
+                _P_MW,
+                _number("q_mvar", "Mvar", _Q_MEANING, _Q_FOLLOWS),
+            ),
+            ("scenario", "element_type", "element", "start"),
+        ),
+        Table(
+            "forecast_quantiles",
+            "What may come instead of `forecast`, as quantiles of each element's active power. An element"
+            " that is here has at least two for every period; one that is not keeps its forecast. Reactive"
+            f" power: {_Q_FOLLOWS}.",
+            (
+                *_FORECAST,
+                Column(
+                    "probability",
+                    "number",
+                    "probability of `p_mw` or less",
+                    required=True,
+                    low=0,
+                    high=1,
+                    above=True,
+                    below=True,
+                ),
+                _P_MW,
+            ),
+            ("element_type", "element", "start", "probability"),
         ),
         Table(
             "outages",

@@ -108,6 +108,19 @@ def element_powers(case: Case, table: str) -> tuple[Floats, Floats]:
     -------
     p_mw, q_mvar : (period, element)
     """
+    p, q = forecast_powers(case, table)
+    scaling = element_scaling(case, table)
+    return p * scaling, q * scaling
+
+
+def element_scaling(case: Case, table: str) -> Floats:
+    """Factor of the grid on the power of every element of a table, (element,)."""
+    frame = case.grid.tables[table]
+    return frame["scaling"].to_numpy(dtype=np.float64) if "scaling" in frame else np.ones(len(frame))
+
+
+def forecast_powers(case: Case, table: str) -> tuple[Floats, Floats]:
+    """Power of every element of a table in every period as it is stated, like ``element_powers``."""
     frame = case.grid.tables[table]
     periods = case.horizon.periods
     p = np.tile(frame["p_mw"].to_numpy(dtype=np.float64), (periods, 1))
@@ -123,5 +136,4 @@ def element_powers(case: Case, table: str) -> tuple[Floats, Floats]:
         p[period, place] = rows["p_mw"].to_numpy()
         stated = rows["q_mvar"].notna().to_numpy()
         q[period[stated], place[stated]] = rows["q_mvar"].to_numpy()[stated]
-    scaling = frame["scaling"].to_numpy(dtype=np.float64) if "scaling" in frame else np.ones(len(frame))
-    return p * scaling, q * scaling
+    return p, q

@@ -168,21 +168,21 @@ def _filled(offers: Offers, limits: Limits, most: Floats) -> Floats:
     while growing.any():
         high: Floats = np.ones(len(limits.room))
         whole = (_used(offers, limits, _at(offers, level, most, growing, high)) <= room).all(axis=1)
-        low: Floats = whole.astype(np.float64)
+        low = np.array(whole, dtype=np.float64)
         for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
+            middle: Floats = np.add(low, high) / 2.0
             trial = _at(offers, level, most, growing, middle)
             fits = (_used(offers, limits, trial) <= room).all(axis=1)
             low[fits], high[~fits] = middle[fits], middle[~fits]
         trial = _at(offers, level, most, growing, low)
-        tight: NDArray[np.bool_] = np.greater(
-            _used(offers, limits, _at(offers, level, most, growing, high)), room
-        )
+        top = _used(offers, limits, _at(offers, level, most, growing, high))
+        tight = (top > room).reshape(room.shape)
         pressing = (limits.press[offers.period, :, offers.column] * tight[offers.period] > 0.0).any(axis=1)
         stop = np.zeros(offers.items, dtype=bool)
         stop[offers.item[pressing]] = True
+        full = np.flatnonzero(tight.any(axis=1))
         open_ = np.zeros(offers.items, dtype=bool)
-        open_[offers.item[tight.any(axis=1)[offers.period]]] = True
+        open_[offers.item[np.isin(offers.period, full)]] = True
         done: NDArray[np.bool_] = growing & (stop | ~open_)
         if not done.any():
             done = growing.copy()
