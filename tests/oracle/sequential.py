@@ -115,7 +115,7 @@ def differences(
             continue
         told = f"{said['light']} {said['accepted_mw'] / offered:.6f} {said['kind']} {said['element']}"
         here = f"{row['light']} {row['accepted_mw'] / offered:.6f} {sorted(row['broken'])}"
-        note = f"{row['beyond']:.4g} tolerances beyond at the published share" * np.isfinite(row["beyond"])
+        note = "" if np.isnan(row["beyond"]) else f"{row['beyond']:.4g} tolerances at the published share"
         edge = _edge(row, said["accepted_mw"] / offered) if what != "witness" else ""
         listed[index] = [row["bid"], row["start"], row["direction"], what, told, here, edge, note]
     columns = ["bid", "start", "direction", "what", "published", "found", "edge", "note"]
