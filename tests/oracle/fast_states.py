@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandapower.pypower import idx_brch as br
 from pandapower.pypower import idx_bus as bu
-from scipy.sparse.linalg import splu
 
 from .activation import Period, Unit, excess
 from .plain_grid import find, given, rows
@@ -42,7 +41,8 @@ class FastStates:
         self.admittance = (inner["Ybus"].tocsr(), inner["Yf"].tocsr(), inner["Yt"].tocsr())
         self.start, self.power = inner["V"].copy(), inner["Sbus"].copy()
         self.pq, self.angles = inner["pq"], np.r_[inner["pv"], inner["pq"]]
-        self.jacobian = splu(inner["J"].tocsc())
+        # dense: for many states of a small grid a product of matrices is faster than a sparse substitution
+        self.inverse = np.linalg.inv(inner["J"].toarray())
         self.node = np.asarray(net["_pd2ppc_lookups"]["bus"])
         self.offer = np.zeros((len(self.units), len(self.start)), dtype=complex)
         for k, unit in enumerate(self.units):
@@ -91,7 +91,7 @@ class FastStates:
                 open_ = ~good & np.isfinite(residual).all(axis=0)
                 if not open_.any():
                     break
-                step = self.jacobian.solve(np.ascontiguousarray(residual[:, open_]))
+                step = self.inverse @ residual[:, open_]
                 va[np.ix_(self.angles, open_)] -= step[: len(self.angles)]
                 vm[np.ix_(self.pq, open_)] -= step[len(self.angles) :]
         # a state far from the base one is left to runpp, which would not start from there

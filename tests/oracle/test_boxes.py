@@ -21,7 +21,7 @@ THREE = [offer(name, 1.0, element=element) for name, element in (("a", "town"), 
 
 @cache
 def random_problem(seed, bids):
-    case, net = random_case(seed, bids=bids)
+    case, net = random_case(seed, bids=bids, blocks=False, periods=1)
     return problem_of(case, net)
 
 
@@ -149,7 +149,7 @@ def test_published_mw_are_those_of_the_period():
     assert published_mw(of, published(of, 1.5, 0.7, 0.25), T0) == pytest.approx(1.75)
 
 
-@pytest.mark.parametrize("seed", [5, 7])
+@pytest.mark.parametrize("seed", [19, 24])  # both sides end between nothing and the whole
 def test_two_bids_against_a_dense_scan(seed):
     """The scan finds no better box, and one nearly as good."""
     of = random_problem(seed, (2, 2))

@@ -17,12 +17,16 @@ from .sequential import EXCLUSIVE, differences, lights
 EXCHANGE = frozenset({("exchange", "ext_grid", "grid")})
 
 
-def accepted(of, **options):
-    return lights(of, **options)["accepted_mw"].to_numpy()
+def judged(of):
+    return lights(of, points=3)  # nothing bends in the lossless grid
+
+
+def accepted(of):
+    return judged(of)["accepted_mw"].to_numpy()
 
 
 def test_the_cheaper_bid_comes_first():
-    found = lights(problem(offer("a", 1.5, 50.0), offer("b", 1.6, 40.0)))
+    found = judged(problem(offer("a", 1.5, 50.0), offer("b", 1.6, 40.0)))
     assert found["accepted_mw"].to_numpy() == pytest.approx([0.4, 1.6], abs=1e-4)
     assert found["light"].tolist() == ["yellow", "green"]
     assert found["broken"].tolist() == [EXCHANGE, frozenset()]
@@ -39,7 +43,7 @@ def test_down_makes_room_for_what_comes_later():
 
 def test_what_is_too_little_leaves_its_room():
     bids = [offer("a", 1.5, 10.0), offer("b", 1.5, 20.0, min_p_mw=0.6), offer("c", 1.5, 30.0)]
-    found = lights(problem(*bids))
+    found = judged(problem(*bids))
     assert found["accepted_mw"].to_numpy() == pytest.approx([1.5, 0.0, 0.5], abs=1e-4)
     assert found["reach"].iloc[1] == pytest.approx(0.5 / 1.5, abs=1e-4)
     assert found["light"].iloc[1] == "red"
@@ -78,7 +82,7 @@ def test_both_directions_of_a_block_are_judged_alone():
 def test_one_of_a_group():
     bids = [offer("a", 0.5, 30.0, exclusive="g"), offer("b", 0.5, 20.0, exclusive="g"),
             offer("b", 0.5, 40.0, exclusive="g", start=T1)]  # fmt: skip
-    found = lights(problem(*bids))
+    found = judged(problem(*bids))
     assert found["light"].tolist() == ["red", "green", "green"]
     assert found["broken"].iloc[0] == {EXCLUSIVE}
 
@@ -91,7 +95,7 @@ def test_a_member_that_was_red_does_not_shut_out():
 def test_a_bid_on_a_lost_island_is_red():
     out = pd.DataFrame({"element_type": ["line"], "element": ["BC"], "start": [T0], "end": [T1],
                         "state": ["out"]})  # fmt: skip
-    found = lights(problem(offer("a", 0.5, element="park"), offer("b", 0.5), outages=out))
+    found = judged(problem(offer("a", 0.5, element="park"), offer("b", 0.5), outages=out))
     assert found["light"].tolist() == ["red", "green"]
     assert found["broken"].iloc[0] == {brute_force.ISLANDED}
 
@@ -117,20 +121,20 @@ BIDS = [offer("a", 1.0, 10.0), offer("b", 2.0, 20.0), offer("c", 1.0, 30.0)]
 def test_the_right_lights_have_no_differences():
     of = problem(*BIDS)
     right = published(of, 1.0, 0.99999, 0.0)
-    assert differences(of, right, witness=True).empty
-    assert differences(of, right, follow=False).empty
+    assert differences(of, right, witness=True, points=3).empty
+    assert differences(of, right, follow=False, points=3).empty
 
 
 def test_following_judges_every_light_by_itself():
     of = problem(*BIDS)
     wrong = published(of, 0.5, 1.5, 0.0)
-    assert differences(of, wrong)["bid"].tolist() == ["a"]
-    assert differences(of, wrong, follow=False)["bid"].tolist() == ["a", "b"]
+    assert differences(of, wrong, points=3)["bid"].tolist() == ["a"]
+    assert differences(of, wrong, follow=False, points=3)["bid"].tolist() == ["a", "b"]
 
 
 def test_an_amount_beyond_the_limit_is_told():
     of = problem(*BIDS)
-    found = differences(of, published(of, 1.0, 1.1, 0.0))
+    found = differences(of, published(of, 1.0, 1.1, 0.0), points=3)
     assert found.loc[1, "what"] == "amount"
     assert found.loc[1, "edge"] == ""
     assert found.loc[1, "note"].startswith("1e+04 tolerances")
@@ -139,16 +143,16 @@ def test_an_amount_beyond_the_limit_is_told():
 def test_a_witness_that_does_not_stop_the_bid_is_told():
     of = problem(*BIDS)
     wrong = published(of, 1.0, 1.0, 0.0).assign(kind=["", "overload", "exchange"])
-    assert differences(of, wrong, witness=True)["what"].to_dict() == {1: "witness"}
-    assert differences(of, wrong).empty
+    assert differences(of, wrong, witness=True, points=3)["what"].to_dict() == {1: "witness"}
+    assert differences(of, wrong, points=3).empty
 
 
 @pytest.mark.parametrize(("off", "excused"), [(1e-6, True), (1e-4, False)])
 def test_only_at_a_threshold_may_a_light_fall_to_either_side(off, excused):
     """The grid allows 0.5 and its tolerance, 1e-5 MW of 2: the smallest amount is just above that."""
     of = problem(offer("a", 1.0, 10.0), offer("b", 2.0, 20.0, min_p_mw=1.00001 + 2.0 * off))
-    assert lights(of)["light"].tolist() == ["green", "red"]
-    found = differences(of, published(of, 1.0, 1.00001))
+    assert judged(of)["light"].tolist() == ["green", "red"]
+    found = differences(of, published(of, 1.0, 1.00001), points=3)
     assert found["what"].tolist() == ["light"]
     assert (found["edge"] != "").tolist() == [excused]
 
@@ -160,6 +164,6 @@ def test_lights_in_another_order_are_refused():
 
 
 def test_row_order_is_of_no_consequence():
-    first = lights(problem(*BIDS)).set_index("bid")["accepted_mw"]
-    again = lights(problem(*BIDS[::-1])).set_index("bid")["accepted_mw"]
+    first = judged(problem(*BIDS)).set_index("bid")["accepted_mw"]
+    again = judged(problem(*BIDS[::-1])).set_index("bid")["accepted_mw"]
     assert np.array_equal(first.sort_index(), again.sort_index())
