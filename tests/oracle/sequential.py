@@ -26,7 +26,7 @@ from .brute_force import RESOLUTION, Crossing, broken_by, same
 from .plain_grid import NO_SOLUTION, Key, Problem, number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 EXCLUSIVE: Key = ("exclusive", "", "")
 AMOUNT = 2e-3  # of the offer: so far may a published amount be from that found here
@@ -34,11 +34,17 @@ EDGE = 2e-5  # of the offer: so near to a threshold may a share fall to either s
 ROUNDING = 1e-3  # of a tolerance
 
 
-def lights(problem: Problem, published: pd.DataFrame | None = None, points: int = 11) -> pd.DataFrame:
-    """Lights of all rows, with the index of ``active_bids``.
+def lights(
+    problem: Problem,
+    published: pd.DataFrame | None = None,
+    points: int = 11,
+    only: Collection[int] | None = None,
+) -> pd.DataFrame:
+    """Lights of all rows, with the index of ``active_bids``; or of the items that ``only`` names rows of.
 
     With ``published`` (the rows of ``tlq.lights``, in the order of ``active_bids``) the amounts there are
-    what later items find on the grid. ``points``: amounts of the scan of each ray, both ends counted.
+    what later items find on the grid; ``only`` needs them. ``points``: amounts of the scan of each ray, both
+    ends counted.
 
     Returns bid, start, direction, light, offered_mw, accepted_mw, reach (share that the grid allows, before
     the smallest amounts), least (smallest share that is accepted), and broken (the constraints just beyond).
@@ -47,13 +53,21 @@ def lights(problem: Problem, published: pd.DataFrame | None = None, points: int 
     """
     bids, starts = bids_of(problem), starts_of(problem)
     said = _published_shares(problem, published)
-    periods = {start: Period(problem, start) for start in sorted(set(starts.values()))}
+    if only is not None and not said:
+        raise ValueError("some items alone can be judged only on top of published ones")
+    items = items_of(problem)
+    judged = [item for item in items if only is None or not set(only).isdisjoint(item.rows)]
+    periods = {start: Period(problem, start) for start in {u.start for item in judged for u in item.units}}
     accepted: dict[int, float] = {}
     found = {
         i: ("green", 1.0, 1.0, 0.0, frozenset(), np.nan) for i, bid in bids.items() if "element" not in bid
     }
-    taken: dict[tuple[pd.Timestamp, str], tuple] = {}
-    for item in items_of(problem):
+    taken: set[tuple[pd.Timestamp, str]] = set()
+    for item in items:
+        now = {i: said[i] for unit in item.units for i in unit.rows} if said else {}
+        if item not in judged:
+            _accept(item, now, accepted, taken)
+            continue
         shut = any((unit.start, group) in taken for unit in item.units for group in unit.groups)
         worst = Crossing(0.0, frozenset({EXCLUSIVE})) if shut else _reach(periods, accepted, item, points)
         share = worst.fraction if item.enough(worst.fraction) else 0.0
@@ -63,11 +77,8 @@ def lights(problem: Problem, published: pd.DataFrame | None = None, points: int 
         beyond = _beyond(periods, accepted, item, said) if differs and not shut else np.nan
         for i in item.rows:
             found[i] = (light, share, worst.fraction, least, worst.broken, beyond)
-        now = {i: said[i] if said else share for unit in item.units for i in unit.rows}
-        accepted |= now
-        for unit in item.units:
-            if any(now[i] > 0.0 for i in unit.rows):
-                taken |= {(unit.start, group): item.name for group in unit.groups}
+        own = {i: share for unit in item.units for i in unit.rows}
+        _accept(item, now or own, accepted, taken)
     return pd.DataFrame.from_dict(
         {
             i: [
@@ -75,6 +86,7 @@ def lights(problem: Problem, published: pd.DataFrame | None = None, points: int 
                 found[i][1] * number(bid, "p_mw"), *found[i][2:],
             ]
             for i, bid in bids.items()
+            if i in found and (only is None or "element" in bid)
         },
         orient="index",
         columns=["bid", "start", "direction", "light", "offered_mw", "accepted_mw", "reach", "least",
@@ -89,6 +101,7 @@ def differences(
     follow: bool = True,
     points: int = 11,
     witness: bool = False,
+    only: Collection[int] | None = None,
 ) -> pd.DataFrame:
     """What is not the same in ``tlq.lights`` and here, row for row; empty if everything is.
 
@@ -98,11 +111,14 @@ def differences(
     Returns the index of ``active_bids`` with bid, start, direction, what, published, found, and ``edge``: the
     reason why the two may differ, empty where they may not. Only a bid whose share falls within `EDGE` of
     the least share that is accepted has such a reason. ``note`` says what the grid is like at the published
-    share, if that is told (``follow``).
+    share, if that is told (``follow``). ``only``: index labels of the rows whose
+    items are judged.
     """
-    mine = lights(problem, published if follow else None, points)
+    mine = lights(problem, published if follow else None, points, only)
+    told_of = dict(zip(problem.active_bids.index, published.to_dict("records"), strict=True))
     listed: dict[int, list[object]] = {}
-    for (index, row), said in zip(mine.iterrows(), published.to_dict("records"), strict=True):
+    for index, row in mine.iterrows():
+        said = told_of[index]
         offered = row["offered_mw"]
         what = ""
         if said["light"] != row["light"]:
@@ -152,6 +168,19 @@ def first_crossing(period: Period, accepted: Mapping[int, float], unit: Unit, po
         now = broken_at(middle)
         low, high, broken = (low, middle, now) if now else (middle, high, broken)
     return Crossing(low, broken)
+
+
+def _accept(
+    item: Item,
+    shares: Mapping[int, float],
+    accepted: dict[int, float],
+    taken: set[tuple[pd.Timestamp, str]],
+) -> None:
+    """Put an item on the grid, and close its groups in the periods where something of it is activated."""
+    accepted |= shares
+    for unit in item.units:
+        if any(shares[i] > 0.0 for i in unit.rows):
+            taken |= {(unit.start, group) for group in unit.groups}
 
 
 def _reach(

@@ -132,6 +132,14 @@ def test_following_judges_every_light_by_itself():
     assert differences(of, wrong, follow=False, points=3)["bid"].tolist() == ["a", "b"]
 
 
+def test_some_items_alone_are_judged_on_top_of_what_is_published():
+    of = problem(*BIDS)
+    wrong = published(of, 0.5, 0.5, 0.5)
+    assert differences(of, wrong, points=3, only=[2])["found"].str[:15].to_dict() == {2: "green 1.000000 "}
+    with pytest.raises(ValueError, match="published"):
+        differences(of, wrong, follow=False, only=[2])
+
+
 def test_an_amount_beyond_the_limit_is_told():
     of = problem(*BIDS)
     found = differences(of, published(of, 1.0, 1.1, 0.0), points=3)
