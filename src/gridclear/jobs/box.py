@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
 
 #: The allotment aims at this violation, inside the tolerance, so that what is left of curvature fits.
-_AIM = 0.7 * TOLERANCE
+_AIM = 0.99 * TOLERANCE
 #: Constraints that come this near to their limits at a corner are watched.
 _WATCH = 2e-3
 #: At most so many are watched per period and point of view.
@@ -268,7 +268,8 @@ class Box:
             old = self._cuts[period].get(key)
             if old is not None and frozen:
                 old.over = over
-                if over <= TOLERANCE:
+                # A line that knew of it says nothing new.
+                if over <= TOLERANCE or old.offset + float(old.gain @ points[row]) >= over - 1e-3 * TOLERANCE:
                     continue
                 key = (key[0], _LATER + len(self._cuts[period]))
             elif old is not None and float(old.gain @ gain) < 0.0:
