@@ -179,7 +179,13 @@ def _link(offers: pd.DataFrame, rng: np.random.Generator) -> None:
 def _exclude(offers: pd.DataFrame, rng: np.random.Generator) -> None:
     """One or two groups of bids of which one may be activated."""
     offers["exclusive"] = ""
-    names = rng.permutation(offers["bid"].unique())
+    # Bids of a block stand together: they cannot exclude each other.
+    free = (
+        offers.groupby("bid")["block"].agg(lambda cells: (cells.isna() | (cells == "")).all())
+        if "block" in offers
+        else None
+    )
+    names = rng.permutation(offers["bid"].unique() if free is None else free.index[free].to_numpy())
     for group in range(int(rng.integers(1, 3))):
         members = names[3 * group : 3 * group + int(rng.integers(2, 4))]
         offers.loc[offers["bid"].isin(members), "exclusive"] = f"group {group}"

@@ -32,6 +32,7 @@ EXCLUSIVE: Key = ("exclusive", "", "")
 AMOUNT = 2e-3  # of the offer: so far may a published amount be from that found here
 EDGE = 2e-5  # of the offer: so near to a threshold may a share fall to either side
 ROUNDING = 1e-3  # of a tolerance
+LAST = 2e-3  # of a tolerance: whoever stops so much before its edge has stopped at it
 
 
 def lights(
@@ -49,7 +50,8 @@ def lights(
     Returns bid, start, direction, light, offered_mw, accepted_mw, reach (share that the grid allows, before
     the smallest amounts), least (smallest share that is accepted), and broken (the constraints just beyond).
     ``beyond`` is the largest excess, in tolerances, at the published share of its own unit, of those that
-    differ by more than `AMOUNT`; NaN elsewhere.
+    differ by more than `AMOUNT`; NaN elsewhere. ``inside`` is what would be accepted with tolerances that are
+    smaller by `LAST`, of the same.
     """
     bids, starts = bids_of(problem), starts_of(problem)
     said = _published_shares(problem, published)
@@ -60,7 +62,9 @@ def lights(
     periods = {start: Period(problem, start) for start in {u.start for item in judged for u in item.units}}
     accepted: dict[int, float] = {}
     found = {
-        i: ("green", 1.0, 1.0, 0.0, frozenset(), np.nan) for i, bid in bids.items() if "element" not in bid
+        i: ("green", 1.0, 1.0, 0.0, frozenset(), np.nan, np.nan)
+        for i, bid in bids.items()
+        if "element" not in bid
     }
     taken: set[tuple[pd.Timestamp, str]] = set()
     for item in items:
@@ -73,10 +77,16 @@ def lights(
         share = worst.fraction if item.enough(worst.fraction) else 0.0
         light = "green" if share == 1.0 else "yellow" if share > 0.0 else "red"
         least = max(item.least, LEAST_SHARE)
-        differs = any(abs(said[i] - share) > AMOUNT for i in item.rows) if said else False
+        differs = said and any(
+            abs(said[i] - share) > AMOUNT or (said[i] > 0.0) != (share > 0.0) for i in item.rows
+        )
         beyond = _beyond(periods, accepted, item, said) if differs and not shut else np.nan
+        inside = np.nan
+        if differs and not shut:
+            inside = _reach(periods, accepted, item, points, 1.0 - LAST).fraction
+            inside = inside if item.enough(inside) else 0.0
         for i in item.rows:
-            found[i] = (light, share, worst.fraction, least, worst.broken, beyond)
+            found[i] = (light, share, worst.fraction, least, worst.broken, beyond, inside)
         own = {i: share for unit in item.units for i in unit.rows}
         _accept(item, now or own, accepted, taken)
     return pd.DataFrame.from_dict(
@@ -90,7 +100,7 @@ def lights(
         },
         orient="index",
         columns=["bid", "start", "direction", "light", "offered_mw", "accepted_mw", "reach", "least",
-                 "broken", "beyond"],
+                 "broken", "beyond", "inside"],
     )  # fmt: skip
 
 
@@ -110,8 +120,9 @@ def differences(
 
     Returns the index of ``active_bids`` with bid, start, direction, what, published, found, and ``edge``: the
     reason why the two may differ, empty where they may not. Only a bid whose share falls within `EDGE` of
-    the least share that is accepted has such a reason. ``note`` says what the grid is like at the published
-    share, if that is told (``follow``). ``only``: index labels of the rows whose
+    the least share that is accepted, or that leaves no more than `LAST` of a tolerance, has such a reason.
+    ``note`` says what the grid is like at the published share, if that is told (``follow``). ``only``: index
+    labels of the rows whose
     items are judged.
     """
     mine = lights(problem, published if follow else None, points, only)
@@ -138,8 +149,13 @@ def differences(
     return pd.DataFrame.from_dict(listed, orient="index", columns=columns)
 
 
-def first_crossing(period: Period, accepted: Mapping[int, float], unit: Unit, points: int = 11) -> Crossing:
-    """How far a unit goes on top of what is accepted, and what is broken just beyond."""
+def first_crossing(
+    period: Period, accepted: Mapping[int, float], unit: Unit, points: int = 11, part: float = 1.0
+) -> Crossing:
+    """How far a unit goes on top of what is accepted, and what is broken just beyond.
+
+    ``part`` of the tolerances is allowed.
+    """
     for row in unit.rows:
         stop = period.stopped[row]
         if stop is not None:
@@ -149,7 +165,7 @@ def first_crossing(period: Period, accepted: Mapping[int, float], unit: Unit, po
         return Crossing(0.0, frozenset({NO_SOLUTION}))
     over = excess(start)
     at_edge = (over > 1.0 - ROUNDING) & (over < 1.01)
-    tolerance = start["tolerance"] * (over + ROUNDING).where(at_edge, 1.0)
+    tolerance = start["tolerance"] * (over + ROUNDING).where(at_edge, part)
 
     def broken_at(share: float) -> frozenset[Key]:
         state = period.state({**accepted, **dict.fromkeys(unit.rows, share)})
@@ -184,10 +200,14 @@ def _accept(
 
 
 def _reach(
-    periods: Mapping[pd.Timestamp, Period], accepted: Mapping[int, float], item: Item, points: int
+    periods: Mapping[pd.Timestamp, Period],
+    accepted: Mapping[int, float],
+    item: Item,
+    points: int,
+    part: float = 1.0,
 ) -> Crossing:
-    """The worst of the item's units."""
-    found = (first_crossing(periods[unit.start], accepted, unit, points) for unit in item.units)
+    """The worst of the item's units, with a part of the tolerances."""
+    found = (first_crossing(periods[unit.start], accepted, unit, points, part) for unit in item.units)
     return min(found, key=lambda crossing: crossing.fraction)
 
 
@@ -224,6 +244,8 @@ def _named(said: Mapping[str, object], broken: frozenset[Key]) -> bool:
 
 def _edge(row: pd.Series, said: float) -> str:
     """Why a published share may be another than that found: at its threshold a share is all or nothing."""
+    if abs(said - row["inside"]) <= AMOUNT:
+        return f"{row['inside']:.6f} leaves {LAST:.1%} of a tolerance"
     near = abs(row["reach"] - row["least"]) <= EDGE
     either = said == 0.0 or abs(said - row["reach"]) <= AMOUNT
     if not (near and either):

@@ -16,6 +16,7 @@ from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.search import Search
 from gridclear.jobs.violations import base_violations
 from gridclear.network.compiled import CompiledCase, compile_case
+from gridclear.optimise.allotment import ALLOTMENTS
 from gridclear.powerflow.base import base_state
 from gridclear.powerflow.scenarios import Scenarios
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.verdict import Verdict
 
 GUARANTEES = ("each", "merit-order", "any-subset")
-DEVICES = ("scheduled",)
+DEVICES = ("scheduled", "automatic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +103,13 @@ def qualify(
         raise OptionError(f"guarantee is '{guarantee}'; it must be one of {', '.join(GUARANTEES)}")
     if devices not in DEVICES:
         raise OptionError(f"devices is '{devices}'; it must be one of {', '.join(DEVICES)}")
+    if allotment not in ALLOTMENTS:
+        raise OptionError(f"allotment is '{allotment}'; it must be one of {', '.join(ALLOTMENTS)}")
+    if guarantee == "any-subset" and devices != "scheduled":
+        raise OptionError(
+            f"devices is '{devices}'; with any-subset it must be scheduled: a box cannot be promised while"
+            " regulators move"
+        )
     watch = Stopwatch()
     with watch.phase("compile"):
         network = compile_case(case) if compiled is None else compiled
@@ -110,7 +118,8 @@ def qualify(
         scenarios = Scenarios(network, threads)
         base = base_state(scenarios)
     with watch.phase("lights"):
-        verdict = _judge(Search(scenarios, base), bids, guarantee, allotment, progress)
+        search = Search(scenarios, base, base.setting, reacts=devices == "automatic")
+        verdict = _judge(search, bids, guarantee, allotment, progress)
     with watch.phase("tables"):
         options: dict[str, object] = {"guarantee": guarantee, "devices": devices}
         status = status_of(base)

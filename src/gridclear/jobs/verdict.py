@@ -68,12 +68,12 @@ class Verdict:
             confirmed=np.zeros(units, dtype=bool),
         )
 
-    def confirm(self, search: Search, units: Ints, own: Activations) -> None:
+    def confirm(self, search: Search, units: Ints, own: Activations, setting: Ints) -> None:
         """Solve units at their accepted shares and at their full offers, ``own``; in place."""
         which = self.which[units]
         rows = np.arange(len(units))
-        over, self.value[units] = search.confirm(own.part(rows, self.share[units]), which)
+        over, self.value[units] = search.confirm(own.part(rows, self.share[units]), setting, which)
         self.confirmed[units] = over <= TOLERANCE
         self.value_at_full[units] = self.value[units]
         less = np.flatnonzero(self.share[units] < 1.0)
-        _, self.value_at_full[units[less]] = search.confirm(own.part(less), which[less])
+        _, self.value_at_full[units[less]] = search.confirm(own.part(less), setting[less], which[less])
