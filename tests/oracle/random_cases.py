@@ -182,21 +182,7 @@ def _exclude(offers: pd.DataFrame, rng: np.random.Generator) -> None:
     # Bids of a block stand together: they cannot exclude each other.
     bids = offers["bid"].unique()
     if "block" in offers:
-        tied = offers.loc[offers["block"].fillna("") != "", "bid"].unique()
-        bids = bids[~np.isin(bids, tied)]
-    names = rng.permutation(offers["bid"].unique())[: int(rng.integers(1, 3))]
-    offers.loc[offers["bid"].isin(names), "block"] = "block"
-
-
-def _exclude(offers: pd.DataFrame, rng: np.random.Generator) -> None:
-    """One or two groups of bids of which one may be activated."""
-    offers["exclusive"] = ""
-    # Bids of a block stand together: they cannot exclude each other.
-    free = (
-        offers.groupby("bid")["block"].agg(lambda cells: (cells.isna() | (cells == "")).all())
-        if "block" in offers
-        else None
-    )
+        bids = bids[~np.isin(bids, offers.loc[offers["block"].fillna("") != "", "bid"].unique())]
     names = rng.permutation(bids)
     for group in range(int(rng.integers(1, 3))):
         members = names[3 * group : 3 * group + int(rng.integers(2, 4))]
