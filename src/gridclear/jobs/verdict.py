@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +67,10 @@ class Verdict:
             value_at_full=np.full(units, np.nan),
             confirmed=np.zeros(units, dtype=bool),
         )
+
+    def copy(self) -> Verdict:
+        """Arrays of its own."""
+        return Verdict(*(getattr(self, one.name).copy() for one in fields(self)))
 
     def confirm(self, search: Search, units: Ints, own: Activations, setting: Ints) -> None:
         """Solve units at their accepted shares and at their full offers, ``own``; in place."""
