@@ -221,7 +221,8 @@ def _most(offers: Offers, limits: Limits) -> Floats:
     for period in range(len(limits.room)):
         mine = np.flatnonzero(offers.period == period)
         press = limits.press[period][:, offers.column[mine]]
-        for row in np.flatnonzero(np.isfinite(limits.room[period]) & (press > 0.0).any(axis=1)).tolist():
+        # A row that has room for everything says nothing.
+        for row in np.flatnonzero(press.sum(axis=1) > limits.room[period]).tolist():
             alone = offers.exclusive[mine] < 0
             # In units of what the largest presses: solvers look at absolute differences.
             press[row] /= (scale := press[row].max())
@@ -289,4 +290,6 @@ class _Rows:
             ),
             shape=(len(self._room), self.width),
         )
+        # Units of one item in one row are one entry: the solver refuses two.
+        matrix.sum_duplicates()
         return optimize.LinearConstraint(matrix, -np.inf, np.array(self._room))
