@@ -1,0 +1,186 @@
+"""Devices during an activation: regulators that react, and positions that the operator re-sets."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import numpy as np
+import pandapower as pp
+import pandas as pd
+import pytest
+from lights_support import START, bid, forecast, regulator, shipped_case, tiny_case, tiny_net
+
+import gridclear as gc
+from gridclear.jobs.optimised import best_sequence
+from oracle import plain_grid
+from oracle.brute_force import broken_by
+from oracle.plain_grid import problem_of
+
+SHARES = 161
+#: A rounding at the edge must not decide.
+EDGE = 1.1
+
+
+class Reaction:
+    """One bid on the tiny grid by pandapower: what is broken before and after the regulators react."""
+
+    def __init__(self, case: gc.Case, net: pp.pandapowerNet, table: str, element: str, p_mw: float) -> None:
+        self._problem = problem_of(case, net)
+        self._base = plain_grid.base_state(self._problem, START)
+        self._net = copy.deepcopy(self._base.net)
+        bus = self._net[table].loc[self._net[table]["name"] == element, "bus"].iloc[0]
+        self._sgen = pp.create_sgen(self._net, bus, p_mw=0.0, name="activation")
+        self._p_mw = p_mw
+        self._taps = self._net.trafo["tap_pos"].copy()
+
+    def broken(self, share: float) -> bool:
+        net = self._net
+        net.trafo["tap_pos"] = self._taps
+        net.sgen.loc[self._sgen, "p_mw"] = share * self._p_mw
+        if not plain_grid.solve(net) or self._over():
+            return True
+        return not plain_grid.settle(net, plain_grid.regulators(self._problem, net)) or self._over()
+
+    def moves(self) -> bool:
+        """Whether the full offer makes the regulator move."""
+        self.broken(1.0)
+        return bool((self._net.trafo["tap_pos"] != self._taps).any())
+
+    def _over(self) -> bool:
+        state = self._base.constraints.assign(value=plain_grid.measure(self._problem, self._net)["value"])
+        return bool(broken_by(state, EDGE))
+
+
+CASES = [
+    (vm_set, band, offer, low, high)
+    for vm_set, band in ((1.01, 0.02), (1.0, 0.016), (1.02, 0.024))
+    for offer in (("park", "up", 12.0), ("mill", "down", 9.0), ("mill", "up", 9.0), ("farm", "up", 14.0))
+    for low, high in ((0.97, 1.04), (0.985, 1.05))
+]
+
+
+@pytest.mark.parametrize(("vm_set", "band", "offer", "low", "high"), CASES)
+def test_amounts_are_safe_before_and_after_the_reaction(vm_set, band, offer, low, high):
+    element, direction, p_mw = offer
+    limits = gc.Limits(vm_min_pu=low, vm_max_pu=high, loading_percent=1000.0)
+    net = tiny_net()
+    case = tiny_case(
+        bid("A", element, direction, p_mw), limits=limits, tap_changers=regulator(vm_set, band), net=net
+    )
+    for guarantee in ("each", "merit-order"):
+        light = gc.qualify(case, guarantee=guarantee, devices="automatic").lights.iloc[0]
+        table = "load" if element == "mill" else "sgen"
+        oracle = Reaction(case, net, table, element, p_mw if direction == "up" else -p_mw)
+        accepted = light["accepted_mw"] / p_mw
+        for share in np.linspace(0.0, accepted, SHARES):
+            assert not oracle.broken(share), f"{share} of {accepted} breaks something"
+        if light["light"] != "green":
+            beyond = [accepted + step for step in (5e-4, 1e-3, 2e-3) if accepted + step <= 1.0]
+            assert any(oracle.broken(share) for share in beyond), f"more than {accepted} is safe"
+
+
+def test_some_of_these_cases_move_the_regulator():
+    moved = 0
+    for vm_set, band, (element, direction, p_mw), low, high in CASES:
+        limits = gc.Limits(vm_min_pu=low, vm_max_pu=high, loading_percent=1000.0)
+        net = tiny_net()
+        case = tiny_case(
+            bid("A", element, direction, p_mw), limits=limits, tap_changers=regulator(vm_set, band), net=net
+        )
+        table = "load" if element == "mill" else "sgen"
+        moved += Reaction(case, net, table, element, p_mw if direction == "up" else -p_mw).moves()
+    assert moved >= len(CASES) // 3
+
+
+def test_without_regulators_automatic_is_scheduled(grids):
+    case = shipped_case(grids / "mv-rural")
+    still = case.tap_changers.assign(mode="fixed")
+    fixed = gc.Case.from_pandapower(
+        tiny_net(), start=START, periods=1, active_bids=tiny_case(bid("A", "park", "up", 12.0)).active_bids
+    )
+    assert set(still["mode"]) == {"fixed"}
+    scheduled = gc.qualify(fixed, devices="scheduled").lights
+    automatic = gc.qualify(fixed, devices="automatic").lights
+    pd.testing.assert_frame_equal(
+        scheduled.drop(columns=["value", "value_at_full", "reason", "accepted_mw"]),
+        automatic.drop(columns=["value", "value_at_full", "reason", "accepted_mw"]),
+    )
+    np.testing.assert_allclose(scheduled["accepted_mw"], automatic["accepted_mw"], rtol=2e-5)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_best_sequence_is_that_of_enumeration(seed):
+    rng = np.random.default_rng(seed)
+    offsets = np.arange(-1, 2 + seed % 2)
+    value = rng.uniform(0.0, 10.0, (4, len(offsets)))
+    value[rng.random(value.shape) < 0.2] = -np.inf
+    value[:, 1] = np.maximum(value[:, 1], 0.0)
+    most = int(rng.integers(0, 6))
+
+    def worth(path: tuple[int, ...]) -> float:
+        moves = sum(abs(b - a) for a, b in itertools.pairwise([0, *path]))
+        total = sum(value[period, int(offset) + 1] for period, offset in enumerate(path))
+        return -np.inf if moves > most else float(total) - 1e-3 * moves
+
+    best = max(worth(path) for path in itertools.product(offsets.tolist(), repeat=4))
+    assert worth(tuple(best_sequence(value, offsets, most).tolist())) == pytest.approx(best)
+
+
+def optimised_tap(max_moves: float) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"element_type": ["trafo"], "element": ["T"], "mode": ["optimised"], "max_moves": [max_moves]}
+    )
+
+
+def test_tap_is_reset_within_its_moves_so_that_more_passes():
+    limits = gc.Limits(vm_min_pu=0.95, vm_max_pu=1.03, loading_percent=1000.0)
+    offers = [bid("A", "park", "up", 6.0, period=period) for period in (0, 1, 2)]
+    load = forecast(("mill", [2.0, 2.0, 2.0]))
+
+    def lights(moves: float, devices: str) -> gc.Qualification:
+        case = tiny_case(*offers, periods=3, limits=limits, tap_changers=optimised_tap(moves), forecast=load)
+        return gc.qualify(case, devices=devices)
+
+    still = lights(np.nan, "scheduled")
+    passed = [lights(moves, "optimised") for moves in (0, 1, 2, np.nan)]
+    amounts = [result.lights["accepted_mw"].sum() for result in passed]
+    assert amounts[0] == pytest.approx(still.lights["accepted_mw"].sum(), rel=1e-6)
+    assert amounts[0] < amounts[1] < amounts[2] <= amounts[3] + 1e-9
+    for result, most in zip(passed, (0, 1, 2, 99), strict=True):
+        position = result.devices["position"].to_numpy()
+        assert np.abs(np.diff(position, prepend=0)).sum() <= most
+
+
+def test_what_the_lights_rely_on_is_published_and_right(grids):
+    case = shipped_case(grids / "mv-rural")
+    tlq = gc.qualify(case, devices="optimised")
+    most = pd.concat([case.tap_changers, case.capacitor_banks]).set_index("element")
+    for element, rows in tlq.devices.groupby("element"):
+        if most.loc[element, "mode"] == "optimised":
+            moves = np.abs(np.diff(rows["position"], prepend=most.loc[element, "position"])).sum()
+            assert moves <= most.loc[element, "max_moves"]
+    # At these positions every accepted amount is safe by itself, and the re-set state breaks nothing new.
+    row = tlq.lights[(tlq.lights["light"] == "yellow")].iloc[0]
+    problem = problem_of(case, pp.from_json(str(grids / "mv-rural" / "grid.json")))
+    base = plain_grid.base_state(problem, row["start"])
+    net = copy.deepcopy(base.net)
+    for device in tlq.devices[tlq.devices["start"] == row["start"]].to_dict("records"):
+        index = plain_grid.find(net, device["element_type"], device["element"])
+        column = "step" if device["element_type"] == "shunt" else "tap_pos"
+        net[device["element_type"]].loc[index, column] = device["position"]
+    offer = case.active_bids[(case.active_bids["bid"] == row["bid"])].iloc[0]
+    table, sign = offer["element_type"], 1.0 if offer["direction"] == "up" else -1.0
+    bus = net[table].loc[plain_grid.find(net, table, offer["element"]), "bus"]
+    sgen = pp.create_sgen(net, bus, p_mw=0.0)
+    tan_phi = 0.0 if pd.isna(offer["tan_phi"]) else offer["tan_phi"]
+
+    def broken(amount: float) -> bool:
+        net.sgen.loc[sgen, ["p_mw", "q_mvar"]] = [sign * amount, sign * amount * tan_phi]
+        assert plain_grid.solve(net)
+        state = base.constraints.assign(value=plain_grid.measure(problem, net)["value"])
+        return bool(broken_by(state, EDGE))
+
+    assert not broken(0.0)
+    assert not broken(row["accepted_mw"])
+    assert broken(row["accepted_mw"] + 2e-3 * row["offered_mw"])
