@@ -68,8 +68,11 @@ class Verdict:
             confirmed=np.zeros(units, dtype=bool),
         )
 
-    def confirm(self, search: Search, units: Ints, own: Activations) -> None:
-        """Solve units at their accepted shares and at their full offers, ``own``; in place."""
+    def confirm(self, search: Search, units: Ints, own: Activations) -> Floats:
+        """Solve units at their accepted shares and at their full offers, ``own``; in place.
+
+        Returns the worst violation of every unit at its accepted share, +inf without solution.
+        """
         which = self.which[units]
         rows = np.arange(len(units))
         over, self.value[units] = search.confirm(own.part(rows, self.share[units]), which)
@@ -77,3 +80,4 @@ class Verdict:
         self.value_at_full[units] = self.value[units]
         less = np.flatnonzero(self.share[units] < 1.0)
         _, self.value_at_full[units[less]] = search.confirm(own.part(less), which[less])
+        return over
