@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from gridclear.errors import OptionError
 from gridclear.jobs.any_subset import judge_any_subset
@@ -34,6 +33,7 @@ from gridclear.powerflow.scenarios import Scenarios
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from gridclear.case import Case
@@ -143,11 +143,12 @@ def operating_envelopes(
         verdict = judge_any_subset(Search(scenarios, base), bids, allotment, progress)
     with watch.phase("tables"):
         options = {"p_max_mw": p_max_mw, "allotment": allotment, "tan_phi": tan_phi}
+        hunting = hunting_periods(case, base)
         lights = _said_by_the_resource(light_table(compiled, base, bids, verdict), most)
         solved = np.tile(base.solved, len(named))
         return Envelopes(
             status=status_of(base),
-            provenance=provenance("envelopes", case, options, watch) | {"hunting": hunting_periods(case, base)},
+            provenance=provenance("envelopes", case, options, watch) | {"hunting": hunting},
             envelopes=_envelopes(case, named, table, lights, bids.connected, solved),
         )
 
@@ -157,9 +158,10 @@ def _said_by_the_resource(lights: pd.DataFrame, most: Floats) -> pd.DataFrame:
     lights = lights.copy()
     judged = ~lights["kind"].isin(["islanded", "no-solution"]).to_numpy()
     whole, silent = judged & (lights["light"] == "green").to_numpy(), judged & np.isnan(most)
+    unknown = "neither the grid nor table storage states how far it can go: held at its forecast"
     for rows, kind, reason in (
         (whole, RESOURCE, "all that the resource can do"),
-        (silent, NOT_STATED, "neither the grid nor table storage states how far it can go: held at its forecast"),
+        (silent, NOT_STATED, unknown),
     ):
         lights.loc[rows, ["kind", "element_type", "element"]] = [kind, "", ""]
         lights.loc[rows, ["value", "limit"]] = np.nan
@@ -192,7 +194,7 @@ def _envelopes(
 
 def _injections(case: Case, named: list[Resource]) -> Floats:
     """Net injection foreseen of every resource in every period, MW, resource by resource."""
-    powers = {}
+    powers: dict[Resource, Floats] = {}
     for table in {pair[0] for pair in named}:
         p_mw = INJECTION_SIGN[table] * element_powers(case, table)[0]
         powers |= {(table, str(label)): p_mw[:, k] for k, label in enumerate(case.grid.labels(table))}

@@ -166,7 +166,7 @@ def prequalify(
 def _checked(directions: Sequence[str]) -> list[str]:
     wrong = [way for way in directions if way not in DIRECTIONS]
     if wrong or isinstance(directions, str) or not directions:
-        raise OptionError(f"directions is {directions!r}; it must be a sequence of {' and '.join(DIRECTIONS)}")
+        raise OptionError(f"directions is {directions!r}; it must be a sequence of up and down")
     return [way for way in DIRECTIONS if way in directions]
 
 
@@ -204,7 +204,8 @@ def _products(
         best["start"] = compiled.case.horizon.starts[best.pop("state").to_numpy() % periods]
         lost = best.pop("lost").to_numpy()
         states = drawn.count * periods
-        best["reason"] += [f"; {n} of {states} states without supply are passed over" if n else "" for n in lost]
+        passed = "; {} of {} states without supply are passed over"
+        best["reason"] += [passed.format(count, states) if count else "" for count in lost.tolist()]
         dark = np.isinf(best["largest_mw"].to_numpy())
         best.loc[dark, "largest_mw"] = 0.0
         best.loc[dark, ["kind", "reason"]] = [ISLANDED, "it has no supply in any state in which it could act"]
@@ -215,7 +216,7 @@ def _products(
 
 
 def _unasked(rows: pd.DataFrame, cap: Floats) -> pd.DataFrame:
-    """The table for resources that can do nothing, or of which nobody says what they can do."""
+    """Fill the table for resources that can do nothing, or of which nobody says what they can do."""
     unknown = np.isnan(cap)
     reasons = [
         f"neither the grid nor table storage states how far it can go {way}: state it, or give p_max_mw"
@@ -242,7 +243,7 @@ def _unasked(rows: pd.DataFrame, cap: Floats) -> pd.DataFrame:
 
 
 def _of_size(bids: Bids, mw: Floats) -> Bids:
-    """The same bids, each a unit of 1 MW, of other sizes (row,)."""
+    """Give bids, each a unit of 1 MW until now, their sizes (row,)."""
     unit = np.arange(len(bids.item))
     size = np.empty(len(mw))
     size[bids.unit] = mw

@@ -1,4 +1,4 @@
-"""What resources could offer, whether they have or not: rows like those of ``active_bids``, made for a question."""
+"""What resources could offer, whether they do or not: rows like those of ``active_bids``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Resource = tuple[str, str]
 
 DIRECTIONS = ("up", "down")
-#: The kind of a row that the resource itself ends, of one that nobody says the end of, and of one without supply.
+#: Kinds of what stops a resource besides the grid: its own end; an end that nobody states; no supply.
 RESOURCE, NOT_STATED, ISLANDED = "resource", "not-stated", "islanded"
 
 
@@ -66,7 +66,7 @@ def find_resources(case: Case, resources: Iterable[Resource] | None) -> list[Res
     slack = {("gen", index) for index in machines.index[machines["slack"].to_numpy(dtype=bool)]}
     if resources is not None and (wrong := sorted(indices & slack)):
         label = case.grid.labels("gen").loc[wrong[0][1]]
-        raise OptionError(f"gen '{label}' is a slack generator: it takes what the others leave, and offers none")
+        raise OptionError(f"gen '{label}' is a slack generator: it takes what the others leave")
     found = [
         (table, str(label))
         for table in INJECTING
@@ -75,9 +75,9 @@ def find_resources(case: Case, resources: Iterable[Resource] | None) -> list[Res
     ]
     nameless = [pair for pair in found if pair[1] not in case.grid.lookup(pair[0])]
     if nameless:
-        expected = "a name or an origin_id of its own"
+        what, expected = "several elements of table {} have it", "a name or an origin_id of its own"
         raise CaseError(
-            tuple(Issue("grid", label, "name", f"several of table {t} have it", expected) for t, label in nameless)
+            tuple(Issue("grid", label, "name", what.format(t), expected) for t, label in nameless)
         )
     return found
 
@@ -152,7 +152,7 @@ def offers(
 
 
 def _power_factors(case: Case, resources: Sequence[Resource]) -> Floats:
-    """The tan_phi of every resource's own bids, 0 without."""
+    """Find the tan_phi of every resource's own bids, 0 without."""
     bids = case.active_bids
     stated: dict[tuple[str, int], set[float]] = {}
     for table, name, value in zip(
@@ -211,5 +211,5 @@ def most_mw(case: Case, table: pd.DataFrame, p_max_mw: float | None, drawn: Samp
 
 
 def with_bids(compiled: CompiledCase, table: pd.DataFrame) -> CompiledCase:
-    """The same case with other bids: no network hangs on them."""
+    """Take the same case with other bids: no network hangs on them."""
     return replace(compiled, case=replace(compiled.case, active_bids=table.reset_index(drop=True)))
