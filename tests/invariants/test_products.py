@@ -333,6 +333,7 @@ def test_periods_without_solution_are_never_safe():
     [
         ({"resources": [("sgen", "nobody")]}, "sgen 'nobody', which the grid does not have"),
         ({"resources": [("line", "BC")]}, "a 'line'; it must be one of load, sgen, gen, storage"),
+        ({"resources": []}, "resources is empty"),
         ({"resources": ["park"]}, "'park'; each must be a tuple"),
         ({"p_max_mw": -1.0}, "p_max_mw is -1.0"),
         ({"p_max_mw": np.nan}, "p_max_mw is nan"),

@@ -49,9 +49,9 @@ def find_resources(case: Case, resources: Iterable[Resource] | None) -> list[Res
     Raises
     ------
     OptionError
-        The grid has no such resource, or it is a slack generator.
+        The grid has no such resource, it is a slack generator, or none is named.
     CaseError
-        All are asked for, and one of them has no name of its own.
+        The grid has no resources at all, or one of them has no name of its own.
     """
     if resources is not None:
         indices = {(table, _index(case, table, element)) for table, element in _pairs(resources)}
@@ -73,6 +73,11 @@ def find_resources(case: Case, resources: Iterable[Resource] | None) -> list[Res
         for index, label in case.grid.labels(table).items()
         if (table, index) in indices - slack
     ]
+    if resources is not None and not found:
+        raise OptionError("resources is empty; it must name at least one")
+    if not found:
+        what, expected = "the grid has no resources", f"elements in {', '.join(INJECTING)}"
+        raise CaseError((Issue("grid", "", "", what, expected),))
     nameless = [pair for pair in found if pair[1] not in case.grid.lookup(pair[0])]
     if nameless:
         what, expected = "several elements of table {} have it", "a name or an origin_id of its own"
