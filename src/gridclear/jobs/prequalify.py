@@ -37,11 +37,16 @@ from gridclear.powerflow.scenarios import Scenarios
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from gridclear.case import Case
     from gridclear.jobs.resources import Resource
+    from gridclear.jobs.verdict import Verdict
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Floats, Ints
 
+#: Parts of a product that are taken off, one after the other, until a power flow confirms it in every state.
+_LESS = (0.0, 1e-4, 1e-3, 1e-2)
 _WITNESS = {
     "kind": "kind",
     "element_type": "limit_element_type",
@@ -277,14 +282,16 @@ def _judge(
     np.minimum.at(largest, product, safe)
     largest[largest < LEAST * cap] = 0.0
 
-    # Every state is solved once more at the product itself, or at what the resource can do of it.
-    part = np.minimum(1.0, largest[product] / np.where(judged, bids.offered, np.inf))
-    verdict.share[bids.unit] = verdict.free[bids.unit] = part
-    units = np.flatnonzero(verdict.searched)
-    over = np.full(len(bids.item), -np.inf)
-    over[units] = verdict.confirm(search, units, bids.activations.part(units))
-    over = np.where(judged, over[bids.unit], -np.inf)
-    failed = np.bincount(product[over > TOLERANCE], minlength=len(cap)) > 0
+    # Every state is solved once more at the product itself, or at what the resource can do of it. Where two
+    # states stop it at almost the same amount, rounding of the power flow may take a little off.
+    wanted, failed = largest.copy(), np.ones(len(cap), dtype=bool)
+    for less in _LESS:
+        largest[failed] = wanted[failed] * (1.0 - less)
+        part = np.minimum(1.0, largest[product] / np.where(judged, bids.offered, np.inf))
+        over = _confirm(search, bids, verdict, part, judged)
+        failed = np.bincount(product[over > TOLERANCE], minlength=len(cap)) > 0
+        if not failed.any():
+            break
     safe = np.where(failed[product], -over, safe)
     largest[failed] = 0.0
 
@@ -310,6 +317,17 @@ def _judge(
     # Where it could act in none of these states, they say nothing of the product.
     found.loc[np.bincount(product[judged], minlength=len(cap)) == 0, "largest_mw"] = np.inf
     return found
+
+
+def _confirm(
+    search: Search, bids: Bids, verdict: Verdict, share: Floats, judged: NDArray[np.bool_]
+) -> Floats:
+    """Solve all rows at these shares, into the verdict; gives their worst violation, -inf if not judged."""
+    verdict.share[bids.unit] = verdict.free[bids.unit] = share
+    units = np.flatnonzero(verdict.searched)
+    over = np.full(len(bids.item), -np.inf)
+    over[units] = verdict.confirm(search, units, bids.activations.part(units))
+    return np.where(judged, over[bids.unit], -np.inf)
 
 
 def _worse(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
