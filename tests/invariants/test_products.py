@@ -56,7 +56,7 @@ def by_oracle(problem, element_type, element, direction, room):
         start = START + period * STEP
         base = base_state(problem, start)
         row = {"element_type": element_type, "element": element, "direction": direction, "p_mw": mw}
-        crossing = first_crossing(problem, base, row)
+        crossing = first_crossing(problem, base, row, points=8)
         if ("islanded", "", "") in crossing.broken:
             continue
         if crossing.fraction < 1.0 and crossing.fraction * mw < largest:
@@ -213,7 +213,7 @@ def broken_at(problem, base, ranges, injections):
     return broken_by(state, EDGE)
 
 
-@pytest.mark.parametrize("allotment", ["pro-rata", "merit-order", "most-mw"])
+@pytest.mark.parametrize("allotment", ["pro-rata", "most-mw"])
 def test_corners_of_the_envelopes_break_nothing_by_runpp_and_wider_ones_do(allotment):
     case = three_periods()
     problem = problem_of(case, tiny_net())
@@ -224,7 +224,7 @@ def test_corners_of_the_envelopes_break_nothing_by_runpp_and_wider_ones_do(allot
         base = base_state(problem, start)
         assert own["low_mw"].le(own["p_mw"]).all()
         assert own["high_mw"].ge(own["p_mw"]).all()
-        inner = [*corners(own), *corners(own, rng, 30)]
+        inner = [*corners(own), *corners(own, rng, 9)]
         assert [x for x in inner if broken_at(problem, base, own, x)] == []
         binding = {"overvoltage", "undervoltage", "overload"} & {*own["low_kind"], *own["high_kind"]}
         assert binding
