@@ -31,6 +31,9 @@ start = {START}
 resolution = "PT15M"
 periods = 2
 """
+_TLQ_FILES = (
+    "constraints.csv", "costs.csv", "devices.csv", "lights.csv", "result.json", "violations.csv",
+)  # fmt: skip
 BIDS = """\
 bid,element_type,element,start,direction,p_mw,price_eur_mwh
 007,sgen,roof,2026-06-21T11:00:00Z,up,0.2,40
@@ -208,9 +211,7 @@ def test_flow_writes_its_tables(run, village):
 def test_tlq_writes_lights_and_shows_why(run, village):
     result = run("tlq", village)
     assert (result.exit_code, result.stdout) == (0, ""), result.stderr
-    assert files_in(Path()) == [
-        f"result/tlq/{name}" for name in ("devices.csv", "lights.csv", "result.json", "violations.csv")
-    ]
+    assert files_in(Path()) == [f"result/tlq/{name}" for name in _TLQ_FILES]
     lights = read_result("result/tlq").tables["lights"]
     assert lights["bid"].tolist() == ["007", "007", "NA"]
     assert lights["light"].tolist() == ["green", "yellow", "green"]
@@ -239,7 +240,7 @@ def test_json_and_folder_together(run, village):
     result = run("tlq", village, "--json", "-o", "out", "--format", "parquet")
     assert result.exit_code == 0, result.stderr
     assert len(strict_json(result.stdout)["lights"]) == 3
-    assert files_in(Path("out")) == ["devices.parquet", "lights.parquet", "result.json", "violations.parquet"]
+    assert files_in(Path("out")) == [name.replace("csv", "parquet") for name in _TLQ_FILES]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_json_and_folder_together(run, village):
         ["tlq", "nowhere"],
         ["tlq", "{case}", "--guarantee", "some"],
         ["tlq", "{case}", "--guarantee", "any-subset", "--allotment", "some"],
-        ["tlq", "{case}", "--devices", "optimised"],
+        ["tlq", "{case}", "--guarantee", "any-subset", "--devices", "automatic"],
         ["tlq", "{case}", "--threads", "0"],
         ["tlq", "{case}", "-o", "{case}/case.toml"],
         ["tlq", "{case}", "-o", "{case}/../village"],

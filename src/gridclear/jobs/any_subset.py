@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.jobs.box import Box
-from gridclear.jobs.each import judge_each
 from gridclear.jobs.queues import Queues
 from gridclear.optimise.allotment import Offers, allot
 from gridclear.powerflow.rays import LEAST
@@ -30,7 +29,11 @@ _SHRINK, _SHRINKS = 0.9, 60
 
 
 def judge_any_subset(
-    search: Search, bids: Bids, allotment: str, progress: Callable[[int, int], None] | None = None
+    search: Search,
+    bids: Bids,
+    each: Verdict,
+    allotment: str,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Verdict:
     """Accept shares of which every subset and part is safe.
 
@@ -42,6 +45,8 @@ def judge_any_subset(
     ----------
     search : Search
     bids : Bids
+    each : Verdict
+        Of every item by itself: no share of the box is larger.
     allotment : {"merit-order", "pro-rata", "most-mw"}
     progress : callable, optional
         Called with (rounds done, most).
@@ -55,7 +60,7 @@ def judge_any_subset(
     -----
     The idea of passing bids on with a box that is safe for every activation: arXiv 2406.04889.
     """
-    verdict = judge_each(search, bids)
+    verdict = each.copy()
     most = np.where(verdict.confirmed | ~bids.marked, verdict.free, 0.0)
     box = Box(search, bids, np.flatnonzero(verdict.searched))
     offers = _offers(bids, most, box)

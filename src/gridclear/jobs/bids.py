@@ -232,6 +232,8 @@ def _items(rows: pd.DataFrame, order: Ints) -> Ints:
     mean = np.bincount(group[order], weights=weight * price, minlength=groups) / total
     single = np.bincount(group, minlength=groups) == 1
     mean[group[order][single[group[order]]]] = price[single[group[order]]]
+    # Equal prices of a block's rows are that price, whatever rounding makes of their mean.
+    mean = np.round(mean, 9)
     smallest = np.full(groups, count, dtype=np.int64)
     np.minimum.at(smallest, group, key)
     rank = np.empty(groups, dtype=np.int64)

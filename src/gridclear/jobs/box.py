@@ -19,17 +19,23 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
 
 #: The allotment aims at this violation, inside the tolerance, so that what is left of curvature fits.
-_AIM = 0.7 * TOLERANCE
+_AIM = 0.99 * TOLERANCE
 #: Constraints that come this near to their limits at a corner are watched.
 _WATCH = 2e-3
 #: At most so many are watched per period and point of view.
 _MOST_WATCHED = 64
 #: Added to the number of a point of view for lines of the other side of a current.
 _OTHER_SIDE = 100
+#: Number of lines that random points have found.
+_FOUND = 9
 #: Lines that join others for good are numbered from here.
 _LATER = 1000
 #: Random points per period that the box must stand.
 _POINTS = 96
+
+
+#: Constraint and point of view of a line.
+Key = tuple[int, int]
 
 
 @dataclass
@@ -98,7 +104,7 @@ class Box:
             self._power.append(sparse.csr_array((own.value, place, own.first), shape=shape))
         # Megawatts of the whole box: bounded where one of its points turned out to have no power flow.
         self._most = np.full(self._periods, np.inf)
-        self._cuts: list[dict[tuple[int, int], _Cut]] = [{} for _ in self._members]
+        self._cuts: list[dict[Key, _Cut]] = [{} for _ in self._members]
         self._look_around([np.zeros((1, len(members))) for members in self._members], np.ones(len(bids.item)))
 
     def limits(self) -> Limits:
@@ -138,7 +144,7 @@ class Box:
         constraint = np.array([key[0] for _, key in keys], dtype=np.int64)
         lanes = self._lanes([period for period, _ in keys], corners)
         broken = self._draw(keys, constraint, corners, lanes, frozen=frozen)
-        over, which = self._search.violation(lanes)
+        over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         # A corner may break something that nobody watches yet.
         fresh = np.flatnonzero((over > TOLERANCE) & (which >= 0) & (which != constraint))
         fresh = fresh[[(int(which[k]), keys[k][1][1]) not in self._cuts[keys[k][0]] for k in fresh.tolist()]]
@@ -148,7 +154,8 @@ class Box:
 
     def probe(self, share: Floats, seed: int) -> bool:
         """Solve random points of the box; what breaks there is watched from now on. Says whether any does."""
-        periods, points = [], []
+        keys: list[tuple[int, Key]] = []
+        points: list[Floats] = []
         for period, members in enumerate(self._members):
             if not len(members):
                 continue
@@ -159,14 +166,13 @@ class Box:
             x = np.where(active, np.where(whole, 1.0, part), 0.0) * share[members]
             half = [0.5 * self._corner(period, cut.gain, share) for cut in self._cuts[period].values()]
             x = np.vstack([self._one_of_each(period, x, rng), *half])
-            periods += [period] * len(x)
+            keys += [(period, (0, _FOUND))] * len(x)
             points += list(x)
-        lanes = self._lanes(periods, points)
-        over, which = self._search.violation(lanes)
+        lanes = self._lanes([period for period, _ in keys], points)
+        over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         broken = ~(over <= TOLERANCE)
-        hit = np.flatnonzero(broken & (which >= 0))
-        self._add(hit, [(period, (0, 9)) for period in periods], which, points)
-        self._bow_out(periods, over, share)
+        self._add(np.flatnonzero(broken & (which >= 0)), keys, which, points)
+        self._bow_out([period for period, _ in keys], over, share)
         return bool(broken.any())
 
     def witnesses(self, share: Floats) -> Witnesses:
@@ -203,7 +209,9 @@ class Box:
                 x[self.column[unit]] = 1.0 if full else share[unit]
                 points.append(x)
             lanes = self._lanes(self._bids.activations.period[units].tolist(), points)
-            _, target[units] = self._search.confirm(lanes, constraint[units])
+            _, target[units] = self._search.confirm(
+                lanes, self._search.setting[lanes.period], constraint[units]
+            )
         return Witnesses(constraint, value, at_full, free)
 
     def _views(self, period: int, share: Floats) -> Floats:
@@ -218,19 +226,19 @@ class Box:
 
     def _look_around(self, views: list[Floats], share: Floats) -> None:
         """Linearise all constraints at some points; watch those that a corner may bring near their limits."""
-        periods = [
-            period for period, points in enumerate(views) for _ in points if len(self._members[period])
-        ]
-        number = [
-            k for period, points in enumerate(views) for k in range(len(points)) if len(self._members[period])
-        ]
-        points = [x for period, own in enumerate(views) for x in own if len(self._members[period])]
+        keys: list[tuple[int, Key]] = []
+        points: list[Floats] = []
+        for period, own in enumerate(views):
+            if not len(self._members[period]):
+                continue
+            family = 0 if len(own) == 1 else 1
+            keys += [(period, (0, family + number)) for number in range(len(own))]
+            points += list(own)
         if not points:
             return
-        family = 0 if len(views[0]) == 1 else 1
-        lanes = self._lanes(periods, points)
-        for row, found in slopes_of_all(self._search, lanes, self.cells):
-            period, x = periods[row], points[row]
+        lanes = self._lanes([period for period, _ in keys], points)
+        for row, found in slopes_of_all(self._search, lanes, self._search.setting[lanes.period], self.cells):
+            period, x = keys[row][0], points[row]
             if not found.solved[0]:
                 continue
             members = self._members[period]
@@ -242,13 +250,13 @@ class Box:
             near = near[np.argsort(-worst[near], kind="stable")][:_MOST_WATCHED]
             cuts = self._cuts[period]
             for at in near.tolist():
-                key = (int(limited[at]), family + number[row])
+                key = (int(limited[at]), keys[row][1][1])
                 if key not in cuts:
                     cuts[key] = _Cut(key[0], float(offset[at]), gain[at], np.nan, x)
 
     def _draw(
         self,
-        keys: list[tuple[int, tuple[int, int]]],
+        keys: list[tuple[int, Key]],
         constraint: Ints,
         points: list[Floats],
         lanes: Activations,
@@ -256,7 +264,7 @@ class Box:
         frozen: bool = False,
     ) -> bool:
         """Draw the lines of cuts anew at points; says whether any is broken there."""
-        found = slopes_of_one(self._search, lanes, self.cells, constraint)
+        found = slopes_of_one(self._search, lanes, self._search.setting[lanes.period], self.cells, constraint)
         broken = False
         for row, (period, asked) in enumerate(keys):
             key = asked
@@ -268,7 +276,8 @@ class Box:
             old = self._cuts[period].get(key)
             if old is not None and frozen:
                 old.over = over
-                if over <= TOLERANCE:
+                # A line that knew of it says nothing new.
+                if over <= TOLERANCE or old.offset + float(old.gain @ points[row]) >= over - 1e-3 * TOLERANCE:
                     continue
                 key = (key[0], _LATER + len(self._cuts[period]))
             elif old is not None and float(old.gain @ gain) < 0.0:
@@ -282,9 +291,7 @@ class Box:
             )
         return broken
 
-    def _add(
-        self, rows: Ints, keys: list[tuple[int, tuple[int, int]]], which: Ints, points: list[Floats]
-    ) -> None:
+    def _add(self, rows: Ints, keys: list[tuple[int, Key]], which: Ints, points: list[Floats]) -> None:
         """Watch what was found broken at points."""
         if not len(rows):
             return

@@ -33,8 +33,9 @@ def judge_each(search: Search, bids: Bids, progress: Callable[[int, int], None] 
     verdict = Verdict.empty(bids, search.base.solved)
     units = np.flatnonzero(verdict.searched)
     own = bids.activations.part(units)
-    crossing = search.crossing(own, search.at_nothing()[own.period], progress)
+    setting = search.setting[own.period]
+    crossing = search.crossing(own, setting, search.at_nothing()[own.period], progress)
     verdict.free[units], verdict.which[units] = crossing.safe, crossing.which
     verdict.share[:], verdict.decisive[:] = bids.conditions(verdict.free)
-    verdict.confirm(search, units, own)
+    verdict.confirm(search, units, own, setting)
     return verdict

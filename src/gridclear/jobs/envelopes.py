@@ -10,6 +10,7 @@ import numpy as np
 from gridclear.errors import OptionError
 from gridclear.jobs.any_subset import judge_any_subset
 from gridclear.jobs.bids import resolve_bids
+from gridclear.jobs.each import judge_each
 from gridclear.jobs.flow import hunting_periods, status_of
 from gridclear.jobs.lights import light_table
 from gridclear.jobs.resources import (
@@ -140,7 +141,8 @@ def operating_envelopes(
         scenarios = Scenarios(compiled, threads)
         base = base_state(scenarios)
     with watch.phase("envelopes"):
-        verdict = judge_any_subset(Search(scenarios, base), bids, allotment, progress)
+        search = Search(scenarios, base, base.setting, reacts=False)
+        verdict = judge_any_subset(search, bids, judge_each(search, bids), allotment, progress)
     with watch.phase("tables"):
         options = {"p_max_mw": p_max_mw, "allotment": allotment, "tan_phi": tan_phi}
         hunting = hunting_periods(case, base)

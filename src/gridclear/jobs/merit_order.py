@@ -8,7 +8,8 @@ import numpy as np
 
 from gridclear.jobs.queues import Queues
 from gridclear.jobs.verdict import Verdict
-from gridclear.powerflow.rays import Tracer
+from gridclear.powerflow.activations import Activations
+from gridclear.powerflow.rays import Crossing, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def judge_in_merit_order(
         if progress is not None:
             progress(chain.done, len(bids.item))
     verdict.decisive[:] = bids.conditions(verdict.free)[1]
-    _confirm(search, bids, verdict, chain.cells)
+    _confirm(search, bids, verdict, chain)
     return verdict
 
 
@@ -59,7 +60,10 @@ class _Chain:
         self._taken: dict[tuple[int, int], int] = {}
         self.done = 0
         period, items = bids.activations.period, len(bids.least_share)
+        self.before = search.setting[period]
+        self._setting = search.setting.copy()
         self._tracer = Tracer(len(period), chained=True)
+        self._reacting: list[int] = []
         self._queues = Queues(bids, len(self._accepted))
         # Units of each item that are still searched; -1: not begun.
         self._open = np.full(items, -1, dtype=np.int64)
@@ -70,7 +74,11 @@ class _Chain:
         while len(heads):
             fresh = heads[self._open[heads] < 0]
             units = self._units(fresh)
-            self._tracer.start(units)
+            self.before[units] = self._setting[self._bids.activations.period[units]]
+            if self._search.reacts:
+                self._reacting += units.tolist()
+            else:
+                self._tracer.start(units)
             self._open[fresh] = 0
             np.add.at(self._open, self._bids.item[units], 1)
             decided = heads[self._open[heads] == 0]
@@ -81,16 +89,27 @@ class _Chain:
         return False
 
     def step(self) -> None:
-        """One evaluation for all units that are searched."""
-        ray, share = self._tracer.ask()
-        own = self._bids.activations.part(ray, share)
-        lanes = own.on(self.cells, self._accepted[own.period])
-        self._tracer.tell(*self._search.violation(lanes))
-        units = np.unique(ray)
-        units = units[self._tracer.decided(units)]
-        crossing = self._tracer.crossing(units)
+        """One evaluation for all units that are searched; all of the search where regulators react."""
+        if self._search.reacts:
+            units, self._reacting = np.array(self._reacting, dtype=np.int64), []
+            crossing = self._react(units)
+        else:
+            ray, share = self._tracer.ask()
+            lanes = self._on_accepted(self._bids.activations.part(ray, share))
+            self._tracer.tell(*self._search.violation(lanes, self.before[ray]))
+            units = np.unique(ray)
+            units = units[self._tracer.decided(units)]
+            crossing = self._tracer.crossing(units)
         self._verdict.free[units], self._verdict.which[units] = crossing.safe, crossing.which
         np.subtract.at(self._open, self._bids.item[units], 1)
+
+    def _react(self, units: Ints) -> Crossing:
+        own = self._on_accepted(self._bids.activations.part(units))
+        nothing, _ = self._search.violation(own.part(np.arange(len(units)), 0.0), self.before[units])
+        return self._search.crossing(own, self.before[units], nothing)
+
+    def _on_accepted(self, own: Activations) -> Activations:
+        return own.on(self.cells, self._accepted[own.period])
 
     def _units(self, items: Ints) -> Ints:
         """Units of items that can be judged; those that an accepted bid excludes are not."""
@@ -113,6 +132,10 @@ class _Chain:
         own = bids.activations.part(units, verdict.share[units])
         place = np.searchsorted(self.cells, own.cell)
         np.add.at(self._accepted, (np.repeat(own.period, np.diff(own.first)), place), own.value)
+        if self._search.reacts:
+            period = np.unique(own.period[verdict.share[units] > 0.0])
+            state = Activations.dense(period, self.cells, self._accepted[period])
+            self._setting[period] = self._search.settled(state, self._setting[period])
         self._queues.advance(items)
         self.done += len(units)
         for unit in units[(bids.exclusive[units] >= 0) & (verdict.share[units] > 0.0)].tolist():
@@ -120,8 +143,9 @@ class _Chain:
             self._taken.setdefault(key, int(bids.item[unit]))
 
 
-def _confirm(search: Search, bids: Bids, verdict: Verdict, cells: Ints) -> None:
+def _confirm(search: Search, bids: Bids, verdict: Verdict, chain: _Chain) -> None:
     """Solve every accepted amount and every full offer, with what was accepted before added up anew."""
+    cells = chain.cells
     for period in range(len(search.base.solved)):
         mine = np.flatnonzero(bids.activations.period == period)
         units = mine[verdict.searched[mine]]
@@ -132,4 +156,5 @@ def _confirm(search: Search, bids: Bids, verdict: Verdict, cells: Ints) -> None:
         row = np.repeat(np.arange(1, len(mine) + 1), np.diff(taken.first))
         np.add.at(added, (row, np.searchsorted(cells, taken.cell)), taken.value)
         before = np.cumsum(added, axis=0)[np.searchsorted(bids.item[mine], bids.item[units])]
-        verdict.confirm(search, units, bids.activations.part(units).on(cells, before))
+        own = bids.activations.part(units).on(cells, before)
+        verdict.confirm(search, units, own, chain.before[units])

@@ -197,7 +197,8 @@ def _products(
         part = drawn.part(first, first + at_once)
         single = progress if drawn.count == 1 else None
         scenarios = Scenarios(sampled_case(compiled, part), threads)
-        search = Search(scenarios, base_state(scenarios))
+        base = base_state(scenarios)
+        search = Search(scenarios, base, base.setting, reacts=False)
         unsolved += int((~search.base.solved).sum())
         if bids is not None:
             own = _of_size(repeated(bids, part.count, periods), most[first : first + at_once, rows].ravel())
@@ -326,7 +327,8 @@ def _confirm(
     verdict.share[bids.unit] = verdict.free[bids.unit] = share
     units = np.flatnonzero(verdict.searched)
     over = np.full(len(bids.item), -np.inf)
-    over[units] = verdict.confirm(search, units, bids.activations.part(units))
+    own = bids.activations.part(units)
+    over[units] = verdict.confirm(search, units, own, search.setting[own.period])
     return np.where(judged, over[bids.unit], -np.inf)
 
 

@@ -182,7 +182,7 @@ def safe_shares(compiled: CompiledCase, bids: Bids, threads: int | None) -> tupl
     """
     scenarios = Scenarios(compiled, threads)
     base = base_state(scenarios)
-    verdict = judge_each(Search(scenarios, base), bids)
+    verdict = judge_each(Search(scenarios, base, base.setting, reacts=False), bids)
     return accepted_shares(bids, verdict)[bids.unit], base.solved
 
 

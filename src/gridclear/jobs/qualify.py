@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gridclear.errors import OptionError
@@ -10,12 +10,15 @@ from gridclear.jobs.any_subset import judge_any_subset
 from gridclear.jobs.bids import Bids, resolve_bids
 from gridclear.jobs.each import judge_each
 from gridclear.jobs.flow import device_table, hunting_periods, status_of
-from gridclear.jobs.lights import light_table
+from gridclear.jobs.lights import accepted_shares, light_table
 from gridclear.jobs.merit_order import judge_in_merit_order
+from gridclear.jobs.optimised import optimised_setting
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.search import Search
+from gridclear.jobs.summary import constraint_table, cost_table
 from gridclear.jobs.violations import base_violations
 from gridclear.network.compiled import CompiledCase, compile_case
+from gridclear.optimise.allotment import ALLOTMENTS
 from gridclear.powerflow.base import base_state
 from gridclear.powerflow.scenarios import Scenarios
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.verdict import Verdict
 
 GUARANTEES = ("each", "merit-order", "any-subset")
-DEVICES = ("scheduled",)
+DEVICES = ("scheduled", "automatic", "optimised")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,11 @@ class Qualification(Result):
     lights : DataFrame
         start, bid, light, offered_mw, accepted_mw, price_eur_mwh, kind, element_type, element, value, limit,
         value_at_full, reason; one row per bid row of the case, in its order.
+    constraints : DataFrame
+        kind, element_type, element, yellow, red, periods, held_back_mwh: what stops bids, the worst first.
+    costs : DataFrame
+        start, direction, offered_mw, each_mw, accepted_mw, cost_mw: what the guarantee lets through beside
+        what is safe bid by bid.
     devices : DataFrame
         start, element_type, element, position: the setting that the lights rely on.
     violations : DataFrame
@@ -50,13 +58,21 @@ class Qualification(Result):
     """
 
     lights: pd.DataFrame
+    constraints: pd.DataFrame
+    costs: pd.DataFrame
     devices: pd.DataFrame
     violations: pd.DataFrame
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The result tables by name."""
-        return {"lights": self.lights, "devices": self.devices, "violations": self.violations}
+        return {
+            "lights": self.lights,
+            "constraints": self.constraints,
+            "costs": self.costs,
+            "devices": self.devices,
+            "violations": self.violations,
+        }
 
 
 def qualify(
@@ -75,10 +91,18 @@ def qualify(
     ----------
     case : Case
         Not changed.
-    guarantee : {"each"}
+    guarantee : {"each", "merit-order", "any-subset"}
         ``each``: every bid alone is safe, from nothing to the accepted amount, all others idle.
-    devices : {"scheduled"}
+        ``merit-order``: every bid is safe on top of the cheaper ones that were accepted before it.
+        ``any-subset``: whatever part of the accepted amounts is activated is safe.
+    allotment : {"merit-order", "pro-rata", "most-mw"}
+        Who gets the room that ``any-subset`` leaves: the cheapest first, all the same share, or whoever makes
+        the sum of megawatts largest.
+    devices : {"scheduled", "automatic", "optimised"}
         ``scheduled``: taps and banks stay where the base state has them, settled regulators included.
+        ``automatic``: regulators react to an activation; an amount is safe only if it is before they do and
+        after they have settled. ``optimised``: what the case lets the operator re-set is re-set once per
+        period, within its moves, so that more passes; ``devices`` of the result says how.
     threads : int, optional
         As in ``solve_batch``; the lights do not depend on it.
     progress : callable, optional
@@ -96,12 +120,19 @@ def qualify(
     CaseError
         The case has no ``active_bids``, or holds what gridclear does not represent.
     OptionError
-        Unknown guarantee or devices.
+        Unknown guarantee, allotment or devices, or ``any-subset`` with ``automatic`` devices.
     """
     if guarantee not in GUARANTEES:
         raise OptionError(f"guarantee is '{guarantee}'; it must be one of {', '.join(GUARANTEES)}")
     if devices not in DEVICES:
         raise OptionError(f"devices is '{devices}'; it must be one of {', '.join(DEVICES)}")
+    if allotment not in ALLOTMENTS:
+        raise OptionError(f"allotment is '{allotment}'; it must be one of {', '.join(ALLOTMENTS)}")
+    if guarantee == "any-subset" and devices == "automatic":
+        raise OptionError(
+            "devices is 'automatic'; with any-subset it must be scheduled or optimised: no box is promised"
+            " while regulators move"
+        )
     watch = Stopwatch()
     with watch.phase("compile"):
         network = compile_case(case) if compiled is None else compiled
@@ -110,25 +141,41 @@ def qualify(
         scenarios = Scenarios(network, threads)
         base = base_state(scenarios)
     with watch.phase("lights"):
-        verdict = _judge(Search(scenarios, base), bids, guarantee, allotment, progress)
+        search = Search(scenarios, base, base.setting, reacts=devices == "automatic")
+        if devices == "optimised":
+            search = replace(search, setting=optimised_setting(search, bids))
+        each = judge_each(search, bids, progress)
+        verdict = _judge(search, bids, each, guarantee, allotment, progress)
     with watch.phase("tables"):
-        options: dict[str, object] = {"guarantee": guarantee, "devices": devices}
+        options: dict[str, object] = {
+            "guarantee": guarantee,
+            "allotment": allotment,
+            "devices": devices,
+        }
+        lights = light_table(network, base, bids, verdict)
         status = status_of(base)
         return Qualification(
             status="qualified" if status == "solved" else status,
             provenance=provenance("tlq", case, options, watch) | {"hunting": hunting_periods(case, base)},
-            lights=light_table(network, base, bids, verdict),
-            devices=device_table(network, base.positions),
+            lights=lights,
+            constraints=constraint_table(lights, hours=case.horizon.hours),
+            costs=cost_table(case, bids, accepted_shares(bids, each), accepted_shares(bids, verdict)),
+            devices=device_table(network, scenarios.positions(search.setting)),
             violations=base_violations(network, base),
         )
 
 
 def _judge(
-    search: Search, bids: Bids, guarantee: str, allotment: str, progress: Callable[[int, int], None] | None
+    search: Search,
+    bids: Bids,
+    each: Verdict,
+    guarantee: str,
+    allotment: str,
+    progress: Callable[[int, int], None] | None,
 ) -> Verdict:
-    """Verdicts under one guarantee."""
+    """Judge under one guarantee."""
     if guarantee == "merit-order":
         return judge_in_merit_order(search, bids, progress)
     if guarantee == "any-subset":
-        return judge_any_subset(search, bids, allotment, progress)
-    return judge_each(search, bids, progress)
+        return judge_any_subset(search, bids, each, allotment, progress)
+    return each

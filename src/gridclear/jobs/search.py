@@ -1,4 +1,4 @@
-"""How far units may be activated, on top of what already is: judged by power flows at the base's settings."""
+"""How far units may be activated, on top of what already is: judged by power flows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.jobs.reaction import reacting_crossing
 from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.rays import Crossing, first_crossing
+from gridclear.powerflow.regulators import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,26 +22,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """Looks for the first crossing of many units at once.
+    """Judges activations against the effective limits of a base state.
 
     Parameters
     ----------
     scenarios : Scenarios
     base : BaseState
-        Its effective limits count, at its settings.
+        Its effective limits count.
+    setting : (period,) of int
+        Where the devices stand before anything is activated.
+    reacts : bool
+        Automatic tap changers react: a state counts before they do and after they have settled.
     """
 
     scenarios: Scenarios
     base: BaseState
+    setting: Ints
+    reacts: bool
 
     def at_nothing(self) -> Floats:
-        """Violation of the base state, by period."""
-        periods = np.arange(len(self.base.solved), dtype=np.int64)
-        return self.scenarios.scan(Activations.none(periods), self.base.setting, self.base.limits).high
+        """Violation before anything is activated, by period."""
+        periods = np.arange(len(self.setting), dtype=np.int64)
+        return self.violation(Activations.none(periods), self.setting)[0]
 
     def crossing(
         self,
         units: Activations,
+        setting: Ints,
         at_nothing: Floats,
         progress: Callable[[int, int], None] | None = None,
     ) -> Crossing:
@@ -49,24 +58,45 @@ class Search:
         ----------
         units : Activations
             Full activation of each, on the ground of what is activated already.
+        setting : (unit,) of int
+            Where the devices stand before.
         at_nothing : (unit,)
             Violation without the unit.
         progress : callable, optional
         """
+        if self.reacts:
+            return reacting_crossing(
+                units,
+                setting,
+                at_nothing,
+                self.violation,
+                lambda *state: settle(self.scenarios, *state).setting,
+            )
 
         def violation(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
-            return self.violation(units.part(ray, share))
+            return self.violation(units.part(ray, share), setting[ray])
 
         return first_crossing(violation, at_nothing, progress)
 
-    def violation(self, activations: Activations) -> tuple[Floats, Ints]:
-        """Worst violation of scenarios and its constraint; +inf and -1 without solution."""
-        setting = self.base.setting[activations.period]
+    def violation(self, activations: Activations, setting: Ints) -> tuple[Floats, Ints]:
+        """Find the worst violation of scenarios and its constraint; +inf and -1 without solution."""
         scan = self.scenarios.scan(activations, setting, self.base.limits)
         return np.where(scan.solved, scan.high, np.inf), scan.which
 
-    def confirm(self, activations: Activations, constraint: Ints) -> tuple[Floats, Floats]:
-        """Worst violation of scenarios, +inf without solution, and the value of one constraint in each."""
-        setting = self.base.setting[activations.period]
-        scan = self.scenarios.scan(activations, setting, self.base.limits, constraint)
-        return np.where(scan.solved, scan.high, np.inf), scan.probed
+    def settled(self, activations: Activations, setting: Ints) -> Ints:
+        """Find the settings of scenarios after the devices have reacted, if they do."""
+        return settle(self.scenarios, activations, setting).setting if self.reacts else setting
+
+    def confirm(self, activations: Activations, setting: Ints, constraint: Ints) -> tuple[Floats, Floats]:
+        """Worst violation of scenarios, +inf without solution, and the value of one constraint in each.
+
+        Where devices react, of the states before and after the one that is worse.
+        """
+        worst = np.full(len(activations), -np.inf)
+        value = np.full(len(activations), np.nan)
+        for positions in [setting, self.settled(activations, setting)][: 1 + self.reacts]:
+            scan = self.scenarios.scan(activations, positions, self.base.limits, constraint)
+            over = np.where(scan.solved, scan.high, np.inf)
+            value = np.where(over > worst, scan.probed, value)
+            worst = np.maximum(worst, over)
+        return worst, value

@@ -42,10 +42,11 @@ class Slopes:
     slope: Floats
 
 
-def slopes_of_all(search: Search, activations: Activations, cell: Ints) -> Iterator[tuple[int, Slopes]]:
+def slopes_of_all(
+    search: Search, activations: Activations, setting: Ints, cell: Ints
+) -> Iterator[tuple[int, Slopes]]:
     """Linearise every constraint at every scenario; (scenario, Slopes of one state) in any order."""
     compiled = search.scenarios.compiled
-    setting = search.base.setting[activations.period]
     for topology, rows, states in search.scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
         numbers = np.arange(2 * network.n_node + network.n_branch + limits.exchange.size)
@@ -66,12 +67,13 @@ def slopes_of_all(search: Search, activations: Activations, cell: Ints) -> Itera
                 yield row, Slopes(found.solved[state : state + 1], over[None], slope[None])
 
 
-def slopes_of_one(search: Search, activations: Activations, cell: Ints, constraint: Ints) -> Slopes:
+def slopes_of_one(
+    search: Search, activations: Activations, setting: Ints, cell: Ints, constraint: Ints
+) -> Slopes:
     """Linearise one constraint at every scenario."""
     compiled = search.scenarios.compiled
     count = len(activations)
     result = Slopes(np.zeros(count, dtype=bool), np.full(count, np.nan), np.full((count, len(cell)), np.nan))
-    setting = search.base.setting[activations.period]
     for topology, rows, states in search.scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
         found: Linearised = adjoint(states, limits, _controls(cell, network.n_bus), constraint[rows][:, None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,16 +68,20 @@ class Verdict:
             confirmed=np.zeros(units, dtype=bool),
         )
 
-    def confirm(self, search: Search, units: Ints, own: Activations) -> Floats:
+    def copy(self) -> Verdict:
+        """Arrays of its own."""
+        return Verdict(*(getattr(self, one.name).copy() for one in fields(self)))
+
+    def confirm(self, search: Search, units: Ints, own: Activations, setting: Ints) -> Floats:
         """Solve units at their accepted shares and at their full offers, ``own``; in place.
 
         Returns the worst violation of every unit at its accepted share, +inf without solution.
         """
         which = self.which[units]
         rows = np.arange(len(units))
-        over, self.value[units] = search.confirm(own.part(rows, self.share[units]), which)
+        over, self.value[units] = search.confirm(own.part(rows, self.share[units]), setting, which)
         self.confirmed[units] = over <= TOLERANCE
         self.value_at_full[units] = self.value[units]
         less = np.flatnonzero(self.share[units] < 1.0)
-        _, self.value_at_full[units[less]] = search.confirm(own.part(less), which[less])
+        _, self.value_at_full[units[less]] = search.confirm(own.part(less), setting[less], which[less])
         return over

@@ -162,7 +162,7 @@ def _add_constants(injections: Injections, network: Network, periods: Ints) -> N
         total[periods] += part
 
 
-def _device(case: Case, network: Network, table: str, element: str) -> int:
+def device_place(case: Case, network: Network, table: str, element: str) -> int:
     """Place of a device among tap changers and banks, -1 if the grid gives it no positions."""
     index = case.grid.lookup(table)[element]
     if table == "shunt":
@@ -181,7 +181,7 @@ def _positions(case: Case, network: Network) -> Ints:
     for frame, name in tables:
         for row, position in zip(frame.itertuples(), frame["position"].to_numpy(np.float64), strict=True):
             table = "shunt" if name == "capacitor_banks" else str(row.element_type)
-            device = _device(case, network, table, str(row.element))
+            device = device_place(case, network, table, str(row.element))
             if device < 0:
                 what = f"the {table} has no whole steps between which it could move"
                 expected = "a whole position in a range of whole positions, each of them known"
@@ -203,7 +203,7 @@ def _positions(case: Case, network: Network) -> Ints:
 def _regulators(case: Case, network: Network) -> Regulators:
     rows = case.tap_changers[case.tap_changers["mode"] == "automatic"]
     device = np.array(
-        [_device(case, network, str(row.element_type), str(row.element)) for row in rows.itertuples()],
+        [device_place(case, network, str(row.element_type), str(row.element)) for row in rows.itertuples()],
         dtype=np.int64,
     )
     idle = rows["element"][network.taps.direction[device] == 0]

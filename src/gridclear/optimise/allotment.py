@@ -221,8 +221,11 @@ def _most(offers: Offers, limits: Limits) -> Floats:
     for period in range(len(limits.room)):
         mine = np.flatnonzero(offers.period == period)
         press = limits.press[period][:, offers.column[mine]]
-        for row in np.flatnonzero(np.isfinite(limits.room[period]) & (press > 0.0).any(axis=1)).tolist():
+        # A row that has room for everything says nothing.
+        for row in np.flatnonzero(press.sum(axis=1) > limits.room[period]).tolist():
             alone = offers.exclusive[mine] < 0
+            # In units of what the largest presses: solvers look at absolute differences.
+            press[row] /= (scale := press[row].max())
             entries = [(offers.item[mine[alone]], press[row, alone])]
             for group in np.unique(offers.exclusive[mine[~alone]]):
                 # The largest of the group: one number that is at least each of its members.
@@ -231,7 +234,7 @@ def _most(offers: Offers, limits: Limits) -> Floats:
                 for item, weight in zip(offers.item[member], press[row, np.isin(mine, member)], strict=True):
                     rows.add([(np.array([item, largest]), np.array([weight, -1.0]))], 0.0)
                 entries.append((np.array([largest]), np.ones(1)))
-            rows.add(entries, limits.room[period, row])
+            rows.add(entries, limits.room[period, row] / scale)
     partial = np.flatnonzero((offers.least > _CRUMB) & (most > 0.0))
     taken = np.array([rows.column() for _ in partial], dtype=np.int64)
     for item, flag in zip(partial.tolist(), taken.tolist(), strict=True):
@@ -287,4 +290,6 @@ class _Rows:
             ),
             shape=(len(self._room), self.width),
         )
+        # Units of one item in one row are one entry: the solver refuses two.
+        matrix.sum_duplicates()
         return optimize.LinearConstraint(matrix, -np.inf, np.array(self._room))

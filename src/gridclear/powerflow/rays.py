@@ -33,9 +33,9 @@ _ROUNDS = 60
 _LOOKS = {False: (0.5, 1.0), True: (0.0, LEAST, *_BETWEEN, 1.0)}
 #: Rays that begin where others ended stop this much before the tolerance, and may begin this much behind
 #: there: rounding must not break at the beginning of a ray what held at the end of the one before.
-_RESERVE, _ROUNDING = 1e-8, 1e-11
+_RESERVE, ROUNDING = 1e-9, 1e-12
 #: So little of a limit is left by a ray that others follow: what is left would go to whoever comes next.
-_CRUMB, _FINEST, _FINE_ROUNDS = 1e-10, 1e-9, 4
+_CRUMB, _FINEST, _FINE_ROUNDS = 1e-11, 1e-10, 5
 #: Distances from the secant's root at which few rays are tried at once, as parts of the bracket.
 _SPREAD = (-0.03, -1e-3, 1e-3, 0.03)
 #: What is asked next of a ray.
@@ -67,7 +67,11 @@ class Crossing:
 
 
 def first_crossing(
-    violation: Violation, at_nothing: Floats, progress: Callable[[int, int], None] | None = None
+    violation: Violation,
+    at_nothing: Floats,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    chained: bool = False,
 ) -> Crossing:
     """First crossing of every ray, from nothing to the full offer.
 
@@ -79,13 +83,15 @@ def first_crossing(
         Violation at share 0; by the definition of the effective limits not above the tolerance.
     progress : callable, optional
         Called with (rays that are done, all).
+    chained : bool
+        See ``Tracer``.
 
     Returns
     -------
     Crossing
     """
     count = len(at_nothing)
-    tracer = Tracer(count)
+    tracer = Tracer(count, chained=chained)
     rays = np.arange(count)
     tracer.start(rays, at_nothing)
     while True:
@@ -217,7 +223,7 @@ class Tracer:
         """Ask for a second sample where the first ones leave something open: the least share, or a peak."""
         if self._chained:
             self._nothing[rays] = self._over_low[rays] = over[:, 0]
-            self._limit[rays] = np.clip(over[:, 0] + _ROUNDING, TOLERANCE - _RESERVE, TOLERANCE)
+            self._limit[rays] = np.clip(over[:, 0] + ROUNDING, TOLERANCE - _RESERVE, TOLERANCE)
         self._insert(rays, shares[:, self._chained :], over[:, self._chained :], which[:, self._chained :])
         middle = int(np.flatnonzero(self._looks == 0.5)[0])
         safe = np.isinf(self._high[rays])

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from gridclear.jobs.summary import constraint_table
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -101,18 +103,16 @@ def constraints_table(lights: pd.DataFrame, *, hours: float) -> pd.DataFrame:
     DataFrame
         constraint, yellow and red (number of lights), held back MWh.
     """
-    stopped = lights[lights["light"] != "green"]
-    constraint = stopped["kind"].astype(str) + " " + _element(stopped)
-    frame = pd.DataFrame(
+    ranking = constraint_table(lights, hours=hours)
+    constraint = ranking["kind"].astype(str) + " " + _element(ranking)
+    return pd.DataFrame(
         {
             "constraint": constraint.str.strip(),
-            "yellow": (stopped["light"] == "yellow").astype(int),
-            "red": (stopped["light"] == "red").astype(int),
-            "held back MWh": (stopped["offered_mw"] - stopped["accepted_mw"]) * hours,
+            "yellow": ranking["yellow"],
+            "red": ranking["red"],
+            "held back MWh": ranking["held_back_mwh"],
         }
     )
-    summed = frame.groupby("constraint", sort=True, as_index=False).sum()
-    return summed.sort_values("held back MWh", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def bids_table(lights: pd.DataFrame, *, hours: float) -> pd.DataFrame:

@@ -1,0 +1,93 @@
+"""Devices that the operator may re-set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.network.compiled import device_place
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gridclear.network.compiled import CompiledCase
+    from gridclear.network.network import Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Movable:
+    """An ``optimised`` device, or a group that moves together.
+
+    Attributes
+    ----------
+    device : (member,) of int
+        Places among the devices.
+    step : (member,) of int
+        Positions that each moves by one step; members of a group move voltages the same way.
+    lowest, highest : int
+        Steps away from the scheduled positions that every member can make.
+    most_moves : int
+        Largest number of steps over the horizon.
+    """
+
+    device: Ints
+    step: Ints
+    lowest: int
+    highest: int
+    most_moves: int
+
+
+def movables(compiled: CompiledCase) -> tuple[Movable, ...]:
+    """Find the optimised tap changers, by group, and the optimised banks.
+
+    Parameters
+    ----------
+    compiled : CompiledCase
+
+    Returns
+    -------
+    tuple of Movable
+    """
+    case, network = compiled.case, compiled.networks[0]
+    taps = case.tap_changers[case.tap_changers["mode"] == "optimised"]
+    names = [str(group) or f"\0{row}" for row, group in enumerate(taps["group"])]
+    found = []
+    for name in dict.fromkeys(names):
+        rows = taps[[other == name for other in names]]
+        device = np.array(
+            [
+                device_place(case, network, str(row.element_type), str(row.element))
+                for row in rows.itertuples()
+            ],
+            dtype=np.int64,
+        )
+        # A changer that moves no voltage (a phase shifter) is moved by its own positions.
+        step = np.where(network.taps.direction[device] < 0, -1, 1)
+        low = _or(rows["tap_min"], network.taps.lowest[device])
+        high = _or(rows["tap_max"], network.taps.highest[device])
+        found.append(_movable(compiled, device, step, low, high, rows["max_moves"]))
+    banks = case.capacitor_banks[case.capacitor_banks["mode"] == "optimised"]
+    for row in range(len(banks)):
+        one = banks.iloc[row : row + 1]
+        device = np.array([device_place(case, network, "shunt", str(one["element"].iloc[0]))], dtype=np.int64)
+        most = network.banks.highest[device - len(network.taps.element)]
+        high = np.minimum(_or(one["max_step"], most), most)
+        found.append(_movable(compiled, device, np.ones(1, np.int64), 0 * high, high, one["max_moves"]))
+    return tuple(found)
+
+
+def _movable(
+    compiled: CompiledCase, device: Ints, step: Ints, low: Ints, high: Ints, moves: pd.Series
+) -> Movable:
+    now = compiled.positions[device]
+    below, above = np.where(step > 0, low - now, now - high), np.where(step > 0, high - now, now - low)
+    lowest, highest = int(below.max()), int(above.min())
+    most = _or(moves, np.full(len(device), np.iinfo(np.int32).max)).min()
+    return Movable(device, step, min(lowest, 0), max(highest, 0), int(most))
+
+
+def _or(stated: pd.Series, default: Ints) -> Ints:
+    values = stated.to_numpy(dtype=np.float64)
+    return np.where(np.isnan(values), default, values).astype(np.int64)

@@ -1,0 +1,237 @@
+"""Seeded random market sessions on small grids, sized so that some of their limits bind.
+
+A 110 kV substation feeds a tree of 10 to 40 stations at medium voltage, every second grid with closed loops.
+Limits are laid between what the base state has and what all bids in one direction would do, so that lights
+of all colours come about; a few are laid below the base state, which then breaks them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandapower as pp
+import pandas as pd
+
+import gridclear as gc
+
+from .activation import Period
+from .plain_grid import Problem
+
+START = pd.Timestamp("2025-01-15T10:00Z")
+STEP = pd.Timedelta("15min")
+BID_COLUMNS = ["bid", "element_type", "element", "start", "direction", "p_mw", "price_eur_mwh", "min_p_mw",
+               "block", "tan_phi"]  # fmt: skip
+NAMES = ("kind", "element_type", "element", "side")
+
+
+def random_case(
+    seed: int,
+    *,
+    exclusive: bool = False,
+    blocks: bool = True,
+    bids: tuple[int, int] = (4, 12),
+    periods: int | None = None,
+) -> tuple[gc.Case, pp.pandapowerNet]:
+    """A case of one to three periods, and the net that it is made of; the same for the same arguments.
+
+    ``bids`` is the smallest and the largest number of bids in a period. ``blocks``: one block, across
+    periods or of several rows. ``exclusive``: some bids stand in groups (column ``exclusive``).
+    """
+    rng = np.random.default_rng(seed)
+    net = _grid(rng)
+    count = int(rng.integers(1, 4)) if periods is None else periods
+    forecast = _forecast(net, count, rng)
+    taps = _tap_changers(rng)
+    number = int(rng.integers(bids[0], bids[1] + 1))
+    offers = _bids(net, forecast, count, number, rng)
+    if blocks:
+        _link(offers, rng)
+    if exclusive:
+        _exclude(offers, rng)
+    problem = Problem(
+        net,
+        active_bids=offers,
+        forecast=forecast,
+        tap_changers=pd.DataFrame() if taps is None else taps,
+    )
+    limits, points = _limits(problem, net, rng)
+    case = gc.Case.from_pandapower(
+        net, name=f"random-{seed}", start=START, periods=count, limits=limits, forecast=forecast,
+        tap_changers=taps, active_bids=offers, connection_points=points,
+    )  # fmt: skip
+    return case, net
+
+
+def _grid(rng: np.random.Generator) -> pp.pandapowerNet:
+    net = pp.create_empty_network(sn_mva=float(rng.choice([1.0, 10.0])))
+    kv = float(rng.choice([10.0, 20.0]))
+    mva = 25.0 if kv == 20.0 else 12.0
+    top, bar = pp.create_bus(net, 110.0, name="top"), pp.create_bus(net, kv, name="bar")
+    pp.create_ext_grid(net, top, vm_pu=float(rng.uniform(1.0, 1.03)), name="grid")
+    for name in ("T1", "T2")[: int(rng.integers(1, 3))]:
+        pp.create_transformer_from_parameters(
+            net, top, bar, sn_mva=mva, vn_hv_kv=110.0, vn_lv_kv=kv, vkr_percent=0.5, vk_percent=12.0,
+            pfe_kw=15.0, i0_percent=0.05, shift_degree=150.0, tap_side="hv", tap_neutral=0, tap_min=-9,
+            tap_max=9, tap_step_percent=1.5, tap_pos=int(rng.integers(-2, 2)), tap_changer_type="Ratio",
+            name=name,
+        )  # fmt: skip
+    stations = int(rng.integers(8, 39))
+    buses = [bar]
+    deep = rng.random()
+    for k in range(stations):
+        before = bar if k % 6 == 0 else buses[-1] if rng.random() < deep else int(rng.choice(buses[1:]))
+        buses.append(pp.create_bus(net, kv, name=f"S{k}"))
+        _line(net, before, buses[-1], rng)
+    for _ in range(int(rng.integers(1, 4)) if rng.random() < 0.5 else 0):
+        one, other = (int(bus) for bus in rng.choice(buses[1:], 2, replace=False))
+        _line(net, one, other, rng)
+    size = mva / stations
+    for k, bus in enumerate(buses[1:]):
+        p_mw = size * float(rng.uniform(0.1, 0.9))
+        pp.create_load(net, bus, p_mw, p_mw * float(rng.uniform(0.1, 0.4)), name=f"load {k}")
+        if rng.random() < 0.35:
+            power = size * float(rng.uniform(0.5, 3.0))
+            pp.create_sgen(net, bus, power, 0.0, sn_mva=2.0 * power, name=f"plant {k}")
+        if rng.random() < 0.15:
+            pp.create_storage(
+                net, bus, 0.0, max_e_mwh=10.0, sn_mva=4.0 * size, min_p_mw=-4.0 * size, max_p_mw=4.0 * size,
+                name=f"battery {k}",
+            )  # fmt: skip
+    return net
+
+
+def _line(net: pp.pandapowerNet, one: int, other: int, rng: np.random.Generator) -> None:
+    r_ohm = float(rng.uniform(0.12, 0.5))
+    pp.create_line_from_parameters(
+        net, one, other, length_km=float(rng.uniform(0.3, 3.0)), r_ohm_per_km=r_ohm,
+        x_ohm_per_km=float(rng.uniform(0.1, 0.36)), c_nf_per_km=float(rng.uniform(10.0, 300.0)), max_i_ka=0.4,
+        name=f"L{len(net.line)}",
+    )  # fmt: skip
+
+
+def _forecast(net: pp.pandapowerNet, periods: int, rng: np.random.Generator) -> pd.DataFrame:
+    rows = [
+        (table, name, START + period * STEP, p_mw * float(rng.uniform(0.7, 1.1)))
+        for table in ("load", "sgen")
+        for name, p_mw in zip(net[table]["name"], net[table]["p_mw"], strict=True)
+        for period in range(periods)
+    ]
+    return pd.DataFrame(rows, columns=["element_type", "element", "start", "p_mw"])
+
+
+def _tap_changers(rng: np.random.Generator) -> pd.DataFrame | None:
+    """Transformer T1 regulated by itself, in some grids; T2 stays where it is."""
+    if rng.random() < 0.7:
+        return None
+    return pd.DataFrame(
+        {"element_type": ["trafo"], "element": ["T1"], "mode": ["automatic"], "position": [0],
+         "vm_set_pu": [float(rng.uniform(1.0, 1.03))], "deadband_pu": [0.03]}
+    )  # fmt: skip
+
+
+def _bids(
+    net: pp.pandapowerNet, forecast: pd.DataFrame, periods: int, number: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Never more than the element has, where its direction ends at nothing."""
+    lowest = forecast.groupby(["element_type", "element"])["p_mw"].min()
+    size = net.load["p_mw"].sum() / number
+    elements = [(table, name) for table in ("load", "sgen", "storage") for name in net[table]["name"]]
+    rows = []
+    for k in range(number):
+        table, name = elements[int(rng.integers(len(elements)))]
+        direction = str(rng.choice(["up", "down"]))
+        p_mw = size * float(rng.uniform(0.2, 1.2))
+        if (table, direction) in (("load", "up"), ("sgen", "down")):
+            p_mw = float(lowest[table, name]) * float(rng.uniform(0.4, 1.0))
+        elif table == "storage":
+            p_mw = min(p_mw, float(net.storage["sn_mva"].min()))
+        elif table == "sgen":  # from forecast to rated power
+            p_mw = min(p_mw, float(lowest[table, name]) * 0.8)
+        least = float(rng.choice([np.nan, np.nan, np.nan, 0.3, 1.0]))
+        price = float(rng.choice([round(rng.uniform(20.0, 90.0), 1), 50.0], p=[0.8, 0.2]))
+        tan_phi = float(rng.choice([np.nan, np.nan, rng.uniform(-0.4, 0.4)]))
+        rows += [
+            (
+                f"B{k:02d}",
+                table,
+                name,
+                START + period * STEP,
+                direction,
+                p_mw,
+                price,
+                least * p_mw,
+                "",
+                tan_phi,
+            )
+            for period in range(periods)
+        ]
+    # rows in any order: it must not matter
+    return pd.DataFrame([rows[k] for k in rng.permutation(len(rows))], columns=BID_COLUMNS)
+
+
+def _link(offers: pd.DataFrame, rng: np.random.Generator) -> None:
+    """One block, in two of three cases: a bid over all its periods, or two bids, so two rows in each."""
+    if rng.random() < 0.33:
+        return
+    names = rng.permutation(offers["bid"].unique())[: int(rng.integers(1, 3))]
+    offers.loc[offers["bid"].isin(names), "block"] = "block"
+
+
+def _exclude(offers: pd.DataFrame, rng: np.random.Generator) -> None:
+    """One or two groups of bids of which one may be activated."""
+    offers["exclusive"] = ""
+    # Bids of a block stand together: they cannot exclude each other.
+    bids = offers["bid"].unique()
+    if "block" in offers:
+        bids = bids[~np.isin(bids, offers.loc[offers["block"].fillna("") != "", "bid"].unique())]
+    names = rng.permutation(bids)
+    for group in range(int(rng.integers(1, 3))):
+        members = names[3 * group : 3 * group + int(rng.integers(2, 4))]
+        offers.loc[offers["bid"].isin(members), "exclusive"] = f"group {group}"
+
+
+def _limits(
+    problem: Problem, net: pp.pandapowerNet, rng: np.random.Generator
+) -> tuple[gc.Limits, pd.DataFrame | None]:
+    """Ratings of the net's branches (written into it), the voltage band, and the exchange in some cases."""
+    states = []
+    for start in sorted(problem.active_bids["start"].unique()):
+        period = Period(problem, pd.Timestamp(start))
+        for direction in ("up", "down"):
+            rows = [row for row, bid in period.bids.items() if bid["direction"] == direction]
+            state = period.state(dict.fromkeys(rows, 1.0))
+            if state is not None:
+                states.append(state)
+    if not states:
+        raise ValueError("no state has a solution")
+    base = np.stack([state["base"] for state in states])
+    full = np.stack([state["value"] for state in states])
+    table = states[0][list(NAMES)]
+
+    def between(rows: np.ndarray, side: int, lowest: float, highest: float) -> float:
+        """A limit of several values somewhere between their worst base value and their worst value."""
+        here, there = (side * float((side * values[:, rows]).max()) for values in (base, full))
+        return here + float(rng.uniform(lowest, highest)) * (there - here)
+
+    for name in ("line", "trafo"):
+        net[name]["max_loading_percent"] = 100.0
+        for row in np.flatnonzero(table["element_type"] == name):
+            below = float(rng.choice([0.15, 1.5, -0.3], p=[0.35, 0.6, 0.05]))
+            chosen = between(np.array([row]), 1, below, below + 0.6)
+            named = net[name]["name"] == table["element"].iloc[row]
+            net[name].loc[named, "max_loading_percent"] = round(max(chosen, 1.0), 2)
+    low = between(np.flatnonzero(table["kind"] == "undervoltage"), -1, 0.1, 1.2)
+    high = between(np.flatnonzero(table["kind"] == "overvoltage"), 1, 0.1, 1.2)
+    limits = gc.Limits(vm_min_pu=round(min(low, 0.99), 4), vm_max_pu=round(max(high, 1.0), 4))
+    return limits, _exchange(problem, rng) if rng.random() < 0.4 else None
+
+
+def _exchange(problem: Problem, rng: np.random.Generator) -> pd.DataFrame:
+    """A limit of the external grid, some MW from its base value in the first period."""
+    period = Period(problem, pd.Timestamp(problem.active_bids["start"].min()))
+    p_mw = float(period.base.net.res_ext_grid["p_mw"].iloc[0])
+    offered = float(problem.active_bids["p_mw"].sum()) / problem.active_bids["start"].nunique()
+    reach = rng.uniform(0.1, 0.5, 2)
+    return pd.DataFrame(
+        {"connection_point": ["grid"], "element": ["grid"], "p_min_mw": [p_mw - reach[0] * offered],
+         "p_max_mw": [p_mw + reach[1] * offered], "s_max_mva": [float(np.hypot(p_mw, offered)) + 2.0]}
+    )  # fmt: skip
