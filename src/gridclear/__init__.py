@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from gridclear.case import Case, Grid, Horizon, Limits
     from gridclear.errors import CaseError, GridclearError, Issue, OptionError
     from gridclear.io.folder import check_case, read_case, write_case
+    from gridclear.jobs.envelopes import Envelopes, operating_envelopes
     from gridclear.jobs.flow import Flow, power_flow
+    from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
     from gridclear.network.compile import compile_network
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Case": "gridclear.case",
     "CaseError": "gridclear.errors",
+    "Envelopes": "gridclear.jobs.envelopes",
     "Flow": "gridclear.jobs.flow",
     "Grid": "gridclear.case",
     "GridclearError": "gridclear.errors",
@@ -35,6 +38,7 @@ _HOME = {
     "Network": "gridclear.network.network",
     "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
+    "Prequalification": "gridclear.jobs.prequalify",
     "ProbableLights": "gridclear.jobs.probable",
     "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
@@ -43,7 +47,9 @@ _HOME = {
     "compile_network": "gridclear.network.compile",
     "describe": "gridclear.network.limits",
     "grid_limits": "gridclear.network.limits",
+    "operating_envelopes": "gridclear.jobs.envelopes",
     "power_flow": "gridclear.jobs.flow",
+    "prequalify": "gridclear.jobs.prequalify",
     "probable_lights": "gridclear.jobs.probable",
     "qualify": "gridclear.jobs.qualify",
     "read_case": "gridclear.io.folder",
@@ -59,6 +65,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 __all__ = [
     "Case",
     "CaseError",
+    "Envelopes",
     "Flow",
     "Grid",
     "GridclearError",
@@ -68,6 +75,7 @@ __all__ = [
     "Network",
     "NodeLimits",
     "OptionError",
+    "Prequalification",
     "ProbableLights",
     "Profile",
     "Qualification",
@@ -76,7 +84,9 @@ __all__ = [
     "compile_network",
     "describe",
     "grid_limits",
+    "operating_envelopes",
     "power_flow",
+    "prequalify",
     "probable_lights",
     "qualify",
     "read_case",

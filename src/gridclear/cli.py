@@ -43,13 +43,36 @@ _format = click.option(
 )
 
 
-def _out(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return click.option(
+def _job(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add what every job takes: the case, where and how to write, threads."""
+    out = click.option(
         "-o",
         "--out",
         type=click.Path(file_okay=False, path_type=Path),
         help=f"Folder for the result.  [default: {default}; none with --json]",
     )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        return _case(out(_format(_threads(_json(command)))))
+
+    return decorate
+
+
+def _allotment(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--allotment",
+        type=click.Choice(["merit-order", "pro-rata", "most-mw"]),
+        default=default,
+        show_default=True,
+        help="Who gets the room that any subset leaves: the cheapest, all alike, or whoever brings most MW.",
+    )
+
+
+_p_max = click.option(
+    "--p-max-mw",
+    type=float,
+    help="What every resource can do in a direction.  [default: what grid and forecast say of it]",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -85,11 +108,7 @@ def check(case: Path, *, as_json: bool) -> None:
 
 
 @main.command(short_help="Base state: voltages, loadings, exchange, broken limits.")
-@_case
-@_out("result/flow")
-@_format
-@_threads
-@_json
+@_job("result/flow")
 def flow(case: Path, *, out: Path | None, format_: TableFormat, threads: int | None, as_json: bool) -> None:
     """Compute the base state of CASE: voltages, loadings, exchange, devices and broken limits."""
     with _exit_codes(as_json=as_json):
@@ -102,7 +121,6 @@ def flow(case: Path, *, out: Path | None, format_: TableFormat, threads: int | N
 
 
 @main.command(short_help="Traffic light of every bid: green, yellow or red, and why.")
-@_case
 @click.option(
     "--guarantee",
     type=click.Choice(["each", "merit-order", "any-subset"]),
@@ -110,13 +128,7 @@ def flow(case: Path, *, out: Path | None, format_: TableFormat, threads: int | N
     show_default=True,
     help="What a light promises: the bid is safe alone; on top of all cheaper ones; in any company.",
 )
-@click.option(
-    "--allotment",
-    type=click.Choice(["merit-order", "pro-rata", "most-mw"]),
-    default="merit-order",
-    show_default=True,
-    help="Who gets the room that any subset leaves: the cheapest, all alike, or whoever brings most MW.",
-)
+@_allotment("merit-order")
 @click.option(
     "--devices",
     type=click.Choice(["scheduled", "automatic", "optimised"]),
@@ -124,10 +136,7 @@ def flow(case: Path, *, out: Path | None, format_: TableFormat, threads: int | N
     show_default=True,
     help="Tap changers and banks: frozen as in the base state; regulating; re-set to let more through.",
 )
-@_out("result/tlq")
-@_format
-@_threads
-@_json
+@_job("result/tlq")
 def tlq(
     case: Path,
     *,
@@ -146,6 +155,70 @@ def tlq(
         result = _tlq(session, guarantee, allotment, devices, threads)
         folder = _write(result, _folder(out, Path("result", "tlq"), as_json=as_json), format_)
         _show_tlq(session, result)
+        _finish(result, folder, as_json=as_json)
+
+
+@main.command(short_help="Largest product that each resource may register.")
+@_p_max
+@click.option("--every-sample", is_flag=True, help="Safe in every sample of the forecast error too.")
+@_job("result/prequalify")
+def prequalify(
+    case: Path,
+    *,
+    p_max_mw: float | None,
+    every_sample: bool,
+    out: Path | None,
+    format_: TableFormat,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Find the largest product per resource and direction that is safe alone in every period of CASE."""
+    with _exit_codes(as_json=as_json):
+        from gridclear import prequalify as run
+        from gridclear.report.progress import progress_on
+        from gridclear.report.text import describe_prequalification
+
+        _check_output(case, out, format_)
+        session = _read(case)
+        with progress_on(sys.stderr, "products") as progress:
+            result = run(
+                session, p_max_mw=p_max_mw, every_sample=every_sample, threads=threads, progress=progress
+            )
+        folder = _write(result, _folder(out, Path("result", "prequalify"), as_json=as_json), format_)
+        _show_case(session)
+        _say(describe_prequalification(result, width=_width()))
+        _finish(result, folder, as_json=as_json)
+
+
+@main.command(short_help="Range in which each resource may move, whatever the others do.")
+@_p_max
+@_allotment("pro-rata")
+@_job("result/envelopes")
+def envelopes(
+    case: Path,
+    *,
+    p_max_mw: float | None,
+    allotment: Literal["pro-rata", "merit-order", "most-mw"],
+    out: Path | None,
+    format_: TableFormat,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Give every resource of CASE a range of injection per period: every combination of them is safe."""
+    with _exit_codes(as_json=as_json):
+        from gridclear import operating_envelopes
+        from gridclear.report.progress import progress_on
+        from gridclear.report.text import describe_envelopes
+
+        _check_output(case, out, format_)
+        session = _read(case)
+        with progress_on(sys.stderr, "envelopes") as progress:
+            result = operating_envelopes(
+                session, p_max_mw=p_max_mw, allotment=allotment, threads=threads, progress=progress
+            )
+        folder = _write(result, _folder(out, Path("result", "envelopes"), as_json=as_json), format_)
+        _show_case(session)
+        _say(describe_envelopes(session, result, width=_width()))
         _finish(result, folder, as_json=as_json)
 
 
@@ -283,18 +356,24 @@ def _finish(result: Result, folder: Path | None, *, as_json: bool) -> None:
         raise SystemExit(_NO_ANSWER)
 
 
-def _show_flow(case: Case, result: Flow) -> None:
-    from gridclear.report.text import describe_case, describe_flow
+def _show_case(case: Case) -> None:
+    from gridclear.report.text import describe_case
 
     _say(describe_case(case))
+
+
+def _show_flow(case: Case, result: Flow) -> None:
+    from gridclear.report.text import describe_flow
+
+    _show_case(case)
     _say(describe_flow(result, width=_width()))
 
 
 def _show_tlq(case: Case, result: Qualification, *, with_base: bool = True) -> None:
-    from gridclear.report.text import describe_case, describe_qualification
+    from gridclear.report.text import describe_qualification
 
     if with_base:
-        _say(describe_case(case))
+        _show_case(case)
     _say(describe_qualification(case, result, with_base=with_base, colour=_colour(), width=_width()))
 
 

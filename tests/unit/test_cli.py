@@ -265,6 +265,26 @@ def test_wrong_usage_is_exit_2(run, village, arguments):
     assert files_in(Path()) == []
 
 
+@pytest.mark.parametrize(("job", "table"), [("prequalify", "products"), ("envelopes", "envelopes")])
+def test_products_and_envelopes_are_shown_written_and_printed(run, village, job, table):
+    result = run(job, village, "--p-max-mw", "9", "-o", "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "overload" in result.stderr
+    assert "line 'cable'" in result.stderr
+    stored, printed = read_result("out"), strict_json(result.stdout)
+    assert len(stored.tables[table]) == len(printed[table]) > 0
+    assert stored.provenance["options"]["p_max_mw"] == printed["provenance"]["options"]["p_max_mw"] == 9.0
+    assert set(stored.tables[table]["element"]) == {"mill", "roof"}
+
+
+@pytest.mark.parametrize("job", ["prequalify", "envelopes"])
+def test_amount_that_is_none_is_wrong_usage(run, village, job):
+    result = run(job, village, "--p-max-mw", "-1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "p_max_mw is -1.0; it must be a number of MW above 0" in result.stderr
+    assert files_in(Path()) == []
+
+
 def test_incomplete_answer_is_written_and_exit_3(run, village, monkeypatch):
     monkeypatch.setattr(gridclear, "qualify", lambda *_args, **_options: FakeResult())
     result = run("tlq", village, "-o", "out", "--json")

@@ -44,7 +44,7 @@ def test_readme_has_exactly_two_commands_to_set_up():
     assert re.findall(r"^make \w+", commands, re.MULTILINE) == ["make demo", "make test"]
 
 
-@pytest.mark.parametrize("command", ["check", "flow", "tlq", "demo"])
+@pytest.mark.parametrize("command", ["check", "flow", "tlq", "prequalify", "envelopes", "demo"])
 def test_readme_names_every_option(command):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"gridclear {command}" in text
@@ -60,7 +60,15 @@ def test_page_on_the_case_folder_is_in_step():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/lights.md", "docs/power-flow.md", "docs/results.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/lights.md",
+        "docs/power-flow.md",
+        "docs/products.md",
+        "docs/results.md",
+    ],
 )
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")

@@ -14,8 +14,10 @@ from gridclear.report.tables import (
     bids_table,
     constraints_table,
     devices_table,
+    envelopes_table,
     exchange_table,
     lights_table,
+    products_table,
     quantity,
     render,
     violations_table,
@@ -252,3 +254,35 @@ def test_progress_is_lines_elsewhere_and_silent_when_quick(monkeypatch):
             now[0] += 3.0
             progress(done, 4)
     assert stream.getvalue().splitlines() == ["slow: 2 of 4", "slow: 4 of 4"]
+
+
+def test_product_that_loses_most_comes_first():
+    products = pd.DataFrame(
+        {
+            "element_type": "sgen",
+            "element": ["a", "b", "c", "d"],
+            "direction": "up",
+            "largest_mw": [1.0, 2.0, 0.0, float("nan")],
+            "cap_mw": [1.0, 5.0, 1.0, float("nan")],
+            "start": [STARTS[0], STARTS[1], pd.NaT, pd.NaT],
+            "reason": "because",
+        }
+    )
+    table = products_table(products)
+    assert table["resource"].tolist() == ["sgen 'b'", "sgen 'c'"]
+    assert table["largest MW"].tolist() == ["2.000 of 5.000", "0.000 of 1.000"]
+    assert table["at"].tolist() == ["21 Jun 10:15", ""]
+
+
+def test_what_stops_most_sides_of_envelopes_comes_first():
+    envelopes = pd.DataFrame(
+        {
+            "low_kind": ["resource", "overload"],
+            "low_limit_element_type": ["", "line"],
+            "low_limit_element": ["", "L"],
+            "high_kind": ["overload", "overload"],
+            "high_limit_element_type": "line",
+            "high_limit_element": "L",
+        }
+    )
+    assert envelopes_table(envelopes).to_numpy().tolist() == [["overload line 'L'", 1, 2], ["resource", 1, 0]]

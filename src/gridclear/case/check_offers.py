@@ -25,6 +25,38 @@ _GENERATING = ("sgen", "gen")
 
 
 @dataclass(frozen=True, eq=False)
+class Room:
+    """How far resources can go from what is foreseen of them; one entry per bid row.
+
+    Attributes
+    ----------
+    way : (row,)
+        1 where the bid raises the element's power in its own sign, -1 where it lowers it.
+    planned : (row,)
+        Foreseen power in MW, in the element's own sign; NaN where it is not known.
+    end : (row,)
+        Power at which the element ends that way; NaN where nothing is stated.
+    source : (row,) of str
+        What states the end; "" for zero, where a load or generator ends by itself.
+    """
+
+    way: Floats
+    planned: Floats
+    end: Floats
+    source: np.ndarray
+
+    def mw(self, planned: Floats | None = None) -> Floats:
+        """MW that the resources can still do, (..., row); NaN where nothing is stated.
+
+        Parameters
+        ----------
+        planned : (..., row), optional
+            In place of what is foreseen.
+        """
+        return np.maximum(self.way * (self.end - (self.planned if planned is None else planned)), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
 class _Limit:
     """Power at which elements end, in their own sign.
 
@@ -41,13 +73,7 @@ class _Limit:
 
 
 def check_offers(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon, faults: Faults) -> None:
-    """Find bids that are larger than their resource, each by itself.
-
-    A load can shed what it consumes and a generator what it generates, down to ``min_p_mw`` of the grid where
-    that is stated; they can rise to ``max_p_mw``, else to ``sn_mva``, where the grid states it as a number
-    above 0. One that the grid or any period of the forecast has below zero can work both ways, down to
-    ``-sn_mva``. Storage moves between the powers of table ``storage``, else those of the grid, else within
-    its rating. Where nothing is stated there is no limit.
+    """Find bids that are larger than their resource, each by itself; see ``find_room``.
 
     Whether the resource is in service in the period does not matter here: its bid is red then, not wrong.
 
@@ -61,11 +87,48 @@ def check_offers(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon, faul
     """
     bids = sheets["active_bids"]
     kinds, names, directions = (bids.frame[column] for column in ("element_type", "element", "direction"))
-    offered, position = bids.frame["p_mw"].to_numpy(), horizon.position(bids.frame["start"])
+    offered, room = bids.frame["p_mw"].to_numpy(), find_room(sheets, grid, horizon)
+    most = room.mw()
+
+    def what(row: int) -> str:
+        whose = f"{kinds.iloc[row]} {quoted(names.iloc[row])}"
+        return f"{offered[row]:.12g} MW {directions.iloc[row]} is more than {whose} can do in that period"
+
+    def expected(row: int) -> str:
+        verb = "generates" if kinds.iloc[row] in _GENERATING else "consumes"
+        stated = f" ({room.source[row]})" if room.source[row] else ""
+        way = f"{verb} {room.planned[row]:.12g} MW and ends at {room.end[row]:.12g} MW{stated}"
+        return f"p_mw <= {most[row]:.12g}: it {way}"
+
+    faults.rows(bids.source, offered > most + _TOLERANCE_MW, "p_mw", what, expected)
+
+
+def find_room(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon) -> Room:
+    """Find how far the resource of every row of ``active_bids`` can go in its direction and period.
+
+    A load can shed what it consumes and a generator what it generates, down to ``min_p_mw`` of the grid where
+    that is stated; they can rise to ``max_p_mw``, else to ``sn_mva``, where the grid states it as a number
+    above 0. One that the grid or any period of the forecast has below zero can work both ways, down to
+    ``-sn_mva``. Storage moves between the powers of table ``storage``, else those of the grid, else within
+    its rating. Where nothing is stated there is no limit.
+
+    Parameters
+    ----------
+    sheets : mapping of table name → Sheet
+        ``active_bids``, ``forecast`` and ``storage``.
+    grid : Grid
+    horizon : Horizon
+
+    Returns
+    -------
+    Room
+        Nothing is known of rows that do not say what they mean.
+    """
+    bids = sheets["active_bids"]
+    rises, position = np.zeros(len(bids.frame), dtype=bool), horizon.position(bids.frame["start"])
     usable = bids.good("start", "direction", "p_mw") & (position >= 0)
-    size = len(bids.frame)
-    planned, end, room = np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.inf)
-    source = np.full(size, "", dtype=object)
+    planned, end = (np.full(len(bids.frame), np.nan) for _ in range(2))
+    source = np.full(len(bids.frame), "", dtype=object)
     for table in INJECTING:
         element = _elements(bids, grid, table)
         rows = np.flatnonzero(usable & (element >= 0))
@@ -77,24 +140,13 @@ def check_offers(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon, faul
         low, high = (
             _storage_limits(sheets["storage"], grid) if table == "storage" else _limits(frame, both_ways)
         )
-        rises = (directions.to_numpy()[rows] == "up") == (table in _GENERATING)
-        end[rows] = np.where(rises, high.mw[mine], low.mw[mine])
-        source[rows] = np.where(rises, high.source[mine], low.source[mine])
-        way = np.where(rises, 1.0, -1.0) * (end[rows] - planned[rows])
+        up = (bids.frame["direction"].to_numpy()[rows] == "up") == (table in _GENERATING)
+        rises[rows] = up
         # Limits that contradict each other limit nothing.
-        room[rows] = np.where(low.mw[mine] > high.mw[mine], np.inf, np.maximum(way, 0.0))
-
-    def what(row: int) -> str:
-        whose = f"{kinds.iloc[row]} {quoted(names.iloc[row])}"
-        return f"{offered[row]:.12g} MW {directions.iloc[row]} is more than {whose} can do in that period"
-
-    def expected(row: int) -> str:
-        verb = "generates" if kinds.iloc[row] in _GENERATING else "consumes"
-        stated = f" ({source[row]})" if source[row] else ""
-        way = f"{verb} {planned[row]:.12g} MW and ends at {end[row]:.12g} MW{stated}"
-        return f"p_mw <= {room[row]:.12g}: it {way}"
-
-    faults.rows(bids.source, offered > room + _TOLERANCE_MW, "p_mw", what, expected)
+        contradict = low.mw[mine] > high.mw[mine]
+        end[rows] = np.where(contradict, np.nan, np.where(up, high.mw[mine], low.mw[mine]))
+        source[rows] = np.where(up, high.source[mine], low.source[mine])
+    return Room(np.where(rises, 1.0, -1.0), planned, end, source)
 
 
 def _elements(sheet: Sheet, grid: Grid, table: str) -> Codes:

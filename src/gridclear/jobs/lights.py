@@ -34,7 +34,7 @@ def light_table(compiled: CompiledCase, base: BaseState, bids: Bids, verdict: Ve
             "price_eur_mwh": rows["price_eur_mwh"].to_numpy(dtype=np.float64),
         }
     )
-    witness = _constraint_witness(compiled, base, bids, verdict, share)
+    witness = constraint_witness(compiled, base, bids, verdict, share)
     _fill_unjudged(compiled, bids, verdict, witness)
     _fill_blocks(compiled, bids, verdict, witness)
     for name in _WITNESS:
@@ -53,7 +53,7 @@ def accepted_shares(bids: Bids, verdict: Verdict) -> Floats:
 Witness = dict[str, NDArray[np.object_] | Floats]
 
 
-def _constraint_witness(
+def constraint_witness(
     compiled: CompiledCase, base: BaseState, bids: Bids, verdict: Verdict, share: Floats
 ) -> Witness:
     """Witness of every row that was judged: its constraint in names, units and a sentence."""

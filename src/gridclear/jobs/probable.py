@@ -152,12 +152,11 @@ def sampled_shares(
         How many periods of samples have no base solution.
     """
     rows, periods = len(bids.offered), len(compiled.topology)
-    widest = max(max(network.n_bus, network.n_node, network.n_branch) for network in compiled.networks)
-    at_once = max(1, _ROOM // max(periods * widest, rows))
+    at_once = samples_at_once(compiled, rows)
     shares, unsolved = np.zeros((drawn.count, rows)), 0
     for first in range(0, drawn.count, at_once):
         part = drawn.part(first, first + at_once)
-        own, solved = safe_shares(sampled_case(compiled, part), _repeated(bids, part.count, periods), threads)
+        own, solved = safe_shares(sampled_case(compiled, part), repeated(bids, part.count, periods), threads)
         shares[first : first + part.count] = own.reshape(part.count, rows)
         unsolved += int((~solved).sum())
         if progress is not None:
@@ -187,7 +186,13 @@ def safe_shares(compiled: CompiledCase, bids: Bids, threads: int | None) -> tupl
     return accepted_shares(bids, verdict)[bids.unit], base.solved
 
 
-def _repeated(bids: Bids, count: int, periods: int) -> Bids:
+def samples_at_once(compiled: CompiledCase, rows: int) -> int:
+    """How many samples of a case with so many bid rows fit into memory together."""
+    widest = max(max(network.n_bus, network.n_node, network.n_branch) for network in compiled.networks)
+    return max(1, _ROOM // max(len(compiled.topology) * widest, rows))
+
+
+def repeated(bids: Bids, count: int, periods: int) -> Bids:
     """Set the same bids in every sample, items apart."""
     units, items, own = len(bids.item), len(bids.least_share), bids.activations
 

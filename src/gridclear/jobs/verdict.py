@@ -72,8 +72,11 @@ class Verdict:
         """Arrays of its own."""
         return Verdict(*(getattr(self, one.name).copy() for one in fields(self)))
 
-    def confirm(self, search: Search, units: Ints, own: Activations, setting: Ints) -> None:
-        """Solve units at their accepted shares and at their full offers, ``own``; in place."""
+    def confirm(self, search: Search, units: Ints, own: Activations, setting: Ints) -> Floats:
+        """Solve units at their accepted shares and at their full offers, ``own``; in place.
+
+        Returns the worst violation of every unit at its accepted share, +inf without solution.
+        """
         which = self.which[units]
         rows = np.arange(len(units))
         over, self.value[units] = search.confirm(own.part(rows, self.share[units]), setting, which)
@@ -81,3 +84,4 @@ class Verdict:
         self.value_at_full[units] = self.value[units]
         less = np.flatnonzero(self.share[units] < 1.0)
         _, self.value_at_full[units[less]] = search.confirm(own.part(less), setting[less], which[less])
+        return over

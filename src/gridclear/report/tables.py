@@ -152,6 +152,60 @@ def bids_table(lights: pd.DataFrame, *, hours: float) -> pd.DataFrame:
     return frame.sort_values("held back MWh", ascending=False, kind="stable").reset_index(drop=True)
 
 
+def products_table(products: pd.DataFrame) -> pd.DataFrame:
+    """Products that the grid holds back, the one that loses most first.
+
+    Parameters
+    ----------
+    products : DataFrame
+        ``products`` of a prequalification.
+
+    Returns
+    -------
+    DataFrame
+        resource, direction, largest of what it could do in MW, the period that decides, and the reason.
+    """
+    held = products[products["largest_mw"] < products["cap_mw"]]
+    order = (held["largest_mw"] - held["cap_mw"]).to_numpy().argsort(kind="stable")
+    held = held.iloc[order]
+    return pd.DataFrame(
+        {
+            "resource": _element(held),
+            "direction": held["direction"],
+            "largest MW": [
+                f"{largest:.3f} of {cap:.3f}"
+                for largest, cap in zip(held["largest_mw"], held["cap_mw"], strict=True)
+            ],
+            "at": ["" if pd.isna(start) else f"{start:%d %b %H:%M}" for start in held["start"]],
+            "reason": held["reason"],
+        }
+    ).reset_index(drop=True)
+
+
+def envelopes_table(envelopes: pd.DataFrame) -> pd.DataFrame:
+    """Say what stops the sides of envelopes, the commonest first.
+
+    Parameters
+    ----------
+    envelopes : DataFrame
+        ``envelopes`` of a result.
+
+    Returns
+    -------
+    DataFrame
+        what stops, number of low and of high sides.
+    """
+    sides = {}
+    for side in ("low", "high"):
+        where = envelopes[[f"{side}_limit_element_type", f"{side}_limit_element"]]
+        where = where.set_axis(["element_type", "element"], axis=1)
+        what = (envelopes[f"{side}_kind"].astype(str) + " " + _element(where)).str.strip()
+        sides[f"{side} sides"] = what.value_counts()
+    counts = pd.DataFrame(sides).fillna(0).astype(int).sort_index()
+    counts = counts.iloc[(-counts.sum(axis=1)).to_numpy().argsort(kind="stable")]
+    return counts.rename_axis("what stops").reset_index()
+
+
 def violations_table(violations: pd.DataFrame) -> pd.DataFrame:
     """Limits that the base state breaks, one row per constraint, the one broken longest first.
 

@@ -11,8 +11,10 @@ from gridclear.report.tables import (
     bids_table,
     constraints_table,
     devices_table,
+    envelopes_table,
     exchange_table,
     lights_table,
+    products_table,
     render,
     violations_table,
 )
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gridclear.case import Case
+    from gridclear.jobs.envelopes import Envelopes
     from gridclear.jobs.flow import Flow
+    from gridclear.jobs.prequalify import Prequalification
     from gridclear.jobs.qualify import Qualification
 
 _ROWS = 8
@@ -97,6 +101,47 @@ def describe_qualification(
         parts += [_violations(tlq.violations, width), _devices(tlq.devices, width)]
     parts.append("One mark per bid and period\n" + light_picture(lights, colour=colour, width=width))
     return "\n\n".join(part for part in parts if part)
+
+
+def describe_prequalification(result: Prequalification, *, width: int = 100) -> str:
+    """Show how many products pass in full, and which are held back and why.
+
+    Parameters
+    ----------
+    result : Prequalification
+        Result of `prequalify`.
+    width : int
+        Characters per line.
+    """
+    products = result.products
+    unknown = int(products["largest_mw"].isna().sum())
+    held = products_table(products)
+    whole = len(products) - len(held) - unknown
+    parts = [f"{len(products)} products: {whole} safe in full, {len(held)} held back, {unknown} not stated"]
+    if len(held):
+        parts.append("Products held back most, and why\n" + _top(held, width, "reason"))
+    return "\n\n".join(parts)
+
+
+def describe_envelopes(case: Case, result: Envelopes, *, width: int = 100) -> str:
+    """Show how much freedom the envelopes leave, and what stops them.
+
+    Parameters
+    ----------
+    case : Case
+        The case of the envelopes.
+    result : Envelopes
+        Result of `operating_envelopes`.
+    width : int
+        Characters per line.
+    """
+    table = result.envelopes
+    if table.empty:
+        return "no resources: no envelopes"
+    up, down = table["high_mw"] - table["p_mw"], table["p_mw"] - table["low_mw"]
+    hours = case.horizon.hours
+    size = f"{len(table)} ranges: {up.sum() * hours:.1f} MWh up and {down.sum() * hours:.1f} MWh down in all"
+    return size + "\n\nWhat stops them\n" + _top(envelopes_table(table), width)
 
 
 def _extremes(flow: Flow) -> str:
