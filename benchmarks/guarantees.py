@@ -1,22 +1,15 @@
-"""Traffic lights under each guarantee: gridclear against the same lights by power-grid-model and ``runpp``."""
+"""Lights under each guarantee: gridclear against the same lights by power-grid-model and ``runpp``."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandapower as pp
-import pandas as pd
-from tests.oracle.plain_grid import base_state, problem_of
-
 import gridclear
-from benchmarks.lights import COLOURS, ROOT, SAME, THREADS, one_flow
-from benchmarks.made_bids import made_bids
-from benchmarks.peers.pgm_lights import CURRENT, NEWTON, PgmLights, Reached
+from benchmarks.judge import JUMPED, PRESSED, RANDOM_CORNERS, RESERVED, SAME_LIGHT, Peer, corners
+from benchmarks.lights import COLOURS, LEAN, THREADS, one_flow
+from benchmarks.peers.pgm_lights import CURRENT, NEWTON, PgmLights
 from benchmarks.registry import (
     Benchmark,
     Cell,
@@ -27,260 +20,149 @@ from benchmarks.registry import (
     interleaved,
     timed,
 )
-from benchmarks.year import SMOKE_CASE, load_year, positions
+from benchmarks.session import Asked, Session
+from benchmarks.year import SMOKE_CASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-    from tests.oracle.plain_grid import Base
-
-    Floats = NDArray[np.float64]
-    Complexes = NDArray[np.complex128]
-    Ints = NDArray[np.int64]
+    import pandas as pd
 
 GUARANTEES = ("each", "merit-order", "any-subset")
-PGM = {"pgm Newton-Raphson": NEWTON, "pgm iterative current": CURRENT}
-RUNPP = "runpp, lean search"
-PERIODS = 28
-LEAST = 1e-3  # of the offer: less is nothing
-#: Excess in tolerances from which on the peers call a limit broken; what was accepted before may rest at 1.
-EDGE, ROUNDING = 1.01, 1e-3
-RANDOM_CORNERS, PRESSED = 200, 60  # corners of a period's box: drawn, and by constraint
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of one case.
-
-    Parameters
-    ----------
-    seconds : mapping
-        Guarantee → most seconds it may take with `bids`; inf: no target.
-    bids : int
-        Most bids.
-    sizes_mw : (float, float)
-        Smallest and largest offer.
-    judged : int
-        Periods that the peers judge, spread evenly.
-    """
-
-    seconds: Mapping[str, float]
-    bids: int = 1_000
-    sizes_mw: tuple[float, float] = (0.05, 10.0)
-    judged: int = PERIODS
-
-
+NEWTON_PEER = "pgm Newton-Raphson, all cores"
+PGM = {NEWTON_PEER: NEWTON, "pgm iterative current, all cores": CURRENT}
 LARGE = "1-MVLV-rural-all-0-sw"
 ANY = dict.fromkeys(GUARANTEES, math.inf)
 ASKED = {
     "grids/mv-rural": Asked({"each": math.inf, "merit-order": 3.0, "any-subset": 10.0}),
-    LARGE: Asked({"each": 20.0}, bids=500, sizes_mw=(0.005, 1.0), judged=4),
-    SMOKE_CASE: Asked(ANY, judged=4),
+    # Up to what a low-voltage transformer carries.
+    LARGE: Asked({"each": 20.0}, bids=500, sizes_mw=(0.002, 0.3), judged=4),
+    SMOKE_CASE: Asked(ANY, sizes_mw=(2.0, 40.0), judged=4),
 }
 TERMS = (
-    "s: wall time of one qualify, reading the case apart, its compilation and base states included; peers: the "
-    "searches alone, base states and limits given.",
-    f"peers: full offer first, bisection to a thousandth of it where it breaks something; {', '.join(PGM)}: all "
-    "open searches in one batch on all cores; limits by numpy.",
-    "merit-order by the peers: bids one after another, all periods in one batch; each sampled bid on top of what "
-    "was published for those before it, so that one difference makes no others.",
-    "any-subset: no peer; power-grid-model solves corners of the published box instead, in every judged period: "
-    f"all bids up, all down, {RANDOM_CORNERS} random subsets of random density, and for the {PRESSED} "
-    "constraints that come nearest by their slopes the corner that presses most.",
+    (
+        "s: time of one qualify, with compiling the grid and the base states; peers: the searches alone, "
+        "base states and limits given."
+    ),
+    (
+        "peers: full offer first, bisection to a thousandth of it where that breaks something; "
+        "power-grid-model: all open searches in one batch, limits by numpy."
+    ),
+    (
+        "merit-order by the peers: bids one after another, all periods in one batch; each sampled bid on top "
+        "of what was published for those before it, so that one difference makes no others."
+    ),
+    (
+        "any-subset: no peer has it; power-grid-model solves corners of the published box, per judged "
+        f"period: all bids up, all down, {RANDOM_CORNERS} random subsets of random density, and those that "
+        f"press most on the {PRESSED} constraints that come nearest by their slopes."
+    ),
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Session:
-    """A case with made bids, and what the peers know of it.
-
-    Parameters
-    ----------
-    case : Case
-    net : pandapowerNet
-        Its grid.
-    periods : (judged,) of int
-        Periods that the peers judge.
-    bases : list of Base
-        Their base states, by ``runpp``.
-    bus : (bid,) of int
-        Position in ``net.bus``.
-    full : (bid,) complex
-        Full activation in MW and Mvar.
-    least : (bid,)
-        Smallest share that is accepted.
-    order : (bid,) of int
-        Bids in merit order.
-    """
-
-    case: gridclear.Case
-    net: pp.pandapowerNet
-    periods: Ints
-    bases: list[Base]
-    bus: Ints
-    full: Complexes
-    least: Floats
-    order: Ints
-
-    @classmethod
-    def of(cls, name: str, asked: Asked, settings: Settings) -> Session:
-        """Load a case, make its bids and its base states."""
-        bare, net = _load(name, settings.seed)
-        bids = min(settings.bids, asked.bids)
-        case = replace(bare, active_bids=made_bids(bare, bids, settings.seed, asked.sizes_mw))
-        periods = positions(case.horizon.periods, asked.judged)
-        problem = problem_of(case, net)
-        bases = [base_state(problem, case.horizon.starts[period]) for period in periods]
-        rows = case.active_bids.iloc[:: case.horizon.periods]  # the same in every period
-        place = {bus: i for i, bus in enumerate(net.bus.index)}
-        index = [case.grid.lookup(t)[e] for t, e in zip(rows["element_type"], rows["element"], strict=True)]
-        bus = [place[net[t]["bus"].loc[i]] for t, i in zip(rows["element_type"], index, strict=True)]
-        sign = np.where(rows["direction"] == "up", 1.0, -1.0)
-        return cls(
-            case=case,
-            net=net,
-            periods=periods,
-            bases=bases,
-            bus=np.array(bus),
-            full=sign * rows["p_mw"].to_numpy() * (1.0 + 1j * rows["tan_phi"].fillna(0.0).to_numpy()),
-            least=np.fmax((rows["min_p_mw"] / rows["p_mw"]).to_numpy() * (1.0 - 1e-9), LEAST),
-            order=np.lexsort([rows["bid"].to_numpy(dtype=str), rows["price_eur_mwh"].to_numpy()]),
-        )
-
-    def shares(self, lights: pd.DataFrame) -> Floats:
-        """Published shares, [bid, judged period]."""
-        share = (lights["accepted_mw"] / lights["offered_mw"]).to_numpy()
-        return share.reshape(len(self.bus), -1)[:, self.periods]
-
-    def ground(self, model: PgmLights, share: Floats, place: int) -> Complexes:
-        """Power with the shares of all bids before a place in merit order, [judged period, bus]."""
-        before, power = self.order[:place], model.ground.copy()
-        np.add.at(power.T, self.bus[before], self.full[before, None] * share[before])
-        return power
-
-
-def _load(name: str, seed: int) -> tuple[gridclear.Case, pp.pandapowerNet]:
-    """Read a shipped case, or make one of quarter-hours spread over a SimBench year."""
-    folder = ROOT / name
-    if folder.is_dir():
-        return gridclear.read_case(str(folder)), pp.from_json(str(folder / "grid.json"))
-    year = load_year(name, PERIODS, seed)
-    net = year.net
-    if "name" not in net.bus or net.bus["name"].duplicated().any() or net.load["name"].isna().any():
-        raise ValueError(f"{name}: its elements need names of their own")
-    starts = pd.date_range("2016-01-01", periods=PERIODS, freq="15min", tz="UTC")
-    forecast = pd.concat(
-        pd.DataFrame(
-            {
-                "element_type": e.table,
-                "element": np.tile(net[e.table]["name"].to_numpy(), PERIODS),
-                "start": starts.repeat(len(e.bus)),
-                "p_mw": e.p_mw.ravel(),
-                "q_mvar": np.zeros(e.p_mw.size) if e.q_mvar is None else e.q_mvar.ravel(),
-            }
-        )
-        for e in year.elements
-    )
-    forecast = forecast.reset_index(drop=True)
-    return gridclear.Case.from_pandapower(net, name=name, forecast=forecast, periods=PERIODS), net
-
-
-def each(session: Session, model: PgmLights, sample: Ints) -> Reached:
-    """Judge the sampled bids alone, [bid, period] in one batch."""
-    periods = len(session.periods)
-    period = np.tile(np.arange(periods), len(sample))
-    bid = sample.repeat(periods)
-    found = model.reach(period, model.ground[period], session.bus[bid], session.full[bid])
-    return Reached(found.share.reshape(-1, periods), found.flows.reshape(-1, periods))
-
-
-def merit_order(
-    session: Session, model: PgmLights, sample: Ints, grounds: list[Complexes], most: Floats
-) -> Reached:
-    """Judge the sampled bids one after another on their grounds, all periods in one batch."""
-    period, found = np.arange(len(session.periods)), []
-    for k, bid in enumerate(sample.tolist()):
-        bus, full = session.bus[[bid]].repeat(len(period)), session.full[[bid]].repeat(len(period))
-        found.append(model.reach(period, grounds[k], bus, full, most[k]))
-    return Reached(np.array([f.share for f in found]), np.array([f.flows for f in found]))
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Sampled lights of one guarantee: how many differ, those where the peer's search is at fault, in words."""
-
-    lights: int
-    differ: tuple[str, ...]
-    jumped: int
-
-
-def compare(
-    session: Session, model: PgmLights, sample: Ints, share: Floats, found: Floats, grounds: list[Complexes],
-    most: Floats,
-) -> Compared:  # fmt: skip
-    """Compare shares [sampled bid, judged period]; where they differ, power flows say who is right.
-
-    A bisection may jump over a limit that is broken on the way and kept in full: then the published share is
-    right if all up to it is safe, and a little beyond it is not.
-    """
-    wanted = np.where(found < session.least[sample, None], 0.0, found)
-    differ, jumped = [], 0
-    for k, t in np.argwhere(np.abs(share[sample] - wanted) > SAME).tolist():
-        bid, said = int(sample[k]), float(share[sample[k], t])
-        beyond = min(1.0, (said if said > 0.0 else float(session.least[bid])) + SAME)
-        at = np.concatenate([np.linspace(0.0, said, 9), np.linspace(said, beyond, 9)])
-        power = np.repeat(grounds[k][[t]], len(at), axis=0)
-        power[:, session.bus[bid]] += at * session.full[bid]
-        over = model.excess(np.full(len(at), t), power)
-        if over[:9].max() <= max(EDGE, most[k, t]) and over[9:].max() > most[k, t]:
-            jumped += 1
-            continue
-        name = session.case.active_bids["bid"].iloc[bid * session.case.horizon.periods]
-        differ.append(
-            f"{name} in period {session.periods[t]}: published {said:.5f}, pgm {wanted[k, t]:.5f} of the offer; "
-            f"up to the published share {over[:9].max():.4g} tolerances, just beyond {over[9:].max():.4g}"
-        )
-    return Compared(wanted.size, tuple(differ), jumped)
-
-
-def corners(session: Session, model: PgmLights, share: Floats, seed: int) -> tuple[int, float]:
-    """Solve corners of the published boxes; how many, and the largest excess of each, in tolerances."""
-    rng, solved, worst = np.random.default_rng(seed), 0, []
-    for t in range(len(session.periods)):
-        bid = np.flatnonzero(share[:, t] > 0.0)
-        power = np.zeros((len(bid), len(session.net.bus)), dtype=np.complex128)
-        power[np.arange(len(bid)), session.bus[bid]] = session.full[bid] * share[bid, t]
-        up = session.full[bid].real > 0.0
-        density = rng.random((RANDOM_CORNERS, 2))
-        drawn = rng.random((RANDOM_CORNERS, len(bid))) < np.where(up, density[:, :1], density[:, 1:])
-        pressed = _pressing(model, t, power)
-        chosen = np.vstack([up, ~up, drawn, pressed])
-        over = model.excess(np.full(len(chosen), t), model.ground[t] + chosen @ power)
-        solved, worst = solved + len(chosen), [*worst, over]
-    found = np.concatenate(worst)
-    return solved, int((found > EDGE).sum()), float(found.max())
-
-
-def _pressing(model: PgmLights, period: int, power: Complexes) -> NDArray[np.bool_]:
-    """Corners that press most on a constraint, by what each bid alone does to it, nearest constraints first."""
-    alone = model.ground[period] + np.vstack([np.zeros_like(power[:1]), power])
-    over = model.excesses(np.full(len(alone), period), alone)
-    effect = over[1:] - over[0]
-    reached = over[0] + np.maximum(effect, 0.0).sum(axis=0)
-    nearest = np.argsort(-np.nan_to_num(reached, nan=-np.inf, neginf=-np.inf))[:PRESSED]
-    return np.unique(effect[:, nearest].T > 0.0, axis=0)
-
-
 def run(name: str, settings: Settings) -> Result:
-    """Time the guarantees of one case, gridclear and its peers in turns, and compare lights; see `Settings`."""
-    asked = ASKED.get(name, Asked(ANY, judged=PERIODS))
+    """Time the guarantees of one case, peers in turns, and compare their lights; see `Settings`."""
+    asked = ASKED.get(name, Asked(ANY))
     session = Session.of(name, asked, settings)
-    share = {}
-    for guarantee in asked.seconds:  # these calls compile the grid and the kernels, too
-        answer = gridclear.qualify(session.case, guarantee=guarantee)
-        share[guarantee] = answer.lights
-    raise NotImplementedError
+    # These calls compile the grid and the kernels, too; what follows is timed.
+    lights = {g: gridclear.qualify(session.case, guarantee=g).lights for g in asked.seconds}
+    share = {g: session.shares(found) for g, found in lights.items()}
+    threads = {peer: count for peer, count in THREADS.items() if settings.wants(peer)} or THREADS
+    runs: dict[tuple[str, str], Callable[[], Mapping[str, float]]] = {
+        (g, peer): partial(_qualify, session.case, g, count) for g in share for peer, count in threads.items()
+    }
+    models, left_out = _models(session, settings)
+    peers = {
+        (g, peer): Peer.of(session, model, g, share[g], settings.sample)
+        for g in share
+        if g != "any-subset"
+        for peer, model in models.items()
+    }
+    runs |= {key: partial(_search, peer, key[0]) for key, peer in peers.items()}
+    seconds = {key: taken["total"] for key, taken in interleaved(runs, settings.repeats).items()}
+    found = {key: peer.search(key[0]) for key, peer in peers.items()}
+    all_lights = len(session.bus) * session.case.horizon.periods
+    flow_seconds = one_flow(session.bases[0])
+    for (g, peer), reached in found.items():
+        seconds[g, peer] *= all_lights / reached.share.size
+        if settings.wants(LEAN):
+            seconds[g, LEAN] = flow_seconds * float(reached.flows.mean()) * all_lights
+
+    rows: list[dict[str, Cell]] = []
+    targets: list[Target] = []
+    notes = [*_size_notes(session, settings, lights), f"runpp: {flow_seconds * 1e3:.1f} ms each.", *TERMS]
+    for g, published in share.items():
+        best = min((seconds[g, peer], peer) for peer in threads)
+        for peer in (*threads, *models, LEAN):
+            if (g, peer) not in seconds:
+                continue
+            taken = seconds[g, peer]
+            row: dict[str, Cell] = {"guarantee": g, "peer": peer, "s": taken}
+            row["µs per light"] = taken / all_lights * 1e6
+            row["× gridclear"] = taken / best[0]
+            flows = found.get((g, NEWTON_PEER if peer == LEAN else peer))
+            row["flows per light"] = math.nan if flows is None else float(flows.flows.mean())
+            rows.append({**row, "extrapolated": "no" if peer in threads else "yes"})
+        if math.isfinite(asked.seconds[g]):
+            targets.append(Target(f"seconds of {g}", best[0], asked.seconds[g], at_least=False))
+        for peer in models:
+            if (g, peer) in peers:
+                words = peers[g, peer].compare(published, found[g, peer].share)
+                known = [f"{words[what]} {what}" for what in (SAME_LIGHT, RESERVED, JUMPED)]
+                differ = [what for what in words if what.startswith("differs")]
+                notes.append(
+                    f"{g}, {peer}: of {words.total()} lights {', '.join(known)}; {len(differ)} differ."
+                )
+                notes += differ[:10]
+                what = f"lights of {g} that differ from those of {peer}"
+                targets.append(Target(what, float(len(differ)), 0.0, at_least=False, speed=False))
+    if "any-subset" in share and models:
+        box = corners(session, next(iter(models.values())), share["any-subset"], settings.seed)
+        notes.append(f"any-subset: {box.solved} corners, the worst at {box.worst:.4g} tolerances of a limit.")
+        what = "corners of the published boxes beyond the tolerance"
+        targets.append(Target(what, float(box.broken), 0.0, at_least=False, speed=False))
+    return Result("guarantees", name, tuple(rows), (*notes, *left_out), tuple(targets))
+
+
+def _qualify(case: gridclear.Case, guarantee: str, threads: int | None) -> dict[str, float]:
+    return {"qualify": timed(partial(gridclear.qualify, case, guarantee=guarantee, threads=threads))}
+
+
+def _search(peer: Peer, guarantee: str) -> dict[str, float]:
+    return {"search": timed(partial(peer.search, guarantee))}
+
+
+def _models(session: Session, settings: Settings) -> tuple[dict[str, PgmLights], list[str]]:
+    """Set up the peers that are installed and wanted; and say which are not, and why."""
+    models, left_out = {}, []
+    for peer, method in PGM.items():
+        if not settings.wants(peer):
+            continue
+        try:
+            models[peer] = PgmLights(session.bases, session.case.connection_points, method)
+        except MissingPeerError as fault:
+            left_out.append(f"{peer}: left out, {fault}")
+    if not models:
+        left_out.append(f"{LEAN}: left out, it is reckoned from the power flows of power-grid-model's search")
+    return models, left_out
+
+
+def _size_notes(session: Session, settings: Settings, lights: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Say what was asked, and how the lights came out."""
+    case = session.case
+    size = f"{len(session.bus)} made bids × {case.horizon.periods} periods on {case.name}"
+    judged = f"{min(settings.sample, len(session.bus))} bids × {len(session.periods)} periods"
+    return [
+        f"{size} ({len(session.net.bus)} buses), seed {settings.seed}; median of {settings.repeats} calls.",
+        *(f"{g}: {_colours(found)}" for g, found in lights.items()),
+        f"judged by the peers: {judged}, evenly spread over the merit order and the horizon.",
+    ]
+
+
+def _colours(lights: pd.DataFrame) -> str:
+    counts = ", ".join(f"{int((lights['light'] == colour).sum())} {colour}" for colour in COLOURS)
+    accepted, offered = lights["accepted_mw"].sum(), lights["offered_mw"].sum()
+    return f"{counts}; {accepted:.6g} of {offered:.6g} MW."
 
 
 BENCHMARK = Benchmark(
@@ -289,7 +171,7 @@ BENCHMARK = Benchmark(
     cases=("grids/mv-rural", LARGE),
     extra_cases=("grids/mv-urban", "grids/hv-mixed"),
     smoke_case=SMOKE_CASE,
-    peers=(*THREADS, *PGM, RUNPP),
+    peers=(*THREADS, *PGM, LEAN),
     phases=("qualify",),
     run=run,
 )

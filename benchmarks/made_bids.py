@@ -28,7 +28,7 @@ def made_bids(
         (table, label) for table in TABLES if table in case.grid.tables for label in case.grid.labels(table)
     ]
     drawn = rng.integers(len(places), size=count)
-    p_mw = np.exp(rng.uniform(*np.log(sizes_mw), count)).round(3)
+    p_mw = np.exp(rng.uniform(np.log(sizes_mw[0]), np.log(sizes_mw[1]), count)).round(3)
     bids = pd.DataFrame(
         {
             "bid": [f"M{i:05d}" for i in range(count)],

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandapower.pypower.idx_bus import PD, QD
 
-from benchmarks.peers.pgm import ALL_CORES, OUTPUT, convert, power_grid_model
+from benchmarks.peers.pgm import ALL_CORES, OUTPUT, convert
 from benchmarks.registry import MissingPeerError
+
+try:
+    import power_grid_model
+except ImportError:  # an extra
+    power_grid_model = None
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -220,7 +225,7 @@ def _grid(net: pandapowerNet) -> _Grid:
 
 
 def _fingerprint(net: pandapowerNet) -> bytes:
-    """What two periods have in common if one model serves both."""
+    """Gather what two periods have in common if one model serves both."""
     lookup, ppc = net["_pd2ppc_lookups"]["bus"][net.bus.index], net["_ppc"]
     status = net.line["in_service"].to_numpy(), net.switch["closed"].to_numpy(), net.shunt["step"].to_numpy()
     low, high = net["_pd2ppc_lookups"]["branch"]["trafo"]
@@ -235,4 +240,3 @@ def _power(net: pandapowerNet) -> Complexes:
     bus = net["_ppc"]["bus"][place].real
     power[first] = -(bus[:, PD] + 1j * bus[:, QD])
     return power
-

@@ -199,8 +199,9 @@ def period_net(problem: Problem, start: pd.Timestamp) -> pp.pandapowerNet:
             net[table].loc[find(net, table, row["element"]), column] = state in ("in", "closed")
     if not problem.forecast.empty:
         now = problem.forecast[stamps(problem.forecast["start"]) == start]
-        for table, group in now.groupby("element_type"):
-            index = find_all(net, str(table), group["element"])
+        for name, group in now.groupby("element_type"):
+            table = str(name)
+            index = find_all(net, table, group["element"])
             for column in {"p_mw", "q_mvar"} & set(group) & set(net[table]):
                 values = group[column].to_numpy(dtype=float)
                 stated = ~np.isnan(values)
