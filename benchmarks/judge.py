@@ -81,7 +81,9 @@ class Peer:
             self.session.full[bid],
             self.most[these].ravel(),
         )
-        return Reached(found.share.reshape(-1, periods), found.flows.reshape(-1, periods))
+        supplied = self.session.supplied[self.sample[these]]
+        share = np.where(supplied, found.share.reshape(-1, periods), 0.0)
+        return Reached(share, found.flows.reshape(-1, periods))
 
     def compare(self, share: Floats, found: Floats) -> Counter[str]:
         """Count lights by what they have in common, and tell of those that are not the same."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandapower as pp
 import pandas as pd
+from tests.oracle.brute_force import stopped
 from tests.oracle.plain_grid import base_state, problem_of
+from tests.oracle.plain_grid import rows as oracle_rows
 
 import gridclear
 from benchmarks.made_bids import made_bids
@@ -70,6 +72,8 @@ class Session:
         Their base states, by ``runpp``.
     bus : (bid,) of int
         Position in ``net.bus``.
+    supplied : (bid, judged period) of bool
+        Its element is in service and has a voltage.
     full : (bid,) complex
         Full activation in MW and Mvar.
     least : (bid,)
@@ -83,6 +87,7 @@ class Session:
     periods: Ints
     bases: list[Base]
     bus: Ints
+    supplied: NDArray[np.bool_]
     full: Complexes
     least: Floats
     order: Ints
@@ -107,6 +112,7 @@ class Session:
             periods=periods,
             bases=bases,
             bus=np.array(bus),
+            supplied=np.array([[stopped(base, bid) is None for base in bases] for bid in oracle_rows(rows)]),
             full=sign * rows["p_mw"].to_numpy() * (1.0 + 1j * rows["tan_phi"].fillna(0.0).to_numpy()),
             least=np.fmax((rows["min_p_mw"] / rows["p_mw"]).to_numpy() * (1.0 - 1e-9), LEAST),
             order=np.lexsort([rows["bid"].to_numpy(dtype=str), rows["price_eur_mwh"].to_numpy()]),
