@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 SAME = 2e-3  # of the offer
 #: Excess in tolerances from which on a limit counts as broken; what was accepted before may rest at 1.
 EDGE, ROUNDING = 1.01, 1e-3
-#: Part of a tolerance that a published share may leave unused: it weighs 2e-8 p.u. of voltage.
-RESERVE = 0.02
+#: Part of a tolerance that a published share may leave unused, 2e-8 p.u. of voltage, if it costs no more
+#: than this part of the offer.
+RESERVE, SLIVER = 0.02, 0.05
 SAME_LIGHT = "the same"
 RESERVED = f"less by what the last {RESERVE:.0%} of a tolerance let through"
 JUMPED = "nearer, at a limit that the bisection jumped over"
@@ -99,14 +100,17 @@ class Peer:
         """Say who is right where a published share is another than what the search found."""
         session, bid = self.session, int(self.sample[k])
         beyond = min(1.0, (said if said > 0.0 else float(session.least[bid])) + SAME)
+        sliver = min(1.0, said + SLIVER)
         at = np.concatenate([np.linspace(0.0, said, 9), np.linspace(said, beyond, 9)])
+        at = np.concatenate([at, np.linspace(said, sliver, 26)])
         power = np.repeat(self.grounds[k][[t]], len(at), axis=0)
         power[:, session.bus[bid]] += at * session.full[bid]
         over = self.model.excess(np.full(len(at), t), power)
-        safe, broken = over[:9].max(), over[9:].max()
+        safe, broken, soon = over[:9].max(), over[9:18].max(), over[18:].max()
         if safe <= max(EDGE, self.most[k, t]) and broken > self.most[k, t]:
             return JUMPED
-        if said < mine and 1.0 - RESERVE <= safe <= EDGE:
+        spent = 1.0 - RESERVE <= safe <= EDGE
+        if spent and (said < mine <= sliver or soon > self.most[k, t]):
             return RESERVED
         name = session.case.active_bids["bid"].iloc[bid * session.case.horizon.periods]
         where = f"differs: {name} in period {session.periods[t]}"
