@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from . import cold, lights, memory, output, power_flow, scaling
+from . import cold, guarantees, lights, memory, output, power_flow, scaling
 from .registry import Benchmark, MissingPeerError, Settings, keep_freed_memory
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         scaling.BENCHMARK,
         memory.BENCHMARK,
         lights.BENCHMARK,
+        guarantees.BENCHMARK,
         cold.BENCHMARK,
     )
 }
@@ -36,8 +37,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, help="timed runs per peer; the median counts")
     parser.add_argument("--scenarios", type=int, help="power flows of the batch")
     parser.add_argument("--steps", type=int, help="steps of the loops that are extrapolated")
-    parser.add_argument("--bids", type=int, help="bids of the lights benchmark")
-    parser.add_argument("--sample", type=int, help="lights that the oracle recomputes")
+    parser.add_argument("--bids", type=int, help="bids of lights and guarantees")
+    parser.add_argument("--sample", type=int, help="lights, or bids, that are judged anew")
     parser.add_argument("-o", "--output", type=Path, help="folder for BENCHMARK.md and BENCHMARK.json")
     parser.add_argument("--smoke", action="store_true", help="tiny run without data: does it work at all?")
     parser.add_argument("--list", action="store_true", help="show what there is, run nothing")

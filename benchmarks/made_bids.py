@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 TABLES = ("load", "sgen", "storage")
 
 
-def made_bids(case: gridclear.Case, count: int, seed: int) -> pd.DataFrame:
+def made_bids(
+    case: gridclear.Case, count: int, seed: int, sizes_mw: tuple[float, float] = (0.05, 10.0)
+) -> pd.DataFrame:
     """``count`` bids per period, with the columns and types of ``case.active_bids``.
 
     Elements are drawn from all loads, generators and storage units; directions are even; amounts run
-    from 0.05 to 10 MW, evenly on a logarithmic scale, so that all colours appear; loads move reactive power
+    over ``sizes_mw``, evenly on a logarithmic scale, so that all colours appear; loads move reactive power
     along (``tan_phi`` 0.4); one bid in ten states a smallest amount of half its offer. No blocks,
     no exclusive groups.
     """
@@ -26,7 +28,7 @@ def made_bids(case: gridclear.Case, count: int, seed: int) -> pd.DataFrame:
         (table, label) for table in TABLES if table in case.grid.tables for label in case.grid.labels(table)
     ]
     drawn = rng.integers(len(places), size=count)
-    p_mw = np.exp(rng.uniform(np.log(0.05), np.log(10.0), count)).round(3)
+    p_mw = np.exp(rng.uniform(np.log(sizes_mw[0]), np.log(sizes_mw[1]), count)).round(3)
     bids = pd.DataFrame(
         {
             "bid": [f"M{i:05d}" for i in range(count)],

@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 Cell = str | float | int
+Key = TypeVar("Key")
 Phases = Mapping[str, float]  # phase → seconds of one run
 
 
@@ -127,14 +129,14 @@ def timed(action: Callable[[], object]) -> float:
         gc.enable()
 
 
-def interleaved(runs: Mapping[str, Callable[[], Phases]], repeats: int) -> dict[str, dict[str, float]]:
+def interleaved(runs: Mapping[Key, Callable[[], Phases]], repeats: int) -> dict[Key, dict[str, float]]:
     """Median seconds per peer and phase, with ``total``, of runs that take turns.
 
     Taking turns in one process spreads what the machine does besides over all peers alike.
     """
-    taken: dict[str, list[Phases]] = {name: [] for name in runs}
+    taken: dict[Key, list[Phases]] = {name: [] for name in runs}
     for turn in range(repeats):
-        order: Sequence[str] = list(runs) if turn % 2 == 0 else list(runs)[::-1]
+        order: Sequence[Key] = list(runs) if turn % 2 == 0 else list(runs)[::-1]
         for name in order:
             gc.collect()
             gc.disable()

@@ -6,6 +6,7 @@
   model by star-delta conversion; so there is no difference of models between the peers. (pgm's
   transformer component is a π model from the start: with it, the voltages would differ by the models.)
 - The external grid is a source with a short-circuit power of 1e20 VA, stiff to 1e-11 p.u.
+- Shunts are pgm shunts, with what pandapower adds up at their nodes.
 - One load per node, with the sum of what is connected there: less work for pgm than one per element.
 - Only what is compared is asked for, as columns: node voltages, branch currents at both ends.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pandapower.pypower.idx_brch import BR_B, BR_G, BR_R, BR_STATUS, BR_X, SHIFT, TAP
+from pandapower.pypower.idx_bus import BS, GS
 
 from benchmarks.peers import Peer, Solver
 from benchmarks.registry import MissingPeerError
@@ -63,7 +65,7 @@ def convert(
 ) -> dict[str, NDArray[np.void]]:
     """Pgm input of a net that ``runpp`` has solved.
 
-    ``node``: node of each bus in the order of ``net.bus``; ``loads``: nodes with a load.
+    ``node``: node of each bus in the order of ``net.bus``; ``loads``: node of each load.
     """
     bus = dict(zip(net.bus.index, node, strict=True))
     kv = np.zeros(node.max() + 1)
@@ -77,7 +79,11 @@ def convert(
     low, high = net["_pd2ppc_lookups"]["branch"]["trafo"]
     pi_model = net["_ppc"]["branch"][low:high].real
     ohm = kv[[bus[b] for b in trafos["lv_bus"]]] ** 2 / net["_ppc"]["baseMVA"]
-    first = {name: k * 100_000 for k, name in enumerate(("node", "line", "trafo", "source", "load"))}
+    first = {name: k * 100_000 for k, name in enumerate(("node", "line", "trafo", "source", "load", "shunt"))}
+    place = np.zeros(count, dtype=np.int64)
+    place[node] = net["_pd2ppc_lookups"]["bus"][net.bus.index]
+    shunt_mva = net["_ppc"]["bus"][place][:, [GS, BS]].real
+    shunted = np.flatnonzero(shunt_mva.any(axis=1))
     return {
         "node": _records("node", {"id": np.arange(count), "u_rated": kv * 1e3}),
         "line": _records(
@@ -132,6 +138,16 @@ def convert(
                 "type": 0,
                 "p_specified": 0.0,
                 "q_specified": 0.0,
+            },
+        ),
+        "shunt": _records(
+            "shunt",
+            {
+                "id": first["shunt"] + np.arange(len(shunted)),
+                "node": shunted,
+                "status": 1,
+                "g1": shunt_mva[shunted, 0] / kv[shunted] ** 2,
+                "b1": shunt_mva[shunted, 1] / kv[shunted] ** 2,
             },
         ),
     }
