@@ -32,7 +32,7 @@ EXCLUSIVE: Key = ("exclusive", "", "")
 AMOUNT = 2e-3  # of the offer: so far may a published amount be from that found here
 EDGE = 2e-5  # of the offer: so near to a threshold may a share fall to either side
 ROUNDING = 1e-3  # of a tolerance
-LAST = 2e-3  # of a tolerance: whoever stops so much before its edge has stopped at it
+LAST = 3e-3  # of a tolerance: whoever stops so much before its edge has stopped at it
 
 
 def lights(

@@ -20,7 +20,8 @@ from gridclear.jobs.violations import base_violations
 from gridclear.network.compiled import CompiledCase, compile_case
 from gridclear.optimise.allotment import ALLOTMENTS
 from gridclear.powerflow.base import base_state
-from gridclear.powerflow.scenarios import Scenarios
+from gridclear.powerflow.lanes import TOLERANCE_MVA
+from gridclear.powerflow.scenarios import EXACT_MVA, Scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,7 +139,9 @@ def qualify(
         network = compile_case(case) if compiled is None else compiled
         bids = resolve_bids(network)
     with watch.phase("base"):
-        scenarios = Scenarios(network, threads)
+        # Bids begin where others ended: to the last digit, not to the tolerance of one state.
+        tolerance_mva = EXACT_MVA if guarantee == "merit-order" else TOLERANCE_MVA
+        scenarios = Scenarios(network, threads, tolerance_mva=tolerance_mva)
         base = base_state(scenarios)
     with watch.phase("lights"):
         search = Search(scenarios, base, base.setting, reacts=devices == "automatic")

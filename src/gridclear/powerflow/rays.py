@@ -33,7 +33,7 @@ _ROUNDS = 60
 _LOOKS = {False: (0.5, 1.0), True: (0.0, LEAST, *_BETWEEN, 1.0)}
 #: Rays that begin where others ended stop this much before the tolerance, and may begin this much behind
 #: there: rounding must not break at the beginning of a ray what held at the end of the one before.
-_RESERVE, ROUNDING = 1e-9, 1e-12
+_RESERVE, ROUNDING = 2e-9, 2e-12
 #: So little of a limit is left by a ray that others follow: what is left would go to whoever comes next.
 _CRUMB, _FINEST, _FINE_ROUNDS = 1e-11, 1e-10, 5
 #: Distances from the secant's root at which few rays are tried at once, as parts of the bracket.

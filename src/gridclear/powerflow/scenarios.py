@@ -9,7 +9,7 @@ import numpy as np
 
 from gridclear.powerflow.arrays import NEWTON, Changes, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
-from gridclear.powerflow.lanes import Lanes, no_limits, no_starts, output, solve_lanes
+from gridclear.powerflow.lanes import TOLERANCE_MVA, Lanes, no_limits, no_starts, output, solve_lanes
 from gridclear.powerflow.sensitivity import Solved
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.powerflow.activations import Activations
     from gridclear.powerflow.arrays import Workspace
+
+#: Tolerance in MVA at which states repeat to some 1e-13 p.u.
+EXACT_MVA = 1e-12
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,15 @@ class Scenarios:
     compiled : CompiledCase
     threads : int or None
         As in ``solve_batch``.
+    tolerance_mva : float
+        As in ``solve_batch``; where rounding keeps a state from it, what is reached is proved as ever.
     """
 
-    def __init__(self, compiled: CompiledCase, threads: int | None) -> None:
+    def __init__(
+        self, compiled: CompiledCase, threads: int | None, *, tolerance_mva: float = TOLERANCE_MVA
+    ) -> None:
         self.compiled = compiled
+        self._tolerance_mva = tolerance_mva
         self._threads = threads
         self._factors = FactorStore(compiled.networks)
         self._start: tuple[Complexes, ...] = ()
@@ -234,7 +242,10 @@ class Scenarios:
         widest = max(columns.values.shape[1] for columns in lanes.columns)
         kept = self._rooms.setdefault((topology, widest, len(limits.row) > 0), [])
         factors = self._factors.at(topology, positions)
-        solve_lanes(network, factors, lanes, limits, out, threads=self._threads, kept=kept)
+        solve_lanes(
+            network, factors, lanes, limits, out,
+            threads=self._threads, kept=kept, tolerance_mva=self._tolerance_mva,
+        )  # fmt: skip
         return lanes
 
 
