@@ -37,6 +37,8 @@ class GridclearBatch:
             for e in year.elements
         )
         self._tolerance, self._threads = tolerance, threads
+        # Made once, like the injections: a user who solves again and again writes to the same arrays.
+        self._room = gridclear.States.room(self._network, year.scenarios, ("voltages", "currents", "slack"))
         nothing = np.zeros((0, len(year.net.bus)))
         self._voltages: tuple[Floats, Floats] = (nothing, nothing)
         self._result: gridclear.States | None = None
@@ -47,7 +49,11 @@ class GridclearBatch:
     def solve(self) -> None:
         """One batch call."""
         self._result = self._solve(
-            self._network, profiles=self._profiles, threads=self._threads, tolerance_mva=self._tolerance
+            self._network,
+            profiles=self._profiles,
+            threads=self._threads,
+            tolerance_mva=self._tolerance,
+            out=self._room,
         )
 
     def polar(self) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
 
 #: Rounds of allotment and power flows; the box mostly comes to rest after six. Where it swings, lines that
-#: were drawn stay from then on, and the first box that nothing breaks is taken.
-_ROUNDS, _FREE_ROUNDS = 40, 7
+#: were drawn stay from then on, and a while later the first box that nothing breaks is taken.
+_ROUNDS, _FREE_ROUNDS, _CALMING = 40, 7, 6
 #: The box is at rest when no share moves more than this.
 _REST = 1e-5
 #: A box that found no rest shrinks by this until it is safe.
@@ -72,7 +72,7 @@ def judge_any_subset(
         rest = bool(np.abs(share - before).max(initial=0.0) <= _REST)
         frozen = number >= _FREE_ROUNDS
         broken = box.correct(share, frozen=frozen)
-        if (rest or frozen) and not broken:
+        if not broken and (rest or number >= _FREE_ROUNDS + _CALMING):
             calm = not box.probe(share, number)
             if calm:
                 break
@@ -131,5 +131,6 @@ def _fill(verdict: Verdict, bids: Bids, box: Box, share: Floats, *, calm: bool) 
     verdict.value_at_full[units[known]] = witness.value_at_full[units[known]]
     verdict.free[less] = np.where(bids.least_share[bids.item[less]] > LEAST, witness.free[less], share[less])
     order = np.arange(len(share))
-    worst = bids.conditions(np.where(bids.marked, witness.free, 1.0))[1]
+    # What cannot be activated at all decides before what only finds no room.
+    worst = bids.conditions(np.where(verdict.searched, witness.free, -1.0))[1]
     verdict.decisive[:] = np.where(share >= 1.0, order, worst)

@@ -30,6 +30,8 @@ _OTHER_SIDE = 100
 _FOUND = 9
 #: Lines that join others for good are numbered from here.
 _LATER = 1000
+#: A period that broke in so many rounds is one that swings.
+_SWINGS = 4
 #: Random points per period that the box must stand.
 _POINTS = 96
 
@@ -104,6 +106,8 @@ class Box:
             self._power.append(sparse.csr_array((own.value, place, own.first), shape=shape))
         # Megawatts of the whole box: bounded where one of its points turned out to have no power flow.
         self._most = np.full(self._periods, np.inf)
+        # Rounds in which a corner of the period was broken.
+        self._breaks = np.zeros(self._periods, dtype=np.int64)
         self._cuts: list[dict[Key, _Cut]] = [{} for _ in self._members]
         self._look_around([np.zeros((1, len(members))) for members in self._members], np.ones(len(bids.item)))
 
@@ -130,7 +134,8 @@ class Box:
         ----------
         share : (unit,)
         frozen : bool
-            Lines that were drawn stay; those at corners that are broken join them.
+            In periods that broke again and again lines that were drawn stay, and those at corners that are
+            broken join them.
 
         Returns
         -------
@@ -149,6 +154,8 @@ class Box:
         fresh = np.flatnonzero((over > TOLERANCE) & (which >= 0) & (which != constraint))
         fresh = fresh[[(int(which[k]), keys[k][1][1]) not in self._cuts[keys[k][0]] for k in fresh.tolist()]]
         self._add(fresh, keys, which, corners)
+        hit = {keys[row][0] for row in np.flatnonzero(~(over <= TOLERANCE)).tolist()}
+        self._breaks[sorted(hit)] += 1
         self._bow_out([period for period, _ in keys], over, share)
         return broken or bool((~(over <= TOLERANCE)).any())
 
@@ -178,7 +185,7 @@ class Box:
     def witnesses(self, share: Floats) -> Witnesses:
         """Find the limit that stops each unit, and its value with the unit as accepted and in full."""
         count = len(share)
-        constraint, free = np.full(count, -1, dtype=np.int64), share.copy()
+        constraint, free = np.full(count, -1, dtype=np.int64), np.ones(count)
         corners: dict[int, Floats] = {}
         for period, members in enumerate(self._members):
             cuts = list(self._cuts[period].values())
@@ -274,7 +281,7 @@ class Box:
             over = float(found.over[row])
             broken |= over > TOLERANCE
             old = self._cuts[period].get(key)
-            if old is not None and frozen:
+            if old is not None and frozen and self._breaks[period] >= _SWINGS:
                 old.over = over
                 # A line that knew of it says nothing new.
                 if over <= TOLERANCE or old.offset + float(old.gain @ points[row]) >= over - 1e-3 * TOLERANCE:

@@ -93,6 +93,9 @@ def describe_qualification(
     if lights.empty:
         return "no active bids: nothing to qualify"
     parts = ["Lights\n" + render(lights_table(lights, hours=hours), width=width)]
+    if (tlq.costs["cost_mw"] != 0.0).any():
+        each, accepted = (tlq.costs[column].sum() * hours for column in ("each_mw", "accepted_mw"))
+        parts.append(f"Safe one by one {each:.3f} MWh, under this guarantee {accepted:.3f} MWh")
     if (lights["light"] != "green").any():
         stopping, held = constraints_table(lights, hours=hours), bids_table(lights, hours=hours)
         parts.append("What stops the bids\n" + _top(stopping, width))
