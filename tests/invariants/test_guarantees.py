@@ -175,3 +175,21 @@ def test_transmission_stays_green_and_touches_nothing():
     case = tiny_case(bid("T", "", "up", 500.0), bid("A", "park", "up", 0.5))
     for guarantee in ("each", "merit-order", "any-subset"):
         assert set(gc.qualify(case, guarantee=guarantee).lights["light"]) == {"green"}
+
+
+def test_costs_and_ranking_add_up_to_the_lights(grids):
+    case = shipped_case(grids / "mv-rural")
+    each, together = gc.qualify(case), gc.qualify(case, guarantee="any-subset")
+    marked = (case.active_bids["element"] != "").to_numpy()
+    costs = together.costs
+    assert costs["each_mw"].sum() == pytest.approx(each.lights.loc[marked, "accepted_mw"].sum())
+    assert costs["accepted_mw"].sum() == pytest.approx(together.lights.loc[marked, "accepted_mw"].sum())
+    np.testing.assert_allclose(costs["cost_mw"], costs["each_mw"] - costs["accepted_mw"])
+    # Nothing that is safe in any company is unsafe alone.
+    assert (costs["cost_mw"] > -1e-6).all()
+    held = together.lights["offered_mw"] - together.lights["accepted_mw"]
+    ranking = together.constraints
+    assert ranking["held_back_mwh"].sum() == pytest.approx(held.sum() * case.horizon.hours)
+    assert ranking["held_back_mwh"].is_monotonic_decreasing
+    assert ranking["red"].sum() == (together.lights["light"] == "red").sum()
+    assert (each.costs["cost_mw"] == 0.0).all()

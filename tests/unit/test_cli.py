@@ -101,6 +101,9 @@ class FakeResult:
             }
         )
     )
+    costs: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["each_mw", "accepted_mw", "cost_mw"], dtype=float)
+    )
     lights: pd.DataFrame = field(
         default_factory=lambda: pd.DataFrame(
             {

@@ -159,7 +159,10 @@ def test_report_counts_what_it_leaves_out():
     many = lights({f"b{number}": "RRRR" for number in range(11)})
     nothing = pd.DataFrame(columns=["start", "kind", "element_type", "element", "value", "limit", "position"])
     case = SimpleNamespace(horizon=SimpleNamespace(hours=0.25))
-    text = describe_qualification(case, SimpleNamespace(lights=many, violations=nothing, devices=nothing))
+    costs = pd.DataFrame({"each_mw": [2.0], "accepted_mw": [1.5], "cost_mw": [0.5]})
+    tlq = SimpleNamespace(lights=many, costs=costs, violations=nothing, devices=nothing)
+    text = describe_qualification(case, tlq)
+    assert "0.500 MWh, under this guarantee 0.375 MWh" in text
     assert text.count("and 3 more\n") == 2
     assert "The forecast breaks no limit" in text
 
