@@ -32,6 +32,8 @@ _FOUND = 9
 _LATER = 1000
 #: A period that broke in so many rounds is one that swings.
 _SWINGS = 4
+#: Corners this near to their limits have their neighbours looked at: so many, each with one unit turned.
+_BINDING, _FLIPPED = 1e-4, 24
 #: Random points per period that the box must stand.
 _POINTS = 96
 
@@ -172,7 +174,7 @@ class Box:
             whole = np.arange(_POINTS)[:, None] % 2 == 0
             x = np.where(active, np.where(whole, 1.0, part), 0.0) * share[members]
             half = [0.5 * self._corner(period, cut.gain, share) for cut in self._cuts[period].values()]
-            x = np.vstack([self._one_of_each(period, x, rng), *half])
+            x = np.vstack([self._one_of_each(period, x, rng), *half, *self._flips(period, share)])
             keys += [(period, (0, _FOUND))] * len(x)
             points += list(x)
         lanes = self._lanes([period for period, _ in keys], points)
@@ -181,6 +183,26 @@ class Box:
         self._add(np.flatnonzero(broken & (which >= 0)), keys, which, points)
         self._bow_out([period for period, _ in keys], over, share)
         return bool(broken.any())
+
+    def _flips(self, period: int, share: Floats) -> list[Floats]:
+        """Corners next to the worst ones: what presses little there may press more when it is turned.
+
+        A current bends upwards, so that a unit whose slope says that it relieves may still load when it is
+        taken as a whole.
+        """
+        own = share[self._members[period]]
+        points = []
+        for cut in self._cuts[period].values():
+            if not cut.over > -_BINDING:
+                continue
+            corner = self._corner(period, cut.gain, share)
+            usable = np.flatnonzero((own > 0.0) & (self._bids.exclusive[self._members[period]] < 0))
+            weakest = usable[np.argsort(np.abs(cut.gain[usable]) * own[usable], kind="stable")][:_FLIPPED]
+            for column in weakest.tolist():
+                turned = corner.copy()
+                turned[column] = own[column] - corner[column]
+                points.append(turned)
+        return points
 
     def witnesses(self, share: Floats) -> Witnesses:
         """Find the limit that stops each unit, and its value with the unit as accepted and in full."""
