@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the case is wrong; 2 usage; 3 no complete answer (what the
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -315,7 +316,7 @@ def _tlq(
     from gridclear import qualify
     from gridclear.report.progress import progress_on
 
-    with progress_on(sys.stderr, "lights") as progress:
+    with progress_on(sys.stderr, "lights") as progress, _native_output_on_stderr():
         return qualify(
             case,
             guarantee=guarantee,
@@ -324,6 +325,21 @@ def _tlq(
             threads=threads,
             progress=progress,
         )
+
+
+@contextmanager
+def _native_output_on_stderr() -> Iterator[None]:
+    """Send what solvers print by themselves to standard error: standard output is for data."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        # Their lines may still wait in the buffer of the C library.
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 def _folder(out: Path | None, default: Path, *, as_json: bool) -> Path | None:
