@@ -176,12 +176,11 @@ def prequalify(
     """Find the largest product per resource and direction that is safe alone in every period of CASE."""
     with _exit_codes(as_json=as_json):
         from gridclear import prequalify as run
-        from gridclear.report.progress import progress_on
         from gridclear.report.text import describe_prequalification
 
         _check_output(case, out, format_)
         session = _read(case)
-        with progress_on(sys.stderr, "products") as progress:
+        with _working("products") as progress:
             result = run(
                 session, p_max_mw=p_max_mw, every_sample=every_sample, threads=threads, progress=progress
             )
@@ -208,12 +207,11 @@ def envelopes(
     """Give every resource of CASE a range of injection per period: every combination of them is safe."""
     with _exit_codes(as_json=as_json):
         from gridclear import operating_envelopes
-        from gridclear.report.progress import progress_on
         from gridclear.report.text import describe_envelopes
 
         _check_output(case, out, format_)
         session = _read(case)
-        with progress_on(sys.stderr, "envelopes") as progress:
+        with _working("envelopes") as progress:
             result = operating_envelopes(
                 session, p_max_mw=p_max_mw, allotment=allotment, threads=threads, progress=progress
             )
@@ -314,9 +312,8 @@ def _tlq(
     threads: int | None,
 ) -> Qualification:
     from gridclear import qualify
-    from gridclear.report.progress import progress_on
 
-    with progress_on(sys.stderr, "lights") as progress, _native_output_on_stderr():
+    with _working("lights") as progress:
         return qualify(
             case,
             guarantee=guarantee,
@@ -328,13 +325,19 @@ def _tlq(
 
 
 @contextmanager
-def _native_output_on_stderr() -> Iterator[None]:
-    """Send what solvers print by themselves to standard error: standard output is for data."""
+def _working(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress, and send what solvers print by themselves to standard error, too.
+
+    Standard output is for data.
+    """
+    from gridclear.report.progress import progress_on
+
     sys.stdout.flush()
     saved = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield
+        with progress_on(sys.stderr, what) as progress:
+            yield progress
     finally:
         # Their lines may still wait in the buffer of the C library.
         ctypes.CDLL(None).fflush(None)

@@ -55,15 +55,12 @@ class _Cut:
         Its slope by the shares.
     over : float
         Violation that the power flow found at the last corner; NaN before.
-    corner : (column,)
-        Where that was.
     """
 
     constraint: int
     offset: float
     gain: Floats
     over: float
-    corner: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,7 +278,7 @@ class Box:
             for at in near.tolist():
                 key = (int(limited[at]), keys[row][1][1])
                 if key not in cuts:
-                    cuts[key] = _Cut(key[0], float(offset[at]), gain[at], np.nan, x)
+                    cuts[key] = _Cut(key[0], float(offset[at]), gain[at], np.nan)
 
     def _draw(
         self,
@@ -315,9 +312,7 @@ class Box:
                 if over < -_WATCH:
                     continue
                 key = (key[0], key[1] + _OTHER_SIDE)
-            self._cuts[period][key] = _Cut(
-                int(constraint[row]), over - float(gain @ points[row]), gain, over, points[row]
-            )
+            self._cuts[period][key] = _Cut(int(constraint[row]), over - float(gain @ points[row]), gain, over)
         return broken
 
     def _add(self, rows: Ints, keys: list[tuple[int, Key]], which: Ints, points: list[Floats]) -> None:

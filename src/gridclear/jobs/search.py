@@ -65,13 +65,7 @@ class Search:
         progress : callable, optional
         """
         if self.reacts:
-            return reacting_crossing(
-                units,
-                setting,
-                at_nothing,
-                self.violation,
-                lambda *state: settle(self.scenarios, *state).setting,
-            )
+            return reacting_crossing(units, setting, at_nothing, self.violation, self.settled)
 
         def violation(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
             return self.violation(units.part(ray, share), setting[ray])
