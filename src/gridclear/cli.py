@@ -112,11 +112,9 @@ def check(case: Path, *, as_json: bool) -> None:
 @_job("result/flow")
 def flow(case: Path, *, out: Path | None, format_: TableFormat, threads: int | None, as_json: bool) -> None:
     """Compute the base state of CASE: voltages, loadings, exchange, devices and broken limits."""
-    with _exit_codes(as_json=as_json):
-        _check_output(case, out, format_)
-        session = _read(case)
+    with _session(case, out, format_, as_json=as_json) as session:
         result = _flow(session, threads)
-        folder = _write(result, _folder(out, Path("result", "flow"), as_json=as_json), format_)
+        folder = _write(result, _folder(out, "flow", as_json=as_json), format_)
         _show_flow(session, result)
         _finish(result, folder, as_json=as_json)
 
@@ -150,11 +148,9 @@ def tlq(
     as_json: bool,
 ) -> None:
     """Give every bid of CASE its traffic light per period: green, yellow or red, with the safe MW and why."""
-    with _exit_codes(as_json=as_json):
-        _check_output(case, out, format_)
-        session = _read(case)
+    with _session(case, out, format_, as_json=as_json) as session:
         result = _tlq(session, guarantee, allotment, devices, threads)
-        folder = _write(result, _folder(out, Path("result", "tlq"), as_json=as_json), format_)
+        folder = _write(result, _folder(out, "tlq", as_json=as_json), format_)
         _show_tlq(session, result)
         _finish(result, folder, as_json=as_json)
 
@@ -174,17 +170,15 @@ def prequalify(
     as_json: bool,
 ) -> None:
     """Find the largest product per resource and direction that is safe alone in every period of CASE."""
-    with _exit_codes(as_json=as_json):
+    with _session(case, out, format_, as_json=as_json) as session:
         from gridclear import prequalify as run
         from gridclear.report.text import describe_prequalification
 
-        _check_output(case, out, format_)
-        session = _read(case)
         with _working("products") as progress:
             result = run(
                 session, p_max_mw=p_max_mw, every_sample=every_sample, threads=threads, progress=progress
             )
-        folder = _write(result, _folder(out, Path("result", "prequalify"), as_json=as_json), format_)
+        folder = _write(result, _folder(out, "prequalify", as_json=as_json), format_)
         _show_case(session)
         _say(describe_prequalification(result, width=_width()))
         _finish(result, folder, as_json=as_json)
@@ -205,17 +199,15 @@ def envelopes(
     as_json: bool,
 ) -> None:
     """Give every resource of CASE a range of injection per period: every combination of them is safe."""
-    with _exit_codes(as_json=as_json):
+    with _session(case, out, format_, as_json=as_json) as session:
         from gridclear import operating_envelopes
         from gridclear.report.text import describe_envelopes
 
-        _check_output(case, out, format_)
-        session = _read(case)
         with _working("envelopes") as progress:
             result = operating_envelopes(
                 session, p_max_mw=p_max_mw, allotment=allotment, threads=threads, progress=progress
             )
-        folder = _write(result, _folder(out, Path("result", "envelopes"), as_json=as_json), format_)
+        folder = _write(result, _folder(out, "envelopes", as_json=as_json), format_)
         _show_case(session)
         _say(describe_envelopes(session, result, width=_width()))
         _finish(result, folder, as_json=as_json)
@@ -278,6 +270,14 @@ def _exit_codes(*, as_json: bool) -> Iterator[None]:
     except KeyboardInterrupt as fault:
         _say("interrupted")
         raise SystemExit(_INTERRUPTED) from fault
+
+
+@contextmanager
+def _session(case: Path, out: Path | None, format_: TableFormat, *, as_json: bool) -> Iterator[Case]:
+    """Give a job its case; its faults become exit codes, also those of what is to be written."""
+    with _exit_codes(as_json=as_json):
+        _check_output(case, out, format_)
+        yield _read(case)
 
 
 def _check_output(case: Path, out: Path | None, format_: TableFormat) -> None:
@@ -345,9 +345,9 @@ def _working(what: str) -> Iterator[Callable[[int, int], None]]:
         os.close(saved)
 
 
-def _folder(out: Path | None, default: Path, *, as_json: bool) -> Path | None:
+def _folder(out: Path | None, job: str, *, as_json: bool) -> Path | None:
     """Where to write: where the user says; else the default, unless the answer goes to standard output."""
-    return out if out is not None or as_json else default
+    return out if out is not None or as_json else Path("result", job)
 
 
 def _write(result: Result, folder: Path | None, format_: TableFormat) -> Path | None:
