@@ -6,18 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from gridclear.errors import CaseError, Issue
-from gridclear.network.outages import bus_positions, in_service
-from gridclear.powerflow.activations import Activations
+from gridclear.powerflow.offered import (
+    canonical_order,
+    divided_power,
+    full_activations,
+    places,
+    sorted_codes,
+)
 from gridclear.powerflow.rays import LEAST
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Floats, Ints
+    from gridclear.powerflow.activations import Activations
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +126,7 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
             (Issue("active_bids", "", "", "the case has no active-power bids", "rows to qualify"),)
         )
     period = case.horizon.position(rows["start"])
-    bus, works, marked = _places(compiled, rows, period)
+    bus, works, marked = places(compiled, rows, period)
     node = np.stack([network.structure.node_of_bus for network in compiled.networks])
     connected = marked & works & (node[compiled.topology[period], bus] >= 0)
     sign = np.where(rows["direction"] == "up", 1.0, -1.0)
@@ -128,9 +134,9 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
     least = np.nan_to_num(rows["min_p_mw"].to_numpy(dtype=np.float64))
     p = sign * offered / compiled.s_base_mva
     q = p * np.nan_to_num(rows["tan_phi"].to_numpy(dtype=np.float64))
-    power = np.where(marked[:, None], _power(compiled, rows, period, bus, p, q), 0.0)
+    power = np.where(marked[:, None], divided_power(compiled, rows, period, bus, p, q), 0.0)
 
-    order = _canonical(rows)
+    order = canonical_order(rows)
     item = _items(rows, order)
     # Units: rows of an item in one period and direction; transmission's are apart from ours.
     keys = np.stack([item, period, -sign.astype(np.int64), marked.astype(np.int64)], axis=1)
@@ -148,68 +154,13 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
         unit=unit,
         connected=connected,
         least=least,
-        activations=_activations(compiled, period[first], unit[by_unit], bus[by_unit], power[by_unit]),
+        activations=full_activations(compiled, period[first], unit[by_unit], bus[by_unit], power[by_unit]),
         item=item[first],
         marked=marked[first],
         supplied=marked[first] & ~lost,
         exclusive=_exclusive(rows)[first],
         least_share=least_share,
     )
-
-
-def _places(
-    compiled: CompiledCase, rows: pd.DataFrame, period: Ints
-) -> tuple[Ints, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Place in the bus table, in service, and marked, by row."""
-    case = compiled.case
-    bus = np.zeros(len(rows), dtype=np.int64)
-    works = np.zeros(len(rows), dtype=bool)
-    marked = (rows["element"] != "").to_numpy()
-    place = bus_positions(case.grid)
-    for table in dict.fromkeys(rows["element_type"][marked]):
-        mine = np.flatnonzero(marked & (rows["element_type"] == table).to_numpy())
-        frame, lookup = case.grid.tables[table], case.grid.lookup(table)
-        index = rows["element"].iloc[mine].map(lookup).to_numpy(dtype=np.int64)
-        element = frame.index.get_indexer(pd.Index(index))
-        bus[mine] = place.loc[frame["bus"].to_numpy()].to_numpy()[element]
-        works[mine] = in_service(case, table)[period[mine], element]
-    return bus, works, marked
-
-
-def _power(
-    compiled: CompiledCase, rows: pd.DataFrame, period: Ints, bus: Ints, p: Floats, q: Floats
-) -> Floats:
-    """Change of injection by part: divided like the other power at its bus, but for gens, which never are."""
-    shares = compiled.shares
-    if shares is None:
-        return np.stack([p, q], axis=1)
-    cells = shares.at(period, bus)
-    divided = np.stack([*cells.divide_p(p), *cells.divide_q(q)], axis=1)[:, [0, 3, 1, 4, 2, 5]]
-    whole = np.stack([p, q, *[np.zeros(len(p))] * 4], axis=1)
-    return np.where((rows["element_type"] == "gen").to_numpy()[:, None], whole, divided)
-
-
-def _activations(compiled: CompiledCase, period: Ints, unit: Ints, bus: Ints, power: Floats) -> Activations:
-    """Collect the changes of every unit; rows come sorted by unit."""
-    place, part = np.nonzero(power)
-    return Activations(
-        period=period,
-        first=np.searchsorted(unit[place], np.arange(len(period) + 1)).astype(np.int64),
-        cell=part * compiled.networks[0].n_bus + bus[place],
-        value=power[place, part],
-    )
-
-
-def _canonical(rows: pd.DataFrame) -> Ints:
-    """Order of the rows by their key: bid, start, direction."""
-    keys = (rows["direction"] == "down", rows["start"].array.asi8, _codes(rows["bid"]))
-    return np.lexsort([np.asarray(key) for key in keys])
-
-
-def _codes(names: pd.Series) -> Ints:
-    """Numbers that sort like the names."""
-    codes: Ints = pd.factorize(names, sort=True)[0].astype(np.int64)
-    return codes
 
 
 def _items(rows: pd.DataFrame, order: Ints) -> Ints:
@@ -222,7 +173,7 @@ def _items(rows: pd.DataFrame, order: Ints) -> Ints:
     key = np.empty(count, dtype=np.int64)
     key[order] = np.arange(count)
     alone = block == ""
-    label = np.where(alone, key, count + _codes(rows["block"]))
+    label = np.where(alone, key, count + sorted_codes(rows["block"]))
     _, group = np.unique(label, return_inverse=True)
     groups = int(group.max()) + 1
     weight = np.maximum(rows["p_mw"].to_numpy(dtype=np.float64), 1e-12)[order]
@@ -245,4 +196,4 @@ def _exclusive(rows: pd.DataFrame) -> Ints:
     """Find the number of each row's exclusive group, -1 without."""
     if "exclusive" not in rows:
         return np.full(len(rows), -1, dtype=np.int64)
-    return np.where(rows["exclusive"] == "", -1, _codes(rows["exclusive"]))
+    return np.where(rows["exclusive"] == "", -1, sorted_codes(rows["exclusive"]))

@@ -30,6 +30,8 @@ class Movable:
         Steps away from the scheduled positions that every member can make.
     most_moves : int
         Largest number of steps over the horizon.
+    cost : float
+        EUR per step, of all members.
     """
 
     device: Ints
@@ -37,21 +39,24 @@ class Movable:
     lowest: int
     highest: int
     most_moves: int
+    cost: float
 
 
-def movables(compiled: CompiledCase) -> tuple[Movable, ...]:
-    """Find the optimised tap changers, by group, and the optimised banks.
+def movables(compiled: CompiledCase, modes: tuple[str, ...] = ("optimised",)) -> tuple[Movable, ...]:
+    """Find the tap changers, by group, and the banks that may be re-set.
 
     Parameters
     ----------
     compiled : CompiledCase
+    modes : tuple of str
+        Modes of the devices that are meant.
 
     Returns
     -------
     tuple of Movable
     """
     case, network = compiled.case, compiled.networks[0]
-    taps = case.tap_changers[case.tap_changers["mode"] == "optimised"]
+    taps = case.tap_changers[case.tap_changers["mode"].isin(modes)]
     names = [str(group) or f"\0{row}" for row, group in enumerate(taps["group"])]
     found = []
     for name in dict.fromkeys(names):
@@ -67,25 +72,26 @@ def movables(compiled: CompiledCase) -> tuple[Movable, ...]:
         step = np.where(network.taps.direction[device] < 0, -1, 1)
         low = _or(rows["tap_min"], network.taps.lowest[device])
         high = _or(rows["tap_max"], network.taps.highest[device])
-        found.append(_movable(compiled, device, step, low, high, rows["max_moves"]))
-    banks = case.capacitor_banks[case.capacitor_banks["mode"] == "optimised"]
+        found.append(_movable(compiled, device, step, low, high, rows))
+    banks = case.capacitor_banks[case.capacitor_banks["mode"].isin(modes)]
     for row in range(len(banks)):
         one = banks.iloc[row : row + 1]
         device = np.array([device_place(case, network, "shunt", str(one["element"].iloc[0]))], dtype=np.int64)
         most = network.banks.highest[device - len(network.taps.element)]
         high = np.minimum(_or(one["max_step"], most), most)
-        found.append(_movable(compiled, device, np.ones(1, np.int64), 0 * high, high, one["max_moves"]))
+        found.append(_movable(compiled, device, np.ones(1, np.int64), 0 * high, high, one))
     return tuple(found)
 
 
 def _movable(
-    compiled: CompiledCase, device: Ints, step: Ints, low: Ints, high: Ints, moves: pd.Series
+    compiled: CompiledCase, device: Ints, step: Ints, low: Ints, high: Ints, rows: pd.DataFrame
 ) -> Movable:
     now = compiled.positions[device]
     below, above = np.where(step > 0, low - now, now - high), np.where(step > 0, high - now, now - low)
     lowest, highest = int(below.max()), int(above.min())
-    most = _or(moves, np.full(len(device), np.iinfo(np.int32).max)).min()
-    return Movable(device, step, min(lowest, 0), max(highest, 0), int(most))
+    most = _or(rows["max_moves"], np.full(len(device), np.iinfo(np.int32).max)).min()
+    cost = float(np.nan_to_num(rows["cost_per_move_eur"].to_numpy(dtype=np.float64)).sum())
+    return Movable(device, step, min(lowest, 0), max(highest, 0), int(most), cost)
 
 
 def _or(stated: pd.Series, default: Ints) -> Ints:
