@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.network.limits import sides
-from gridclear.powerflow.sensitivity import Controls, adjoint, forward, quantity_of
+from gridclear.powerflow.cells import cell_weights, controls_of, some_states
+from gridclear.powerflow.sensitivity import adjoint, forward, quantity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.search import Search
     from gridclear.network.network import Floats, Ints
     from gridclear.powerflow.activations import Activations
-    from gridclear.powerflow.sensitivity import Linearised, Solved
+    from gridclear.powerflow.sensitivity import Linearised
 
 #: Numbers that one pass of forward sensitivities may hold.
 _MOST_NUMBERS = 2**25
@@ -55,14 +56,14 @@ def slopes_of_all(
         bound = search.base.limits.numbered(topology)
         chunk = max(1, _MOST_NUMBERS // (len(cell) * (int(quantity.max()) + 3)))
         for begin in range(0, len(rows), chunk):
-            part = _part(states, slice(begin, begin + chunk))
-            found = forward(part, limits, _controls(cell, network.n_bus))
+            part = some_states(states, slice(begin, begin + chunk))
+            found = forward(part, limits, controls_of(cell, network.n_bus))
             vm = np.hypot(part.vr, part.vi)
             for state, row in enumerate(rows[begin : begin + chunk].tolist()):
                 factor = sign / unit
                 period = activations.period[row]
                 over = factor * (found.value[state, quantity] - bound[period])
-                weight = _weights(cell, network.structure.node_of_bus, vm[state])
+                weight = cell_weights(cell, network.structure.node_of_bus, vm[state])
                 slope = factor[:, None] * (found.slope[state].T[quantity] * weight)
                 yield row, Slopes(found.solved[state : state + 1], over[None], slope[None])
 
@@ -76,33 +77,14 @@ def slopes_of_one(
     result = Slopes(np.zeros(count, dtype=bool), np.full(count, np.nan), np.full((count, len(cell)), np.nan))
     for topology, rows, states in search.scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
-        found: Linearised = adjoint(states, limits, _controls(cell, network.n_bus), constraint[rows][:, None])
+        found: Linearised = adjoint(
+            states, limits, controls_of(cell, network.n_bus), constraint[rows][:, None]
+        )
         sign, unit = sides(network, limits, constraint[rows])
         bound = search.base.limits.numbered(topology)[activations.period[rows], constraint[rows]]
         vm = np.hypot(states.vr, states.vi)
         result.solved[rows] = found.solved
         result.over[rows] = sign / unit * (found.value[:, 0] - bound)
-        weight = _weights(cell, network.structure.node_of_bus, vm)
+        weight = cell_weights(cell, network.structure.node_of_bus, vm)
         result.slope[rows] = (sign / unit)[:, None] * found.slope[:, 0] * weight
     return result
-
-
-def _part(states: Solved, rows: slice) -> Solved:
-    """Take some of the states; their injections are columns alone."""
-    lanes = states.lanes
-    columns = tuple(column._replace(row=column.row[rows]) for column in lanes.columns)
-    vr = states.vr[rows]
-    return replace(states, lanes=replace(lanes, columns=columns, count=len(vr)), vr=vr, vi=states.vi[rows])
-
-
-def _controls(cell: Ints, buses: int) -> Controls:
-    part, bus = np.divmod(cell, buses)
-    return Controls(np.where(part % 2 == 0, "p", "q"), bus)
-
-
-def _weights(cell: Ints, node_of_bus: Ints, vm: Floats) -> Floats:
-    """Tell what a unit of a cell injects at the state's voltage: 1, |V| or |V|² by part; (..., cell)."""
-    part, bus = np.divmod(cell, len(node_of_bus))
-    node = node_of_bus[bus]
-    weight: Floats = np.where(node >= 0, vm[..., np.maximum(node, 0)], 0.0) ** (part // 2)
-    return weight

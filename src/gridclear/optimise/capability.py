@@ -1,0 +1,204 @@
+"""What inverters can do: bounds on the reactive power of elements whose offers may be taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from gridclear.errors import CaseError, Issue
+from gridclear.network.injections import INJECTION_SIGN, element_powers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from gridclear.network.compiled import CompiledCase
+    from gridclear.network.network import Floats, Ints
+    from gridclear.optimise.offers import Offers
+    from gridclear.optimise.stores import Stores
+
+#: Sides of the polygon inside the circle of apparent power, where active power may move: 0.12 % at most.
+_SIDES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Capability:
+    """Rows ``low <= matrix · (shares of the items, charging, discharging) <= high`` in p.u.
+
+    Attributes
+    ----------
+    matrix : (row, column) sparse
+        Columns: items, then charging by store and period, then discharging by store and period.
+    low, high : (row,)
+        Infinite where there is no bound. Nothing taken keeps every row: the forecast is never outside.
+    """
+
+    matrix: sparse.csr_array
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
+class _Rating:
+    """What one element can do, in p.u."""
+
+    s_max: float
+    power_factor: float
+    curve: tuple[Floats, Floats, Floats] | None
+
+
+def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capability:
+    """Collect the bounds of every element that offers anything, by period.
+
+    Parameters
+    ----------
+    compiled : CompiledCase
+    offers : Offers
+    stores : Stores
+
+    Returns
+    -------
+    Capability
+
+    Raises
+    ------
+    CaseError
+        The active power of an element with a power factor or a curve may change sign or leave the curve.
+
+    Notes
+    -----
+    Active power has priority: where it is fixed, the reactive power keeps within sqrt(S² - P²), the power
+    factor and the curve at that P. A forecast outside of them widens the range up to itself.
+    """
+    items, periods = len(offers.most), len(compiled.topology)
+    columns = items + 2 * stores.count * periods
+    rows: list[tuple[Ints, Floats, float, float]] = []
+    for key, members in _elements(compiled, offers, stores):
+        rating = _rating(compiled, *key)
+        if rating is None:
+            continue
+        p0, q0 = _forecast(compiled, *key)
+        for period in range(periods):
+            mine = members[offers.period[members] == period]
+            column, p, q = _moves(offers, stores, key, mine, period, items, periods)
+            reach = np.concatenate([offers.most[offers.item[mine]], stores.reach(key, period)])
+            spread = p * reach
+            span = (p0[period] + np.minimum(spread, 0).sum(), p0[period] + np.maximum(spread, 0).sum())
+            own = _bounds(key, rating, float(p0[period]), float(q0[period]), span)
+            rows += [(column, along_p * p + along_q * q, low, high) for along_p, along_q, low, high in own]
+    if not rows:
+        return Capability(sparse.csr_array((0, columns)), np.zeros(0), np.zeros(0))
+    first = np.cumsum([0, *(len(row[0]) for row in rows)])
+    matrix = sparse.csr_array(
+        (np.concatenate([row[1] for row in rows]), np.concatenate([row[0] for row in rows]), first),
+        shape=(len(rows), columns),
+    )
+    matrix.sum_duplicates()
+    return Capability(matrix, np.array([row[2] for row in rows]), np.array([row[3] for row in rows]))
+
+
+def _elements(
+    compiled: CompiledCase, offers: Offers, stores: Stores
+) -> Iterator[tuple[tuple[str, str], Ints]]:
+    """Elements with offers or free storage, and the offers' rows."""
+    case = compiled.case
+    found: dict[tuple[str, str], list[int]] = {("storage", name): [] for name in stores.element}
+    for row, (table, source) in enumerate(zip(offers.table.tolist(), offers.source.tolist(), strict=True)):
+        bids = case.table(table)
+        key = (str(bids["element_type"].iloc[source]), str(bids["element"].iloc[source]))
+        found.setdefault(key, []).append(row)
+    for key, members in found.items():
+        yield key, np.array(members, dtype=np.int64)
+
+
+def _rating(compiled: CompiledCase, kind: str, element: str) -> _Rating | None:
+    """Collect what the tables state of an element; None if nothing."""
+    case = compiled.case
+    if kind not in ("sgen", "storage"):
+        return None
+    index = case.grid.lookup(kind)[element]
+    inverter = _row(case.inverters, case.grid.lookup(kind), index)
+    storage = _row(case.storage, case.grid.lookup("storage"), index) if kind == "storage" else None
+    if inverter is None and storage is None:
+        return None
+    base = compiled.s_base_mva
+    stated = [float(row["s_max_mva"]) for row in (inverter, storage) if row is not None]
+    return _Rating(
+        s_max=float(np.nanmin([*stated, np.inf])) / base,
+        power_factor=np.nan if inverter is None else float(inverter["min_power_factor"]),
+        curve=None,
+    )
+
+
+def _row(frame: pd.DataFrame, lookup: dict[str, int], index: int) -> pd.Series | None:
+    """Row of a table that names an element by its name or origin_id."""
+    own = [row for row, name in enumerate(frame["element"]) if lookup.get(name) == index]
+    return frame.iloc[own[0]] if own else None
+
+
+def _forecast(compiled: CompiledCase, kind: str, element: str) -> tuple[Floats, Floats]:
+    """Forecast injection of an element in p.u. by period."""
+    case = compiled.case
+    place = case.grid.tables[kind].index.get_loc(case.grid.lookup(kind)[element])
+    factor = INJECTION_SIGN[kind] / compiled.s_base_mva
+    p, q = (power[:, place] * factor for power in element_powers(case, kind))
+    return p, q
+
+
+def _moves(
+    offers: Offers, stores: Stores, key: tuple[str, str], mine: Ints, period: int, items: int, periods: int
+) -> tuple[Ints, Floats, Floats]:
+    """Columns that move an element in a period, and its change of P and Q by each."""
+    column = stores.columns(key, period, items, periods)
+    charging = np.array([-1.0, 1.0])[: len(column)]
+    return (
+        np.concatenate([offers.item[mine], column]),
+        np.concatenate([offers.p[mine], charging]),
+        np.concatenate([offers.q[mine], 0.0 * charging]),
+    )
+
+
+def _bounds(
+    key: tuple[str, str], rating: _Rating, p0: float, q0: float, span: tuple[float, float]
+) -> list[tuple[float, float, float, float]]:
+    """Bounds ``low <= a·ΔP + b·ΔQ <= high`` as (a, b, low, high)."""
+    if span[1] - span[0] <= 0.0:
+        low, high = _range_at(rating, p0)
+        return [(0.0, 1.0, min(low, q0) - q0, max(high, q0) - q0)]
+    found = []
+    if np.isfinite(rating.s_max):
+        inner = rating.s_max * np.cos(np.pi / _SIDES)
+        for angle in 2.0 * np.pi * np.arange(_SIDES) / _SIDES:
+            a, b = float(np.cos(angle)), float(np.sin(angle))
+            at = a * p0 + b * q0
+            found.append((a, b, -np.inf, max(inner, at) - at))
+    if np.isfinite(rating.power_factor):
+        if span[0] < 0.0 < span[1]:
+            what = f"its active power may be {span[0]:g} to {span[1]:g} p.u., with a power factor"
+            expected = "an apparent power alone for an element whose active power changes its sign"
+            raise CaseError((Issue("inverters", key[1], "min_power_factor", what, expected),))
+        slope = _tangent(rating.power_factor) * (1.0 if span[0] >= 0.0 else -1.0)
+        # |Q| <= slope · P, with Q and P those of the forecast and what is taken.
+        found += [
+            (-slope, sign, -np.inf, max(0.0, sign * q0 - slope * p0) - (sign * q0 - slope * p0))
+            for sign in (1.0, -1.0)
+        ]
+    return found
+
+
+def _range_at(rating: _Rating, p: float) -> tuple[float, float]:
+    """Range of Q at a fixed P."""
+    most = np.inf
+    if np.isfinite(rating.s_max):
+        most = np.sqrt(max(0.0, rating.s_max**2 - p**2))
+    if np.isfinite(rating.power_factor):
+        most = min(most, abs(p) * _tangent(rating.power_factor))
+    return -float(most), float(most)
+
+
+def _tangent(power_factor: float) -> float:
+    return float(np.tan(np.arccos(power_factor)))

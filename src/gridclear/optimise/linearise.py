@@ -1,0 +1,272 @@
+"""A plan's AC states, what they keep and break, and how that follows from every control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.network.limits import TOLERANCE, sides
+from gridclear.powerflow.cells import cell_weights, controls_of, some_states
+from gridclear.powerflow.sensitivity import Controls, forward, quantity_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gridclear.network.limits import NodeLimits
+    from gridclear.network.network import Floats, Ints
+    from gridclear.optimise.problem import Plan, Problem
+    from gridclear.powerflow.activations import Activations
+    from gridclear.powerflow.sensitivity import Linearised, Solved
+
+#: Numbers that one pass of sensitivities may hold.
+_MOST_NUMBERS = 2**25
+
+
+@dataclass(frozen=True, eq=False)
+class Local:
+    """One period at its AC state; slopes are by control: the period's offers, all devices, all stores.
+
+    Attributes
+    ----------
+    offers : (offer,) of int
+        Rows of the problem's offers in this period.
+    over, beyond : (constraint,)
+        Distance to the effective and to the true limit, normalised as in ``evaluate.worst_limit``; positive
+        is broken, -inf where there is no limit.
+    slope : (control, constraint)
+        Change of both per unit share, step or p.u. of charging power.
+    exchange : (point,)
+        Reactive exchange of every connection point of the case in p.u., NaN where it is not fed.
+    exchange_slope : (control, point)
+    active : (point,)
+        Active exchange.
+    loss : float
+        In p.u.
+    loss_slope : (control,)
+    """
+
+    offers: Ints
+    over: Floats
+    beyond: Floats
+    slope: Floats
+    exchange: Floats
+    exchange_slope: Floats
+    active: Floats
+    loss: float
+    loss_slope: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A plan and its AC states.
+
+    Attributes
+    ----------
+    problem : Problem
+    plan : Plan
+    local : tuple of Local or None, by period
+        None where the power flow has no solution.
+    """
+
+    problem: Problem
+    plan: Plan
+    local: tuple[Local | None, ...]
+
+    @property
+    def solved(self) -> NDArray[np.bool_]:
+        """Periods with a state."""
+        return np.array([local is not None for local in self.local])
+
+    @cached_property
+    def worst(self) -> float:
+        """Worst violation of an effective limit, -inf if there is none."""
+        return max((float(local.over.max(initial=-np.inf)) for local in self.local if local), default=-np.inf)
+
+    @cached_property
+    def uncured(self) -> float:
+        """Sum of what is beyond the true limits."""
+        return float(sum(np.maximum(local.beyond, 0.0).sum() for local in self.local if local))
+
+    @cached_property
+    def shortfall(self) -> Floats:
+        """Distance of every request from its band in p.u., NaN without a state."""
+        requests = self.problem.requests
+        return np.maximum(np.abs(self.exchange - requests.q) - requests.tolerance, 0.0)
+
+    @cached_property
+    def exchange(self) -> Floats:
+        """Reactive exchange of every request in p.u., NaN without a state."""
+        requests = self.problem.requests
+        return np.array(
+            [
+                np.nan if (local := self.local[period]) is None else local.exchange[point]
+                for period, point in zip(requests.period.tolist(), requests.point.tolist(), strict=True)
+            ]
+        )
+
+    @cached_property
+    def cost(self) -> float:
+        """EUR for offers, moves and losses."""
+        lost = sum(local.loss for local in self.local if local is not None)
+        return sum(self.problem.costs(self.plan)) + self.problem.loss_price * lost
+
+    @property
+    def keeps_limits(self) -> bool:
+        """Every period that can be solved is, within the effective limits."""
+        wanted = self.problem.base.solved
+        return bool(self.solved[wanted].all()) and self.worst <= TOLERANCE
+
+
+def assess(problem: Problem, plan: Plan) -> Point:
+    """Solve a plan's states and linearise them.
+
+    Parameters
+    ----------
+    problem : Problem
+    plan : Plan
+
+    Returns
+    -------
+    Point
+    """
+    scenarios, compiled = problem.scenarios, problem.compiled
+    activations = problem.activations(plan)
+    setting = scenarios.setting(problem.positions(plan))
+    local: list[Local | None] = [None] * problem.periods
+    for topology, periods, states in scenarios.solved(activations, setting):
+        network, limits = compiled.networks[topology], compiled.limits[topology]
+        cells = _Cells(problem, periods)
+        controls = cells.controls(network.n_bus)
+        chunk = max(1, _MOST_NUMBERS // (len(controls.kind) * (network.n_node + network.n_branch) + 1))
+        reader = _Reader(problem, topology, _taken(problem, activations))
+        for begin in range(0, len(periods), chunk):
+            part = some_states(states, slice(begin, begin + chunk))
+            found = forward(part, limits, controls)
+            for state, period in enumerate(periods[begin : begin + chunk].tolist()):
+                if found.solved[state]:
+                    local[period] = reader.read(part, found, state, period, cells)
+    return Point(problem, plan, tuple(local))
+
+
+def _taken(problem: Problem, activations: Activations) -> Floats:
+    """Active power that a plan adds, (part, period, bus)."""
+    parts, buses = len(problem.compiled.parts), problem.compiled.networks[0].n_bus
+    added = np.zeros((problem.periods, parts * buses))
+    if activations.ground is not None:
+        added[:, activations.ground.cell] = activations.ground.value
+    return np.ascontiguousarray(added.reshape(problem.periods, parts, buses)[:, ::2].swapaxes(0, 1))
+
+
+def _numbered(limits: NodeLimits) -> Floats:
+    """Limits as the grid states them, in the kernels' numbering."""
+    return np.concatenate([limits.vm_min, limits.vm_max, limits.loading, limits.exchange.ravel()])
+
+
+class _Cells:
+    """Controls of the sensitivities of some periods, and what each control of the problem does to them."""
+
+    def __init__(self, problem: Problem, periods: Ints) -> None:
+        own, taps = problem.offers.activations, len(problem.compiled.networks[0].taps.element)
+        self._problem = problem
+        self.offers = [np.flatnonzero(own.period == period) for period in range(problem.periods)]
+        mine = np.concatenate([own.part(self.offers[period]).cell for period in periods.tolist()])
+        self.cell = np.unique(np.concatenate([mine, problem.stores.bus]))
+        device = [device.device for device in problem.devices]
+        every = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *device]))
+        self._tap, self._bank = every[every < taps], every[every >= taps] - taps
+        self._moves = np.zeros((len(problem.devices), len(every)))
+        for row, movable in enumerate(problem.devices):
+            self._moves[row, np.searchsorted(every, movable.device)] = movable.step
+
+    def controls(self, buses: int) -> Controls:
+        """Cells, then tap changers, then banks."""
+        cells = controls_of(self.cell, buses)
+        devices = Controls.of(tap=self._tap, bank=self._bank)
+        return Controls(
+            np.concatenate([cells.kind, devices.kind]), np.concatenate([cells.place, devices.place])
+        )
+
+    def of(self, period: int, weight: Floats) -> tuple[Floats, Floats]:
+        """Change of every control of the sensitivities by each of the problem's controls in a period.
+
+        Returns also the active power that each of them injects.
+        """
+        problem, rows = self._problem, self.offers[period]
+        own = problem.offers.activations.part(rows)
+        stores, cells = problem.stores, len(self.cell)
+        change = np.zeros((len(rows) + len(problem.devices) + stores.count, cells + self._moves.shape[1]))
+        np.add.at(
+            change, (np.repeat(np.arange(len(rows)), np.diff(own.first)), self._at(own.cell)), own.value
+        )
+        change[len(rows) : len(rows) + len(problem.devices), cells:] = self._moves
+        store = np.arange(len(rows) + len(problem.devices), len(change))
+        change[store, self._at(stores.bus)] = -1.0
+        change[:, :cells] *= weight
+        part = self.cell // problem.compiled.networks[0].n_bus
+        return change, change[:, :cells][:, part % 2 == 0].sum(axis=1)
+
+    def _at(self, cell: Ints) -> Ints:
+        return np.searchsorted(self.cell, cell)
+
+
+class _Reader:
+    """Reads quantities of one topology as constraints, exchanges and losses."""
+
+    def __init__(self, problem: Problem, topology: int, taken: Floats) -> None:
+        compiled = problem.compiled
+        self._compiled, self._network = compiled, compiled.networks[topology]
+        self._limits = compiled.limits[topology]
+        count = 2 * self._network.n_node + self._network.n_branch + self._limits.exchange.size
+        numbers = np.arange(count, dtype=np.int64)
+        self._quantity = quantity_of(self._network, self._limits, numbers)
+        sign, unit = sides(self._network, self._limits, numbers)
+        self._factor = sign / unit
+        self._effective = problem.base.limits.numbered(topology)
+        self._true = _numbered(self._limits)
+        self._taken = taken
+        self._slack = quantity_of(self._network, self._limits, np.array([count, count + 1]))
+
+    def read(self, states: Solved, found: Linearised, state: int, period: int, cells: _Cells) -> Local:
+        network, points = self._network, self._limits.point
+        vm = np.hypot(states.vr[state], states.vi[state])
+        weight = cell_weights(cells.cell, network.structure.node_of_bus, vm)
+        change, injected = cells.of(period, weight)
+        value, slope = found.value[state], change @ found.slope[state]
+        first = network.n_node + network.n_branch
+        p = first + 3 * np.arange(len(points))
+        every = len(self._compiled.case.connection_points)
+        exchange, active = np.full(every, np.nan), np.full(every, np.nan)
+        exchange_slope = np.zeros((len(change), every))
+        exchange[points], active[points] = value[p + 1], value[p]
+        exchange_slope[:, points] = slope[:, p + 1]
+        own, own_slope = self._injected(period, vm, slope)
+        limited = value[self._quantity]
+        return Local(
+            offers=cells.offers[period],
+            over=self._factor * (limited - self._effective[period]),
+            beyond=self._factor * (limited - self._true),
+            slope=self._factor * slope[:, self._quantity],
+            exchange=exchange,
+            exchange_slope=exchange_slope,
+            active=active,
+            loss=float(value[self._slack[0]] + own),
+            loss_slope=slope[:, self._slack[0]] + injected + own_slope,
+        )
+
+    def _injected(self, period: int, vm: Floats, slope: Floats) -> tuple[float, Floats]:
+        """Active power that the grid's elements inject, and its change as voltages move."""
+        node = self._network.structure.node_of_bus
+        live = node >= 0
+        own = [
+            part[period, live] + more[live]
+            for part, more in zip(self._compiled.parts[::2], self._taken[:, period], strict=True)
+        ]
+        at = vm[node[live]]
+        total = sum(float(part @ at**power) for power, part in enumerate(own))
+        moved = np.zeros(len(slope))
+        for power, part in enumerate(own[1:], start=1):
+            moved += slope[:, node[live]] @ (power * part * at ** (power - 1))
+        return total, moved
