@@ -30,6 +30,8 @@ class Movable:
         Steps away from the scheduled positions that every member can make.
     most_moves : int
         Largest number of steps over the horizon.
+    budgets : tuple of (begin, end, most)
+        Largest number of steps from a period up to another, which is outside.
     cost : float
         EUR per step, of all members.
     """
@@ -39,6 +41,7 @@ class Movable:
     lowest: int
     highest: int
     most_moves: int
+    budgets: tuple[tuple[int, int, int], ...]
     cost: float
 
 
@@ -91,7 +94,9 @@ def _movable(
     lowest, highest = int(below.max()), int(above.min())
     most = _or(rows["max_moves"], np.full(len(device), np.iinfo(np.int32).max)).min()
     cost = float(np.nan_to_num(rows["cost_per_move_eur"].to_numpy(dtype=np.float64)).sum())
-    return Movable(device, step, min(lowest, 0), max(highest, 0), int(most), cost)
+    periods = len(compiled.topology)
+    budgets = ((0, periods, int(most)),) if most < np.iinfo(np.int32).max else ()
+    return Movable(device, step, min(lowest, 0), max(highest, 0), int(most), budgets, cost)
 
 
 def _or(stated: pd.Series, default: Ints) -> Ints:

@@ -1,0 +1,191 @@
+"""HiGHS: programs in, answers with a named status out. Nothing else imports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import highspy
+import numpy as np
+
+from gridclear.errors import SolverError
+
+if TYPE_CHECKING:
+    from gridclear.network.network import Floats, Ints
+    from gridclear.optimise.program import Program
+
+OPTIMAL, INFEASIBLE, UNBOUNDED, TIME_LIMIT = "optimal", "infeasible", "unbounded", "time-limit"
+
+_STATUS = {
+    highspy.HighsModelStatus.kOptimal: OPTIMAL,
+    highspy.HighsModelStatus.kInfeasible: INFEASIBLE,
+    highspy.HighsModelStatus.kUnbounded: UNBOUNDED,
+    highspy.HighsModelStatus.kUnboundedOrInfeasible: INFEASIBLE,
+    highspy.HighsModelStatus.kTimeLimit: TIME_LIMIT,
+}
+_SEED = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the solver found.
+
+    Attributes
+    ----------
+    status : str
+        ``optimal`` (within the gap that was asked for), ``infeasible``, ``unbounded`` or ``time-limit``.
+    x : (column,) or None
+        A solution, None if there is none.
+    objective, bound : float
+        Cost of ``x``, NaN without it, and a lower bound on every solution's, -inf if there is none.
+    dual : (row,) or None
+        Change of the cost per unit of each row's bound; linear programs only.
+    """
+
+    status: str
+    x: Floats | None
+    objective: float
+    bound: float
+    dual: Floats | None
+
+
+class Solver:
+    """One program in the solver's memory; costs and bounds can be changed between solutions.
+
+    Parameters
+    ----------
+    program : Program
+
+    Raises
+    ------
+    SolverError
+        The program holds NaN, or the solver refuses it.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._whole = np.flatnonzero(program.whole)
+        self._count = program.n_column
+        self._solver = highspy.Highs()
+        for option, value in (
+            ("output_flag", False),
+            ("threads", 1),
+            ("random_seed", _SEED),
+            ("primal_feasibility_tolerance", 1e-9),
+            ("dual_feasibility_tolerance", 1e-9),
+            ("mip_feasibility_tolerance", 1e-9),
+        ):
+            self._check(self._solver.setOptionValue(option, value), f"option {option}")
+        self._check(self._solver.passModel(_model(program)), "the program")
+
+    def minimise(
+        self,
+        cost: Floats | None = None,
+        *,
+        seconds: float = np.inf,
+        gap: tuple[float, float] = (0.0, 1e-9),
+        start: tuple[Ints, Floats] | None = None,
+    ) -> Answer:
+        """Solve.
+
+        Parameters
+        ----------
+        cost : (column,), optional
+            Replaces the costs.
+        seconds : float
+            Time limit.
+        gap : (relative, absolute)
+            At which a mixed-integer search stops.
+        start : (columns, values), optional
+            A part of a solution to begin with: that of the whole columns is enough.
+
+        Returns
+        -------
+        Answer
+
+        Raises
+        ------
+        SolverError
+            The solver ended in a way that is no answer, or what it gave is not finite.
+        """
+        solver = self._solver
+        if cost is not None:
+            columns = np.arange(self._count, dtype=np.int32)
+            self._check(solver.changeColsCost(self._count, columns, _finite(cost, "costs")), "costs")
+        # The clock of an instance runs on over its solutions.
+        limit = solver.getRunTime() + seconds if np.isfinite(seconds) else float("inf")
+        for option, value in (("time_limit", limit), ("mip_rel_gap", gap[0]), ("mip_abs_gap", gap[1])):
+            self._check(solver.setOptionValue(option, value), f"option {option}")
+        if start is not None:
+            column, value = start
+            status = solver.setSolution(len(column), column.astype(np.int32), _finite(value, "a start"))
+            self._check(status, "the start")
+        self._check(solver.run(), "the run")
+        return self._answer()
+
+    def limit(self, column: Ints, value: Floats, most: float) -> None:
+        """Add a row ``value · x[column] <= most``."""
+        status = self._solver.addRow(
+            -np.inf, float(most), len(column), column.astype(np.int32), _finite(value, "a row")
+        )
+        self._check(status, "a row")
+
+    def fix(self, column: Ints, value: Floats) -> None:
+        """Hold columns at values, and let whole ones be continuous from now on: what is left is linear."""
+        lower = _finite(value, "values")
+        index = column.astype(np.int32)
+        self._check(self._solver.changeColsBounds(len(index), index, lower, lower), "bounds")
+        whole = self._whole.astype(np.int32)
+        kinds = np.full(len(whole), highspy.HighsVarType.kContinuous.value, dtype=np.uint8)
+        self._check(self._solver.changeColsIntegrality(len(whole), whole, kinds), "kinds of columns")
+        self._whole = self._whole[:0]
+
+    def _answer(self) -> Answer:
+        solver = self._solver
+        model = solver.getModelStatus()
+        if model not in _STATUS:
+            raise SolverError(f"the solver ended with '{solver.modelStatusToString(model)}'")
+        status, info = _STATUS[model], solver.getInfo()
+        found = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+        if not found or status in (INFEASIBLE, UNBOUNDED):
+            return Answer(status, None, np.nan, -np.inf, None)
+        solution = solver.getSolution()
+        x = _finite(np.array(solution.col_value), "the solution")
+        objective = float(info.objective_function_value)
+        if len(self._whole):
+            return Answer(status, x, objective, float(info.mip_dual_bound), None)
+        dual = np.array(solution.row_dual) if solution.dual_valid else None
+        return Answer(status, x, objective, objective if status == OPTIMAL else -np.inf, dual)
+
+    @staticmethod
+    def _check(status: highspy.HighsStatus, what: str) -> None:
+        if status == highspy.HighsStatus.kError:
+            raise SolverError(f"the solver refuses {what}")
+
+
+def _model(program: Program) -> highspy.HighsLp:
+    matrix = program.matrix
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = program.n_column, program.n_row
+    lp.col_cost_ = _finite(program.cost, "costs")
+    lp.col_lower_, lp.col_upper_ = _number(program.lower), _number(program.upper)
+    lp.row_lower_, lp.row_upper_ = _number(program.row_lower), _number(program.row_upper)
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.start_ = matrix.indptr.astype(np.int32)
+    lp.a_matrix_.index_ = matrix.indices.astype(np.int32)
+    lp.a_matrix_.value_ = _finite(matrix.data, "coefficients")
+    if program.whole.any():
+        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+        lp.integrality_ = [kinds[int(whole)] for whole in program.whole]
+    return lp
+
+
+def _finite(values: Floats, what: str) -> Floats:
+    if not np.isfinite(values).all():
+        raise SolverError(f"{what} of the program are not finite")
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _number(values: Floats) -> Floats:
+    if np.isnan(values).any():
+        raise SolverError("bounds of the program are NaN")
+    return values

@@ -1,0 +1,103 @@
+"""Sparse linear and mixed-integer programs, built block by block."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from gridclear.network.network import Floats, Ints
+
+
+class Program:
+    """Least cost · x subject to lower <= x <= upper and row_lower <= A x <= row_upper, some x whole.
+
+    Columns and rows are added in blocks; the numbers that come back are their labels.
+    """
+
+    def __init__(self) -> None:
+        self._columns: list[tuple[Floats, Floats, Floats, NDArray[np.bool_]]] = []
+        self._rows: list[tuple[Floats, Floats]] = []
+        self._entries: list[tuple[Ints, Ints, Floats]] = []
+        self.n_column = 0
+        self.n_row = 0
+
+    def columns(
+        self,
+        count: int,
+        lower: ArrayLike = 0.0,
+        upper: ArrayLike = np.inf,
+        cost: ArrayLike = 0.0,
+        *,
+        whole: bool = False,
+    ) -> Ints:
+        """Add columns; scalars stand for all of them."""
+        values = [np.broadcast_to(np.asarray(one, dtype=np.float64), count) for one in (lower, upper, cost)]
+        self._columns.append((values[0], values[1], values[2], np.full(count, whole)))
+        self.n_column += count
+        return np.arange(self.n_column - count, self.n_column)
+
+    def rows(self, count: int, lower: ArrayLike = -np.inf, upper: ArrayLike = np.inf) -> Ints:
+        """Add rows; scalars stand for all of them."""
+        bounds = [np.broadcast_to(np.asarray(one, dtype=np.float64), count) for one in (lower, upper)]
+        self._rows.append((bounds[0], bounds[1]))
+        self.n_row += count
+        return np.arange(self.n_row - count, self.n_row)
+
+    def entries(self, row: ArrayLike, column: ArrayLike, value: ArrayLike) -> None:
+        """Add coefficients; shapes are broadcast, entries of one place add up."""
+        arrays = np.broadcast_arrays(row, column, value)
+        self._entries.append(
+            (
+                arrays[0].ravel().astype(np.int64),
+                arrays[1].ravel().astype(np.int64),
+                arrays[2].ravel().astype(np.float64),
+            )
+        )
+
+    @property
+    def matrix(self) -> sparse.csr_array:
+        """The rows' coefficients, each place once."""
+        row, column, value = (self._stacked(self._entries, part) for part in range(3))
+        shape = (self.n_row, self.n_column)
+        matrix = sparse.csr_array(sparse.coo_array((value, (row.astype(int), column.astype(int))), shape))
+        matrix.eliminate_zeros()
+        return matrix
+
+    @property
+    def lower(self) -> Floats:
+        """Least value of every column."""
+        return self._stacked(self._columns, 0)
+
+    @property
+    def upper(self) -> Floats:
+        """Largest value of every column."""
+        return self._stacked(self._columns, 1)
+
+    @property
+    def cost(self) -> Floats:
+        """Cost of every column."""
+        return self._stacked(self._columns, 2)
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Columns that take whole values only."""
+        return self._stacked(self._columns, 3).astype(bool)
+
+    @property
+    def row_lower(self) -> Floats:
+        """Least value of every row."""
+        return self._stacked(self._rows, 0)
+
+    @property
+    def row_upper(self) -> Floats:
+        """Largest value of every row."""
+        return self._stacked(self._rows, 1)
+
+    @staticmethod
+    def _stacked(blocks: list[Any], part: int) -> Floats:
+        return np.concatenate([np.zeros(0), *(block[part] for block in blocks)])
