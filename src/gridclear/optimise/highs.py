@@ -11,6 +11,8 @@ import numpy as np
 from gridclear.errors import SolverError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.program import Program
 
@@ -27,6 +29,15 @@ _SEED = 1
 
 
 @dataclass(frozen=True, eq=False)
+class Plane:
+    """A row ``value · x[column] <= upper``."""
+
+    column: Ints
+    value: Floats
+    upper: float
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
     """What the solver found.
 
@@ -34,8 +45,8 @@ class Answer:
     ----------
     status : str
         ``optimal`` (within the gap that was asked for), ``infeasible``, ``unbounded`` or ``time-limit``.
-    x : (column,) or None
-        A solution, None if there is none.
+    x : (column,)
+        A solution; empty if there is none.
     objective, bound : float
         Cost of ``x``, NaN without it, and a lower bound on every solution's, -inf if there is none.
     dual : (row,) or None
@@ -43,7 +54,7 @@ class Answer:
     """
 
     status: str
-    x: Floats | None
+    x: Floats
     objective: float
     bound: float
     dual: Floats | None
@@ -63,6 +74,7 @@ class Solver:
     """
 
     def __init__(self, program: Program) -> None:
+        self._program_whole = program.whole
         self._whole = np.flatnonzero(program.whole)
         self._count = program.n_column
         self._solver = highspy.Highs()
@@ -122,22 +134,26 @@ class Solver:
         self._check(solver.run(), "the run")
         return self._answer()
 
-    def limit(self, column: Ints, value: Floats, most: float) -> None:
-        """Add a row ``value · x[column] <= most``."""
-        status = self._solver.addRow(
-            -np.inf, float(most), len(column), column.astype(np.int32), _finite(value, "a row")
-        )
-        self._check(status, "a row")
+    def add(self, planes: Sequence[Plane]) -> None:
+        """Add rows ``value · x[column] <= upper``."""
+        if not planes:
+            return
+        start = np.cumsum([0, *(len(plane.column) for plane in planes[:-1])]).astype(np.int32)
+        column = np.concatenate([plane.column for plane in planes]).astype(np.int32)
+        value = _finite(np.concatenate([plane.value for plane in planes]), "rows")
+        upper = _finite(np.array([plane.upper for plane in planes]), "rows")
+        lower = np.full(len(planes), -np.inf)
+        status = self._solver.addRows(len(planes), lower, upper, len(value), start, column, value)
+        self._check(status, "rows")
 
-    def fix(self, column: Ints, value: Floats) -> None:
-        """Hold columns at values, and let whole ones be continuous from now on: what is left is linear."""
-        lower = _finite(value, "values")
-        index = column.astype(np.int32)
-        self._check(self._solver.changeColsBounds(len(index), index, lower, lower), "bounds")
-        whole = self._whole.astype(np.int32)
-        kinds = np.full(len(whole), highspy.HighsVarType.kContinuous.value, dtype=np.uint8)
-        self._check(self._solver.changeColsIntegrality(len(whole), whole, kinds), "kinds of columns")
-        self._whole = self._whole[:0]
+    def relax(self, *, whole: bool) -> None:
+        """Let whole columns take whole values only, or any."""
+        column = np.flatnonzero(self._program_whole).astype(np.int32)
+        kind = highspy.HighsVarType.kInteger if whole else highspy.HighsVarType.kContinuous
+        kinds = np.full(len(column), kind.value, dtype=np.uint8)
+        if len(column):
+            self._check(self._solver.changeColsIntegrality(len(column), column, kinds), "kinds of columns")
+        self._whole = column if whole else column[:0]
 
     def _answer(self) -> Answer:
         solver = self._solver
@@ -147,7 +163,7 @@ class Solver:
         status, info = _STATUS[model], solver.getInfo()
         found = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
         if not found or status in (INFEASIBLE, UNBOUNDED):
-            return Answer(status, None, np.nan, -np.inf, None)
+            return Answer(status, np.zeros(0), np.nan, -np.inf, None)
         solution = solver.getSolution()
         x = _finite(np.array(solution.col_value), "the solution")
         objective = float(info.objective_function_value)

@@ -33,6 +33,8 @@ class Local:
     ----------
     offers : (offer,) of int
         Rows of the problem's offers in this period.
+    at : (control,)
+        Values of the controls: shares, steps away from the schedule, charging power in p.u.
     over, beyond : (constraint,)
         Distance to the effective and to the true limit, normalised as in ``evaluate.worst_limit``; positive
         is broken, -inf where there is no limit.
@@ -46,9 +48,12 @@ class Local:
     loss : float
         In p.u.
     loss_slope : (control,)
+    sick : (limit,) of int
+        Constraints that the base state breaks.
     """
 
     offers: Ints
+    at: Floats
     over: Floats
     beyond: Floats
     slope: Floats
@@ -57,6 +62,7 @@ class Local:
     active: Floats
     loss: float
     loss_slope: Floats
+    sick: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +93,8 @@ class Point:
 
     @cached_property
     def uncured(self) -> float:
-        """Sum of what is beyond the true limits."""
-        return float(sum(np.maximum(local.beyond, 0.0).sum() for local in self.local if local))
+        """Sum of what is still beyond the true limits, of those that the base state breaks."""
+        return float(sum(np.maximum(local.beyond[local.sick], 0.0).sum() for local in self.local if local))
 
     @cached_property
     def shortfall(self) -> Floats:
@@ -136,12 +142,13 @@ def assess(problem: Problem, plan: Plan) -> Point:
     activations = problem.activations(plan)
     setting = scenarios.setting(problem.positions(plan))
     local: list[Local | None] = [None] * problem.periods
+    taken, at = _taken(problem, activations), control_values(problem, plan)
     for topology, periods, states in scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
-        cells = _Cells(problem, periods)
+        cells = Cells(problem, periods)
         controls = cells.controls(network.n_bus)
         chunk = max(1, _MOST_NUMBERS // (len(controls.kind) * (network.n_node + network.n_branch) + 1))
-        reader = _Reader(problem, topology, _taken(problem, activations))
+        reader = _Reader(problem, topology, taken, at)
         for begin in range(0, len(periods), chunk):
             part = some_states(states, slice(begin, begin + chunk))
             found = forward(part, limits, controls)
@@ -149,6 +156,16 @@ def assess(problem: Problem, plan: Plan) -> Point:
                 if found.solved[state]:
                     local[period] = reader.read(part, found, state, period, cells)
     return Point(problem, plan, tuple(local))
+
+
+def control_values(problem: Problem, plan: Plan) -> list[Floats]:
+    """Values of every period's controls: shares of its offers, steps of the devices, charging powers."""
+    period, net = problem.offers.period, plan.charge - plan.discharge
+    share = plan.share[problem.offers.item] if len(period) else np.zeros(0)
+    return [
+        np.concatenate([share[period == number], plan.steps[:, number], net[:, number]])
+        for number in range(problem.periods)
+    ]
 
 
 def _taken(problem: Problem, activations: Activations) -> Floats:
@@ -165,7 +182,7 @@ def _numbered(limits: NodeLimits) -> Floats:
     return np.concatenate([limits.vm_min, limits.vm_max, limits.loading, limits.exchange.ravel()])
 
 
-class _Cells:
+class Cells:
     """Controls of the sensitivities of some periods, and what each control of the problem does to them."""
 
     def __init__(self, problem: Problem, periods: Ints) -> None:
@@ -215,7 +232,7 @@ class _Cells:
 class _Reader:
     """Reads quantities of one topology as constraints, exchanges and losses."""
 
-    def __init__(self, problem: Problem, topology: int, taken: Floats) -> None:
+    def __init__(self, problem: Problem, topology: int, taken: Floats, at: list[Floats]) -> None:
         compiled = problem.compiled
         self._compiled, self._network = compiled, compiled.networks[topology]
         self._limits = compiled.limits[topology]
@@ -226,10 +243,10 @@ class _Reader:
         self._factor = sign / unit
         self._effective = problem.base.limits.numbered(topology)
         self._true = _numbered(self._limits)
-        self._taken = taken
+        self._taken, self._at = taken, at
         self._slack = quantity_of(self._network, self._limits, np.array([count, count + 1]))
 
-    def read(self, states: Solved, found: Linearised, state: int, period: int, cells: _Cells) -> Local:
+    def read(self, states: Solved, found: Linearised, state: int, period: int, cells: Cells) -> Local:
         network, points = self._network, self._limits.point
         vm = np.hypot(states.vr[state], states.vi[state])
         weight = cell_weights(cells.cell, network.structure.node_of_bus, vm)
@@ -244,8 +261,11 @@ class _Reader:
         exchange_slope[:, points] = slope[:, p + 1]
         own, own_slope = self._injected(period, vm, slope)
         limited = value[self._quantity]
+        with np.errstate(invalid="ignore"):  # infinite limits
+            widened = self._factor * (self._effective[period] - self._true)
         return Local(
             offers=cells.offers[period],
+            at=self._at[period],
             over=self._factor * (limited - self._effective[period]),
             beyond=self._factor * (limited - self._true),
             slope=self._factor * slope[:, self._quantity],
@@ -254,6 +274,7 @@ class _Reader:
             active=active,
             loss=float(value[self._slack[0]] + own),
             loss_slope=slope[:, self._slack[0]] + injected + own_slope,
+            sick=np.flatnonzero(widened > TOLERANCE),
         )
 
     def _injected(self, period: int, vm: Floats, slope: Floats) -> tuple[float, Floats]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.optimise.highs import Plane
 from gridclear.optimise.problem import Plan
 from gridclear.optimise.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.linearise import Local, Point
@@ -19,16 +20,31 @@ if TYPE_CHECKING:
 
 #: Limits stand in the program in per cent, so that the solver's absolute tolerance is far below ours.
 PERCENT = 100.0
-#: What is decided whole: nothing (shares may be any, devices stay), the least shares and devices as they
-#: are, or both free.
-RELAXED, HELD, FREE = "relaxed", "held", "free"
+#: What is decided whole: the least shares and devices stay as they are, or both are free.
+HELD, FREE = "held", "free"
+#: What a tangent bounds besides uncured limits, which go by the constraint's number.
+LOSS, BROKEN = -2, -1
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
-    """A plane below the losses of a period: ``loss >= level + slope · controls``, in MW."""
+class Tangent:
+    """``target >= level + slope · controls`` in a period.
+
+    Attributes
+    ----------
+    period : int
+    target : int
+        ``LOSS`` in MW; ``BROKEN``: largest distance beyond an effective limit in per cent; or a constraint
+        that the base state breaks: its distance beyond the true limit in per cent.
+    constraint : int
+        Where it comes from, -1 for losses.
+    level : float
+    slope : (control,)
+    """
 
     period: int
+    target: int
+    constraint: int
     level: float
     slope: Floats
 
@@ -49,8 +65,10 @@ class Columns:
         Mvar above and below the band.
     loss : (period,)
         MW.
-    broken, uncured : (row,)
-        Per cent beyond an effective and beyond a true limit.
+    broken : (period,)
+        Largest distance beyond an effective limit in per cent.
+    uncured : mapping of (period, constraint)
+        Per cent beyond a true limit that the base state breaks.
     """
 
     share: Ints
@@ -64,7 +82,7 @@ class Columns:
     short: Ints
     loss: Ints
     broken: Ints
-    uncured: Ints
+    uncured: Mapping[tuple[int, int], int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +93,17 @@ class Model:
     ----------
     program : Program
     columns : Columns
+    controls : tuple of (control,) of int, by period
+        Columns of the controls; those of stores are charging.
+    discharge : (store, period) of int
     profile : (request,) of int
         Rows of the requests.
-    limit_row : (row,) of int
-        Rows of the watched limits.
-    limit_period, limit_constraint : (row,) of int
-        What each of them limits.
     """
 
     program: Program
     columns: Columns
+    controls: tuple[Ints, ...]
     profile: Ints
-    limit_row: Ints
-    limit_period: Ints
-    limit_constraint: Ints
 
     def plan(self, x: Floats) -> Plan:
         """Read a plan from a solution."""
@@ -104,21 +119,40 @@ class Model:
             discharge=np.maximum(-net, 0.0),
         )
 
+    def values(self, x: Floats, period: int) -> Floats:
+        """Values of a period's controls in a solution."""
+        found: Floats = x[self.controls[period]]
+        stores = len(self.columns.charge)
+        if stores:
+            found[len(found) - stores :] -= x[self.columns.discharge[:, period]]
+        return found
 
-def build_model(
-    point: Point, watched: Sequence[Ints], cuts: Sequence[Cut], whole: str, radius: float
-) -> Model:
-    """Write the clearing out around a point.
+    def planes(self, tangents: Sequence[Tangent]) -> list[Plane]:
+        """Rows that keep the targets above their tangents."""
+        own, found = self.columns, []
+        for tangent in tangents:
+            if tangent.target == LOSS:
+                target = int(own.loss[tangent.period])
+            elif tangent.target == BROKEN:
+                target = int(own.broken[tangent.period])
+            else:
+                target = own.uncured[tangent.period, tangent.target]
+            given = own.discharge[:, tangent.period]
+            column = np.concatenate([self.controls[tangent.period], given, [target]])
+            stored = tangent.slope[len(tangent.slope) - len(given) :]
+            value = np.concatenate([tangent.slope, -stored, [-1.0]])
+            found.append(Plane(column, value, -tangent.level))
+        return found
+
+
+def build_model(point: Point, whole: str, radius: float) -> Model:
+    """Write the clearing out around a point, without losses and limits: those are added as tangents.
 
     Parameters
     ----------
     point : Point
         Its states give the slopes.
-    watched : (constraint,) of int by period
-        Limits that are looked at.
-    cuts : sequence of Cut
-        Planes below the losses, besides the point's own.
-    whole : {"relaxed", "held", "free"}
+    whole : {"held", "free"}
     radius : float
         How far shares may go from the point's.
 
@@ -131,22 +165,17 @@ def build_model(
     _conditions(problem, program, columns)
     _moves(problem, program, columns)
     _energy(problem, program, columns)
-    profile = _profile(point, program, columns)
-    _losses(point, program, columns, cuts)
-    rows, period, constraint, broken, uncured = _limits(point, program, columns, watched)
-    own = Columns(**{**vars(columns), "broken": broken, "uncured": uncured})
-    return Model(program, own, profile, rows, period, constraint)
-
-
-def controls(problem: Problem, plan: Plan, local: Local, period: int) -> Floats:
-    """Values of a period's controls: shares of its offers, steps of the devices, charging powers."""
-    return np.concatenate(
-        [
-            plan.share[problem.offers.item[local.offers]],
-            plan.steps[:, period].astype(np.float64),
-            (plan.charge - plan.discharge)[:, period],
-        ]
+    controls = tuple(
+        np.concatenate(
+            [
+                columns.share[problem.offers.item[problem.offers.period == period]],
+                columns.steps[:, period],
+                columns.charge[:, period],
+            ]
+        ).astype(np.int64)
+        for period in range(problem.periods)
     )
+    return Model(program, columns, controls, _profile(point, program, columns, controls))
 
 
 def _decisions(point: Point, program: Program, whole: str, radius: float) -> Columns:
@@ -183,10 +212,13 @@ def _decisions(point: Point, program: Program, whole: str, radius: float) -> Col
     requests = len(problem.requests.q)
     short = program.columns(2 * requests).reshape(2, requests)
     base = problem.compiled.s_base_mva
-    loss = program.columns(periods, -np.inf, cost=problem.loss_price / base)
-    nothing = np.zeros(0, dtype=np.int64)
+    solved = point.solved
+    loss = program.columns(periods, np.where(solved, -np.inf, 0.0), cost=problem.loss_price / base)
+    broken = program.columns(periods)
+    sick = [(t, c) for t, local in enumerate(point.local) if local is not None for c in local.sick.tolist()]
+    uncured = dict(zip(sick, program.columns(len(sick)).tolist(), strict=True))
     return Columns(
-        share, chosen, steps, raised, lowered, charge, discharge, energy, short, loss, nothing, nothing
+        share, chosen, steps, raised, lowered, charge, discharge, energy, short, loss, broken, uncured
     )
 
 
@@ -256,12 +288,12 @@ def _energy(problem: Problem, program: Program, columns: Columns) -> None:
         program.entries(last, own[-1], 1.0)
 
 
-def _profile(point: Point, program: Program, columns: Columns) -> Ints:
+def _profile(point: Point, program: Program, columns: Columns, controls: tuple[Ints, ...]) -> Ints:
     """Exchanges keep within their bands, in Mvar; periods without a state have empty rows."""
     problem, requests = point.problem, point.problem.requests
-    base = problem.compiled.s_base_mva
-    low, high = np.full(len(requests.q), -np.inf), np.full(len(requests.q), np.inf)
-    terms = []
+    base, count = problem.compiled.s_base_mva, len(requests.q)
+    low, high = np.full(count, -np.inf), np.full(count, np.inf)
+    slopes: list[tuple[int, Ints, Floats]] = []
     for number, (period, place) in enumerate(
         zip(requests.period.tolist(), requests.point.tolist(), strict=True)
     ):
@@ -269,96 +301,46 @@ def _profile(point: Point, program: Program, columns: Columns) -> Ints:
         if local is None or np.isnan(local.exchange[place]):
             continue
         slope = local.exchange_slope[:, place]
-        constant = local.exchange[place] - slope @ controls(problem, point.plan, local, period)
-        low[number] = (requests.q[number] - requests.tolerance[number] - constant) * base
-        high[number] = (requests.q[number] + requests.tolerance[number] - constant) * base
-        terms.append((number, local, period, base * slope))
-    rows = program.rows(len(requests.q), low, high)
-    for number, local, period, slope in terms:
-        _linear(program, rows[number], columns, local, period, problem, slope)
+        middle = requests.q[number] - local.exchange[place] + slope @ local.at
+        low[number] = (middle - requests.tolerance[number]) * base
+        high[number] = (middle + requests.tolerance[number]) * base
+        given = columns.discharge[:, period]
+        stored = slope[len(slope) - len(given) :]
+        slopes.append(
+            (number, np.concatenate([controls[period], given]), base * np.concatenate([slope, -stored]))
+        )
+    rows = program.rows(count, low, high)
+    for number, column, value in slopes:
+        program.entries(rows[number], column, value)
     program.entries(rows, columns.short[0], -1.0)
     program.entries(rows, columns.short[1], 1.0)
     return rows
 
 
-def _losses(point: Point, program: Program, columns: Columns, cuts: Sequence[Cut]) -> None:
-    """Losses are above every plane."""
-    problem = point.problem
-    every = [*cuts, *own_cuts(point)]
-    rows = program.rows(len(every), lower=np.array([cut.level for cut in every]))
-    for row, cut in zip(rows, every, strict=True):
-        local = point.local[cut.period]
-        if local is None:
-            raise ValueError("a plane of a period without a state")
-        _linear(program, row, columns, local, cut.period, problem, -cut.slope)
-    program.entries(rows, columns.loss[[cut.period for cut in every]], 1.0)
-    unsolved = np.flatnonzero(~point.solved)
-    nothing = program.rows(len(unsolved), 0.0, 0.0)
-    program.entries(nothing, columns.loss[unsolved], 1.0)
-
-
-def own_cuts(point: Point) -> list[Cut]:
+def loss_tangents(point: Point) -> list[Tangent]:
     """Planes that touch the losses at a point."""
-    base, found = point.problem.compiled.s_base_mva, []
-    for period, local in enumerate(point.local):
-        if local is not None:
-            at = controls(point.problem, point.plan, local, period)
-            level = base * (local.loss - local.loss_slope @ at)
-            found.append(Cut(period, float(level), base * local.loss_slope))
+    base = point.problem.compiled.s_base_mva
+    return [
+        Tangent(
+            period,
+            LOSS,
+            -1,
+            base * (local.loss - float(local.loss_slope @ local.at)),
+            base * local.loss_slope,
+        )
+        for period, local in enumerate(point.local)
+        if local is not None
+    ]
+
+
+def limit_tangents(local: Local, period: int, constraints: Ints) -> list[Tangent]:
+    """Planes of limits at a point: the true limit where the base state breaks it, and the effective one."""
+    found = []
+    sick = set(local.sick.tolist())
+    for number in constraints.tolist():
+        slope = PERCENT * local.slope[:, number]
+        for target, over in ((BROKEN, local.over), (number, local.beyond)):
+            if target == BROKEN or number in sick:
+                level = PERCENT * float(over[number]) - float(slope @ local.at)
+                found.append(Tangent(period, target, number, level, slope))
     return found
-
-
-def _limits(
-    point: Point, program: Program, columns: Columns, watched: Sequence[Ints]
-) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """Watched limits in per cent: the effective ones, and the true ones where the base breaks them."""
-    problem = point.problem
-    rows, periods, numbers, broken, uncured = [], [], [], [], []
-    for period, (local, chosen) in enumerate(zip(point.local, watched, strict=True)):
-        if local is None or not len(chosen):
-            continue
-        slope = PERCENT * local.slope[:, chosen]
-        at = controls(problem, point.plan, local, period) @ slope
-        row = program.rows(len(chosen), upper=at - PERCENT * local.over[chosen])
-        slack = program.columns(len(chosen))
-        program.entries(row, slack, -1.0)
-        _linear(program, row, columns, local, period, problem, slope.T)
-        rows.append(row)
-        periods.append(np.full(len(chosen), period))
-        numbers.append(chosen)
-        broken.append(slack)
-        worse = np.flatnonzero(local.beyond[chosen] > local.over[chosen] + 1e-12)
-        row = program.rows(len(worse), upper=at[worse] - PERCENT * local.beyond[chosen[worse]])
-        slack = program.columns(len(worse))
-        program.entries(row, slack, -1.0)
-        _linear(program, row, columns, local, period, problem, slope[:, worse].T)
-        uncured.append(slack)
-
-    def joined(parts: list[Ints]) -> Ints:
-        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
-
-    return joined(rows), joined(periods), joined(numbers), joined(broken), joined(uncured)
-
-
-def _linear(
-    program: Program,
-    row: Ints | np.int64,
-    columns: Columns,
-    local: Local,
-    period: int,
-    problem: Problem,
-    slope: Floats,
-) -> None:
-    """Add slope · controls of a period to rows; slope (..., control) has a line per row."""
-    own = np.concatenate(
-        [
-            columns.share[problem.offers.item[local.offers]],
-            columns.steps[:, period],
-            columns.charge[:, period],
-        ]
-    )
-    label = np.asarray(row)
-    program.entries(label[..., None], own, slope)
-    stores = problem.stores.count
-    if stores:
-        program.entries(label[..., None], columns.discharge[:, period], -slope[..., len(own) - stores :])

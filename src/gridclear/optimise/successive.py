@@ -1,43 +1,46 @@
-"""Solve, confirm, correct: programs around AC states, until the AC states say that nothing is left to gain."""
+"""Solve, confirm, correct: programs around AC states, until the states say that nothing is left to gain."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.errors import SolverError
+from gridclear.optimise.algorithms import Found
+from gridclear.optimise.curvature import Curvature, curvatures
 from gridclear.optimise.highs import Solver
-from gridclear.optimise.linearise import Point, assess
-from gridclear.optimise.model import FREE, HELD, PERCENT, RELAXED, Cut, Model, build_model, controls, own_cuts
+from gridclear.optimise.linearise import Local, Point, assess
+from gridclear.optimise.model import (
+    FREE,
+    HELD,
+    LOSS,
+    PERCENT,
+    Model,
+    Tangent,
+    build_model,
+    limit_tangents,
+    loss_tangents,
+)
+from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gridclear.network.network import Floats, Ints
+    from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.problem import Plan, Problem
 
-#: EUR per per cent beyond an effective limit, per per cent left beyond a true one, per Mvar outside a band.
-#: Where one of them is not zero in the end, the aims are taken one after the other.
-_BROKEN, _UNCURED, _SHORT = 1e6, 1e5, 1e4
-#: Shares of the aims' values that count as nothing: per cent, Mvar.
-_NOTHING = 1e-7
 #: Gain, as a share of the cost, below which a plan is settled.
 _SETTLED = 1e-6
-_MOST_ROUNDS = 12
-_MOST_PROGRAMS = 8
-
-
-@dataclass
-class Rounds:
-    """What a clearing has learnt on its way: watched limits, planes below the losses, counts."""
-
-    watched: list[Ints]
-    cuts: list[Cut] = field(default_factory=list)
-    programs: int = 0
-    states: int = 0
+_MOST_ROUNDS, _MOST_SEARCHES = 15, 4
+#: Programs until the limits and planes that are missing are found.
+_MOST_PROGRAMS = 25
+#: Limits of a period that are added at once, and the distance in per cent that counts.
+_WORST, _NOTHING = 3, 1e-7
+#: MW of losses that a plane may miss.
+_LOSS_MW = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,116 +50,215 @@ class Choice:
     plan: Plan
     model: Model
     answer: Answer
-    predicted: float
 
 
-def merit(point: Point) -> float:
-    """Weigh a point's aims, EUR: less is better."""
-    base = point.problem.compiled.s_base_mva
-    broken = sum(np.maximum(local.over, 0.0).sum() for local in point.local if local is not None)
-    short = float(np.nansum(point.shortfall)) * base
-    return (
-        point.cost + _BROKEN * PERCENT * broken + _UNCURED * PERCENT * point.uncured + _SHORT * short
-    )
+def successive(problem: Problem, deadline: Deadline) -> Found:
+    """Clear by successive programs, each confirmed and corrected by AC states.
+
+    Parameters
+    ----------
+    problem : Problem
+    deadline : Deadline
+
+    Returns
+    -------
+    Found
+
+    Raises
+    ------
+    SolverError
+        A program ended in a way that is no answer.
+    """
+    return Successive(problem, deadline).run()
 
 
 class Successive:
     """One clearing by successive programs."""
 
-    def __init__(self, problem: Problem, deadline: float = np.inf, gap: float = 1e-4) -> None:
-        self.problem = problem
-        self.rounds = Rounds([np.zeros(0, dtype=np.int64)] * problem.periods)
-        self._deadline, self._gap = deadline, gap
+    def __init__(self, problem: Problem, deadline: Deadline, gap: float = 5e-4) -> None:
+        self.problem, self.weights = problem, Weights.of(problem)
+        self._gap, self._deadline = gap, deadline
+        self._memory: list[Tangent] = []
+        self._watched: list[set[int]] = [set() for _ in range(problem.periods)]
         self.log: Callable[[str], None] = lambda _line: None
+        self.count = {"lp": 0, "milp": 0, "states": 0}
 
-    def run(self) -> Point:
-        start = self._assess(self.problem.nothing())
-        point = self._settle(start, RELAXED)
-        best = None
-        for _ in range(3):
-            t = time.perf_counter()
-            choice = self._choose(point, FREE, 1.0)
-            self.log(f"milp {time.perf_counter() - t:.3f} predicted {choice.predicted:.4f}")
-            trial = self._settle(self._assess(choice.plan), HELD)
-            self.log(f"  settled {merit(trial):.4f} cost {trial.cost:.4f}")
-            if best is not None and merit(trial) > merit(best) - self._gap * abs(best.cost):
+    def run(self) -> Found:
+        """Search and settle in turn until a search promises nothing more."""
+        best = point = self._assess(self.problem.nothing())
+        for number in range(_MOST_SEARCHES):
+            if self._deadline.passed:
+                return Found(best.plan, complete=False)
+            choice = self._search(point)
+            promised, reached = choice.answer.objective, self.weights.merit(best)
+            if number and promised > reached - self._gap * abs(best.cost):
                 break
-            best = point = trial
-        return best
+            point = self._settle(self._assess(choice.plan))
+            self.log(f"  settled {self.weights.merit(point):.4f} cost {point.cost:.4f}")
+            if self.weights.merit(point) < reached:
+                best = point
+        return Found(best.plan, complete=True)
 
     def _assess(self, plan: Plan) -> Point:
-        self.rounds.states += 1
-        return assess(self.problem, plan)
-
-    def _settle(self, point: Point, whole: str) -> Point:
-        """Correct a plan until its AC states agree with the program; devices stay."""
-        radius = 1.0
-        for _ in range(_MOST_ROUNDS):
-            choice = self._choose(point, whole, radius)
-            gain = merit(point) - choice.predicted
-            self.log(f"    {whole} merit {merit(point):.6f} predicted {choice.predicted:.6f} cost {point.cost:.5f} short {np.nansum(point.shortfall)*self.problem.compiled.s_base_mva:.2e} worst {point.worst:.2e} unc {point.uncured:.5f}")
-            if gain <= _SETTLED * abs(point.cost):
-                break
-            trial = self._assess(choice.plan)
-            if trial.solved.all() and merit(trial) < merit(point):
-                self.rounds.cuts += own_cuts(point)
-                point = trial
-            else:
-                self.rounds.cuts += own_cuts(trial)
-                radius /= 2.0
+        self.count["states"] += 1
+        point = assess(self.problem, plan)
+        self._remember(point)
         return point
 
-    def _choose(self, point: Point, whole: str, radius: float) -> Choice:
-        """Solve the program around a point, with limits added until its answer keeps them all."""
-        for _ in range(_MOST_PROGRAMS):
-            self.rounds.programs += 1
-            model = build_model(point, self.rounds.watched, self._sound_cuts(point), whole, radius)
-            own = model.columns
-            cost = model.program.cost
-            base = self.problem.compiled.s_base_mva
-            cost[own.broken], cost[own.uncured], cost[own.short.ravel()] = _BROKEN, _UNCURED, _SHORT
-            solver = Solver(model.program)
-            start = None
-            if whole == FREE:
-                asked = own.chosen >= 0
-                column = np.concatenate([own.chosen[asked], own.steps.ravel()])
-                value = np.concatenate([point.plan.share[asked] > 0.0, point.plan.steps.ravel()]).astype(float)
-                start = (column, value)
-            t = time.perf_counter()
-            answer = solver.minimise(cost, gap=(0.0, self._gap * abs(point.cost)), start=start)
-            if whole == FREE: self.log(f"   program {model.program.n_row}x{model.program.n_column} {time.perf_counter()-t:.3f} obj {answer.objective:.4f} bound {answer.bound:.4f}")
-            if answer.x is None:
-                raise RuntimeError(answer.status)
-            plan = model.plan(answer.x)
-            if not self._watch(point, plan):
-                break
-        return Choice(plan, model, answer, answer.objective)
+    def _search(self, point: Point) -> Choice:
+        """Decide everything: linearise where the relaxed program ends, then search the whole steps."""
+        curvature = curvatures(point)
+        for _ in range(2):
+            choice = self._choose(point, curvature, FREE, 1.0, whole=False)
+            point = _moved(point, curvature, choice)
+        self.log(f"  relaxed {choice.answer.objective:.4f}")
+        choice = self._choose(point, curvature, FREE, 1.0, whole=True)
+        self.log(
+            f"  searched {choice.answer.objective:.4f} bound {choice.answer.bound:.4f} {choice.model.program.n_row}"
+        )
+        return choice
 
-    def _sound_cuts(self, point: Point) -> list[Cut]:
-        """Keep planes below the losses that the point has."""
-        base, found = self.problem.compiled.s_base_mva, []
-        for cut in self.rounds.cuts:
-            local = point.local[cut.period]
-            if local is None:
+    def _settle(self, point: Point) -> Point:
+        """Correct a plan until its AC states agree with the program; whole steps stay."""
+        radius, weights = 1.0, self.weights
+        curvature = curvatures(point)
+        for _ in range(_MOST_ROUNDS):
+            choice = self._choose(point, curvature, HELD, radius, whole=False)
+            gain = weights.merit(point) - choice.answer.objective
+            self.log(
+                f"    merit {weights.merit(point):.6f} pred {choice.answer.objective:.6f} cost {point.cost:.5f} short {np.nansum(point.shortfall) * self.problem.compiled.s_base_mva:.2e} worst {point.worst:.2e} unc {point.uncured:.5f} r {radius}"
+            )
+            if gain <= _SETTLED * abs(point.cost) or self._deadline.passed:
+                break
+            trial = self._assess(choice.plan)
+            if trial.solved.all() and weights.merit(trial) < weights.merit(point):
+                point = trial
+            else:
+                radius /= 4.0
+        return point
+
+    def _choose(
+        self,
+        point: Point,
+        curvature: tuple[Curvature | None, ...],
+        freedom: str,
+        radius: float,
+        *,
+        whole: bool,
+    ) -> Choice:
+        """Solve the program around a point, with limits and planes added until its answer keeps them all."""
+        model = build_model(point, freedom, radius)
+        cost = self.weights.cost(model)
+        solver = Solver(model.program)
+        solver.relax(whole=False)
+        watched = [
+            tangent
+            for period, local in enumerate(point.local)
+            if local is not None
+            for tangent in limit_tangents(
+                local,
+                period,
+                np.array(sorted(self._watched[period] | set(local.sick.tolist())), dtype=np.int64),
+            )
+        ]
+        solver.add(model.planes([*loss_tangents(point), *watched, *self._sound(point)]))
+        for _ in range(_MOST_PROGRAMS):
+            self.count["lp"] += 1
+            answer = self._answer(solver.minimise(cost))
+            missing = self._missing(point, curvature, model, answer)
+            if not missing:
+                break
+            solver.add(model.planes(missing))
+        if not whole:
+            return Choice(model.plan(answer.x), model, answer)
+        solver.relax(whole=True)
+        for _ in range(4):
+            self.count["milp"] += 1
+            absolute = self._gap * max(abs(float(model.program.cost @ answer.x)), 1.0)
+            answer = self._answer(solver.minimise(cost, gap=(1e-4, absolute)))
+            missing = self._missing(point, curvature, model, answer)
+            if not missing:
+                break
+            solver.add(model.planes(missing))
+        return Choice(model.plan(answer.x), model, answer)
+
+    @staticmethod
+    def _answer(answer: Answer) -> Answer:
+        if not len(answer.x):
+            raise SolverError(f"the program is {answer.status}")
+        return answer
+
+    def _missing(
+        self, point: Point, curvature: tuple[Curvature | None, ...], model: Model, answer: Answer
+    ) -> list[Tangent]:
+        """Find the limits that an answer breaks by the point's slopes, and planes that its losses are below."""
+        found: list[Tangent] = []
+        base, x = self.problem.compiled.s_base_mva, answer.x
+        for period, (local, second) in enumerate(zip(point.local, curvature, strict=True)):
+            if local is None or second is None:
                 continue
-            at = controls(self.problem, point.plan, local, cut.period)
-            above = cut.level + cut.slope @ at - base * local.loss
-            found.append(Cut(cut.period, cut.level - max(above, 0.0), cut.slope))
+            change = model.values(x, period) - local.at
+            over = PERCENT * (local.over + change @ local.slope) - x[model.columns.broken[period]]
+            over[sorted(self._watched[period])] = -np.inf
+            worst = np.argsort(-over)[:_WORST]
+            worst = worst[over[worst] > _NOTHING]
+            if len(worst):
+                self._watched[period] |= set(worst.tolist())
+                found += limit_tangents(local, period, worst)
+            bent = second.loss @ change
+            loss = base * (local.loss + change @ local.loss_slope + 0.5 * change @ bent)
+            if self.problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + _LOSS_MW:
+                slope = base * (local.loss_slope + bent)
+                found.append(Tangent(period, LOSS, -1, float(loss - slope @ (local.at + change)), slope))
         return found
 
-    def _watch(self, point: Point, plan: Plan) -> bool:
-        """Watch the limits that a plan breaks by the point's slopes; says whether there are new ones."""
-        fresh = False
+    def _remember(self, point: Point) -> None:
+        """Keep what is convex: losses, and loadings that are near their limits."""
+        self._memory += loss_tangents(point)
+        compiled = self.problem.compiled
         for period, local in enumerate(point.local):
+            if local is not None:
+                network = compiled.networks[compiled.topology[period]]
+                branch = 2 * network.n_node + np.arange(network.n_branch)
+                near = branch[np.maximum(local.over, local.beyond)[branch] > 0.0]
+                self._memory += limit_tangents(local, period, near)
+
+    def _sound(self, point: Point) -> list[Tangent]:
+        """Lower the remembered planes that lie above a point's own values."""
+        base, found = self.problem.compiled.s_base_mva, []
+        for tangent in self._memory:
+            local = point.local[tangent.period]
             if local is None:
                 continue
-            change = controls(self.problem, plan, local, period) - controls(
-                self.problem, point.plan, local, period
+            if tangent.target == LOSS:
+                own = base * local.loss
+            else:
+                over = local.over if tangent.target == -1 else local.beyond
+                own = PERCENT * float(over[tangent.constraint])
+            above = tangent.level + float(tangent.slope @ local.at) - own
+            found.append(replace(tangent, level=tangent.level - max(above, 0.0)))
+        return found
+
+
+def _moved(point: Point, curvature: tuple[Curvature | None, ...], choice: Choice) -> Point:
+    """Take a point to a program's answer, by its slopes and curvature."""
+    moved: list[Local | None] = []
+    for period, (local, second) in enumerate(zip(point.local, curvature, strict=True)):
+        if local is None or second is None:
+            moved.append(None)
+            continue
+        change = choice.model.values(choice.answer.x, period) - local.at
+        bent, traded = second.loss @ change, second.exchange @ change
+        moved.append(
+            replace(
+                local,
+                at=local.at + change,
+                over=local.over + change @ local.slope,
+                beyond=local.beyond + change @ local.slope,
+                loss=float(local.loss + change @ local.loss_slope + 0.5 * change @ bent),
+                loss_slope=local.loss_slope + bent,
+                exchange=local.exchange + change @ local.exchange_slope + 0.5 * traded @ change,
+                exchange_slope=local.exchange_slope + traded.T,
             )
-            over = np.maximum(local.over, local.beyond) + change @ local.slope
-            known = self.rounds.watched[period]
-            new = np.setdiff1d(np.flatnonzero(over > _NOTHING / PERCENT), known)
-            if len(new):
-                fresh = True
-                self.rounds.watched[period] = np.union1d(known, new)
-        return fresh
+        )
+    return Point(point.problem, choice.plan, tuple(moved))

@@ -1,0 +1,61 @@
+"""The aims of a clearing in one currency: what each weighs beside the cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.optimise.model import PERCENT
+
+if TYPE_CHECKING:
+    from gridclear.network.network import Floats
+    from gridclear.optimise.linearise import Point
+    from gridclear.optimise.model import Model
+    from gridclear.optimise.problem import Problem
+
+#: Weights of the aims: dearest offers that a Mvar outside its band is worth, Mvar that a per cent left
+#: beyond a true limit is worth, and those per cent that one per cent beyond an effective limit is worth.
+_SHORT, _UNCURED, _BROKEN = 50.0, 10.0, 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """EUR per Mvar outside a band, per per cent uncured, per per cent broken."""
+
+    short: float
+    uncured: float
+    broken: float
+
+    @classmethod
+    def of(cls, problem: Problem) -> Weights:
+        """Weights above every price of the problem."""
+        offers, base = problem.offers, problem.compiled.s_base_mva
+        size = np.maximum(np.abs(offers.p), np.abs(offers.q)) * base
+        with np.errstate(divide="ignore", invalid="ignore"):
+            price = np.where(size > 0.0, np.abs(offers.cost) / size, 0.0).max(initial=0.0)
+        short = _SHORT * max(float(price), 1.0)
+        return cls(short, _UNCURED * short, _BROKEN * _UNCURED * short)
+
+    def merit(self, point: Point) -> float:
+        """Weigh a point's aims, EUR: less is better."""
+        base = point.problem.compiled.s_base_mva
+        broken = sum(
+            max(0.0, float(local.over.max(initial=0.0))) for local in point.local if local is not None
+        )
+        short = float(np.nansum(point.shortfall)) * base
+        return (
+            point.cost
+            + self.broken * PERCENT * broken
+            + self.uncured * PERCENT * point.uncured
+            + self.short * short
+        )
+
+    def cost(self, model: Model) -> Floats:
+        """Costs of the program's columns with the aims weighed."""
+        own, cost = model.columns, model.program.cost
+        cost[own.short.ravel()] = self.short
+        cost[list(own.uncured.values())] = self.uncured
+        cost[own.broken] = self.broken
+        return cost
