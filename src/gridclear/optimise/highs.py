@@ -74,8 +74,8 @@ class Solver:
     """
 
     def __init__(self, program: Program) -> None:
-        self._program_whole = program.whole
-        self._whole = np.flatnonzero(program.whole)
+        self._every_whole = program.whole
+        self._search = bool(program.whole.any())
         self._count = program.n_column
         self._solver = highspy.Highs()
         for option, value in (
@@ -128,8 +128,8 @@ class Solver:
         for option, value in (("time_limit", limit), ("mip_rel_gap", gap[0]), ("mip_abs_gap", gap[1])):
             self._check(solver.setOptionValue(option, value), f"option {option}")
         if start is not None:
-            column, value = start
-            status = solver.setSolution(len(column), column.astype(np.int32), _finite(value, "a start"))
+            index, known = start
+            status = solver.setSolution(len(index), index.astype(np.int32), _finite(known, "a start"))
             self._check(status, "the start")
         self._check(solver.run(), "the run")
         return self._answer()
@@ -148,12 +148,12 @@ class Solver:
 
     def relax(self, *, whole: bool) -> None:
         """Let whole columns take whole values only, or any."""
-        column = np.flatnonzero(self._program_whole).astype(np.int32)
+        column = np.flatnonzero(self._every_whole).astype(np.int32)
         kind = highspy.HighsVarType.kInteger if whole else highspy.HighsVarType.kContinuous
         kinds = np.full(len(column), kind.value, dtype=np.uint8)
         if len(column):
             self._check(self._solver.changeColsIntegrality(len(column), column, kinds), "kinds of columns")
-        self._whole = column if whole else column[:0]
+        self._search = whole and len(column) > 0
 
     def _answer(self) -> Answer:
         solver = self._solver
@@ -167,7 +167,7 @@ class Solver:
         solution = solver.getSolution()
         x = _finite(np.array(solution.col_value), "the solution")
         objective = float(info.objective_function_value)
-        if len(self._whole):
+        if self._search:
             return Answer(status, x, objective, float(info.mip_dual_bound), None)
         dual = np.array(solution.row_dual) if solution.dual_valid else None
         return Answer(status, x, objective, objective if status == OPTIMAL else -np.inf, dual)

@@ -1,0 +1,194 @@
+"""Clearing of reactive bids for the profile that the TSO settled on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gridclear.errors import CaseError, Issue, OptionError
+from gridclear.jobs.cleared import (
+    binding_table,
+    cost_table,
+    device_moves,
+    exchange_table,
+    proof_of,
+    schedule_table,
+)
+from gridclear.jobs.result import Result, Stopwatch, provenance
+from gridclear.network.compiled import CompiledCase, compile_case
+from gridclear.optimise.algorithms import Algorithm, Deadline, find_algorithm
+from gridclear.optimise.linearise import assess
+from gridclear.optimise.offers import MARKETS
+from gridclear.optimise.pricing import prices
+from gridclear.optimise.problem import DEVICES, build_problem
+from gridclear.powerflow.base import base_state
+from gridclear.powerflow.scenarios import Scenarios
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from gridclear.case import Case
+    from gridclear.jobs.cleared import Proof
+    from gridclear.optimise.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Clearing(Result):
+    """A schedule for every resource and device, confirmed by AC power flows.
+
+    ``status`` says what was proved: ``optimal`` (no schedule is cheaper by more than the gap that was asked
+    for), ``confirmed`` (every limit and the profile are kept; how far the cost is from the least is not
+    proved), ``closest`` (the same, with the closest profile that was found to be deliverable), ``deadline``
+    (the best confirmed schedule when time was over) or ``no-solution`` (no schedule was confirmed: the
+    tables hold the one that comes closest, for inspection only).
+
+    Attributes
+    ----------
+    schedule : DataFrame
+        start, bid, element_type, element, p_mw, q_mvar, cost_eur: change of injection against the forecast;
+        one row per bid row that may be taken, and per period of a storage whose power is decided.
+    devices : DataFrame
+        start, element_type, element, position, moves, energy_mwh: tap changers and banks with the steps made
+        into the period, storages with the energy at its end.
+    exchange : DataFrame
+        start, connection_point, p_mw, q_mvar, requested_q_mvar, shortfall_mvar, price_eur_mvarh: what one
+        more Mvar drawn from transmission would cost, whole steps held.
+    binding : DataFrame
+        start, kind, element_type, element, value, limit, price_eur, relief_mvar: limits that bind, what one
+        unit more (0.01 p.u. of voltage, 1 % of loading, 1 MW, Mvar or MVA) would save per period, and by how
+        much it would bring the profile closer.
+    costs : DataFrame
+        part, eur: ``bids``, ``moves``, ``losses``.
+    cost_eur, bound_eur, gap : float
+        Their sum, a lower bound on every schedule's (NaN if none was asked for or found), and
+        (cost - bound) / cost.
+    solved_s : float
+        Seconds from the compiled case to the confirmed schedule, the bound excluded.
+    """
+
+    schedule: pd.DataFrame
+    devices: pd.DataFrame
+    exchange: pd.DataFrame
+    binding: pd.DataFrame
+    costs: pd.DataFrame
+    cost_eur: float
+    bound_eur: float
+    gap: float
+    solved_s: float
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The result tables by name."""
+        return {
+            "schedule": self.schedule,
+            "devices": self.devices,
+            "exchange": self.exchange,
+            "binding": self.binding,
+            "costs": self.costs,
+        }
+
+
+def clear(
+    case: Case,
+    *,
+    algorithm: str | Algorithm = "successive",
+    devices: str = "optimised",
+    market: str = "reactive",
+    deadline_s: float | None = None,
+    threads: int | None = None,
+    compiled: CompiledCase | None = None,
+) -> Clearing:
+    """Find the cheapest schedule that keeps the grid's limits and delivers the reactive profile.
+
+    Parameters
+    ----------
+    case : Case
+        Its ``reactive_profile`` is what is asked for. Not changed.
+    algorithm : str or callable
+        ``successive``, or another of ``optimise.algorithms.ALGORITHMS``, or a function of your own that
+        takes a ``Problem`` and a ``Deadline`` and gives a ``Found``. All are judged by the same power flows.
+    devices : {"optimised", "scheduled"}
+        Whether all tap changers and banks but the fixed ones are decided, or only those of the mode
+        ``optimised`` while automatic changers stay where the base state has settled them.
+    market : {"reactive", "common"}
+        Whether active bids may be taken, too.
+    deadline_s : float, optional
+        Seconds after which the best schedule so far is given.
+    threads : int, optional
+        As in ``solve_batch``; the result does not depend on it.
+    compiled : CompiledCase, optional
+        What ``compile_case(case)`` gave, to spare compiling again.
+
+    Returns
+    -------
+    Clearing
+
+    Raises
+    ------
+    CaseError
+        The case has nothing that could be cleared, or holds what gridclear does not represent.
+    OptionError
+        An option is none of those.
+    SolverError
+        A solver ended in a way that is no answer.
+
+    Notes
+    -----
+    In order of importance: no limit is broken that the forecast keeps, nor worsened; those that the forecast
+    breaks are cured as far as the resources can; the profile is met; the cost is least.
+    """
+    chosen = find_algorithm(algorithm)
+    for name, value, known in (("devices", devices, tuple(DEVICES)), ("market", market, tuple(MARKETS))):
+        if value not in known:
+            raise OptionError(f"{name} is '{value}'; it must be one of {', '.join(known)}")
+    if deadline_s is not None and not deadline_s > 0.0:
+        raise OptionError(f"deadline_s is {deadline_s}; it must be a number of seconds above zero")
+    if case.reactive_profile.empty and case.reactive_bids.empty:
+        what, expected = "the case asks for nothing and offers nothing", "reactive_profile or reactive_bids"
+        raise CaseError((Issue("reactive_profile", "", "", what, expected),))
+    deadline, watch = Deadline.after(deadline_s), Stopwatch()
+    with watch.phase("compile"):
+        compiled = compile_case(case) if compiled is None else compiled
+    with watch.phase("base"):
+        scenarios = Scenarios(compiled, threads)
+        base = base_state(scenarios)
+        problem = build_problem(
+            scenarios, base, devices=devices, market=market, losses_eur_mwh=case.prices.losses_eur_mwh
+        )
+    with watch.phase("solve"):
+        found = chosen(problem, deadline)
+    with watch.phase("confirm"):
+        point = assess(problem, found.plan)
+        proof = proof_of(problem, found.plan, threads)
+        priced = prices(point) if proof.confirmed else None
+    with watch.phase("tables"):
+        costs = cost_table(point)
+        return Clearing(
+            status=_status(problem, proof, complete=found.complete),
+            provenance=provenance("clear", case, _options(algorithm, devices, market), watch)
+            | {"proof": proof.words(compiled.s_base_mva)},
+            schedule=schedule_table(problem, found.plan),
+            devices=device_moves(problem, found.plan),
+            exchange=exchange_table(point, proof, priced),
+            binding=binding_table(point, priced),
+            costs=costs,
+            cost_eur=float(costs["eur"].sum()),
+            bound_eur=float("nan"),
+            gap=float("nan"),
+            solved_s=watch.seconds["base"] + watch.seconds["solve"] + watch.seconds["confirm"],
+        )
+
+
+def _options(algorithm: str | Algorithm, devices: str, market: str) -> dict[str, object]:
+    name = algorithm if isinstance(algorithm, str) else getattr(algorithm, "__name__", repr(algorithm))
+    return {"algorithm": name, "devices": devices, "market": market}
+
+
+def _status(problem: Problem, proof: Proof, *, complete: bool) -> str:
+    if not proof.confirmed:
+        return "no-solution"
+    if not complete:
+        return "deadline"
+    return "confirmed" if proof.delivers(problem) else "closest"
