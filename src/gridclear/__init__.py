@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gridclear.case import Case, Grid, Horizon, Limits
+    from gridclear.case import Case, Grid, Horizon, Limits, Prices
     from gridclear.errors import CaseError, GridclearError, Issue, OptionError
     from gridclear.io.folder import check_case, read_case, write_case
     from gridclear.jobs.envelopes import Envelopes, operating_envelopes
@@ -38,6 +38,7 @@ _HOME = {
     "Network": "gridclear.network.network",
     "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
+    "Prices": "gridclear.case",
     "Prequalification": "gridclear.jobs.prequalify",
     "ProbableLights": "gridclear.jobs.probable",
     "Profile": "gridclear.powerflow.columns",
@@ -76,6 +77,7 @@ __all__ = [
     "NodeLimits",
     "OptionError",
     "Prequalification",
+    "Prices",
     "ProbableLights",
     "Profile",
     "Qualification",
