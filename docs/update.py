@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gridclear.case.schema import schema_markdown
+from gridclear.case.schema_page import schema_markdown
 
 MARK = "<!-- Below: made from the attribute tables by `make docs`. -->\n\n"
 PAGE = Path(__file__).parent / "case-folder.md"

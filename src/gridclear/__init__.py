@@ -10,9 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gridclear.case import Case, Grid, Horizon, Limits
+    from gridclear.case import Case, Grid, Horizon, Limits, Prices
     from gridclear.errors import CaseError, GridclearError, Issue, OptionError
     from gridclear.io.folder import check_case, read_case, write_case
+    from gridclear.jobs.clear import Clearing, clear
     from gridclear.jobs.envelopes import Envelopes, operating_envelopes
     from gridclear.jobs.flow import Flow, power_flow
     from gridclear.jobs.prequalify import Prequalification, prequalify
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Case": "gridclear.case",
     "CaseError": "gridclear.errors",
+    "Clearing": "gridclear.jobs.clear",
     "Envelopes": "gridclear.jobs.envelopes",
     "Flow": "gridclear.jobs.flow",
     "Grid": "gridclear.case",
@@ -38,12 +40,14 @@ _HOME = {
     "Network": "gridclear.network.network",
     "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
+    "Prices": "gridclear.case",
     "Prequalification": "gridclear.jobs.prequalify",
     "ProbableLights": "gridclear.jobs.probable",
     "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
     "States": "gridclear.powerflow.states",
     "check_case": "gridclear.io.folder",
+    "clear": "gridclear.jobs.clear",
     "compile_network": "gridclear.network.compile",
     "describe": "gridclear.network.limits",
     "grid_limits": "gridclear.network.limits",
@@ -65,6 +69,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 __all__ = [
     "Case",
     "CaseError",
+    "Clearing",
     "Envelopes",
     "Flow",
     "Grid",
@@ -76,11 +81,13 @@ __all__ = [
     "NodeLimits",
     "OptionError",
     "Prequalification",
+    "Prices",
     "ProbableLights",
     "Profile",
     "Qualification",
     "States",
     "check_case",
+    "clear",
     "compile_network",
     "describe",
     "grid_limits",

@@ -12,7 +12,7 @@ import pandapower.networks as networks
 import pandas as pd
 import pytest
 
-from gridclear.case import Case, Limits
+from gridclear.case import Case, Limits, Prices
 from gridclear.case.schema import TABLES
 from gridclear.errors import CaseError
 from gridclear.io import read_case
@@ -96,6 +96,13 @@ def test_order_of_rows_is_kept_and_does_not_matter_to_the_hash():
     assert other.content_hash == case.content_hash
     tables["active_bids"].loc[0, "p_mw"] += 1e-15
     assert Case.from_pandapower(support.tiny_net(), **tables).content_hash != case.content_hash
+
+
+@pytest.mark.parametrize("price", [-1.0, np.nan, np.inf, "60"])
+def test_a_wrong_price_is_an_issue(price):
+    (issue,) = issues_of(support.tiny_net(), start=STARTS[0], prices=Prices(losses_eur_mwh=price))
+    assert (issue.file, issue.column) == ("prices", "losses_eur_mwh")
+    assert repr(price) in issue.what
 
 
 def test_issues_name_argument_and_index():

@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from gridclear.case.schema import SETTINGS, TABLES, schema_markdown
+from gridclear.case.schema import TABLES
+from gridclear.case.schema_page import schema_markdown
+from gridclear.case.settings_schema import SETTINGS
 
 CONTRACT = {
     "forecast": "element_type* element* start* p_mw* q_mvar",
@@ -15,11 +17,13 @@ CONTRACT = {
     "outages": "element_type* element* start* end* state*",
     "connection_points": "connection_point* element* p_min_mw p_max_mw q_min_mvar q_max_mvar s_max_mva",
     "tap_changers": "element_type element* mode* position tap_min tap_max vm_set_pu deadband_pu group"
-    " max_moves cost_per_move_eur",
-    "capacitor_banks": "element* mode* position max_step max_moves cost_per_move_eur",
+    " max_moves max_moves_day moves_today cost_per_move_eur",
+    "capacitor_banks": "element* mode* position max_step max_moves max_moves_day moves_today"
+    " cost_per_move_eur",
     "storage": "element* p_min_mw p_max_mw s_max_mva e_min_mwh e_max_mwh e_start_mwh e_end_min_mwh"
     " efficiency_charge efficiency_discharge p_mode",
     "inverters": "element* s_max_mva min_power_factor curve",
+    "capability_curves": "curve* p_mw* q_min_mvar* q_max_mvar*",
     "active_bids": "bid* element_type element start* direction* p_mw* price_eur_mwh* min_p_mw block tan_phi"
     " exclusive",
     "active_need": "start* direction* p_mw*",

@@ -145,7 +145,7 @@ def test_guard_sees_a_wrong_import(tmp_path, file, line):
     ("file", "line"),
     [
         ("case/case.py", "from gridclear.errors import CaseError"),
-        ("cli.py", "from gridclear import read_case"),
+        ("cli/lights.py", "from gridclear import read_case"),
         ("network/convert.py", "def f():\n    import pandapower"),
         (
             "powerflow/fixed_point.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import case_support as support
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gridclear.case import Case
+from gridclear.case import Case, Prices
 from gridclear.case.check import sorted_issues
 from gridclear.case.schema import TABLES
 from gridclear.errors import CaseError, Issue, OptionError
@@ -33,6 +34,7 @@ def same(one, other):
     for name, frame in one.grid.tables.items():
         pd.testing.assert_frame_equal(other.grid.tables[name], frame, check_exact=True)
     assert (one.name, one.horizon, one.limits) == (other.name, other.horizon, other.limits)
+    assert one.prices == other.prices
     assert one.content_hash == other.content_hash
 
 
@@ -51,6 +53,13 @@ def test_case_reads_back_exactly(case, tmp_path, format_):
     write_case(case, tmp_path / "new" / "folder", format=format_)
     assert check_case(tmp_path / "new" / "folder") == []
     same(read_case(tmp_path / "new" / "folder"), case)
+
+
+def test_prices_read_back_exactly_and_are_part_of_the_hash(case, tmp_path):
+    priced = replace(case, prices=Prices(losses_eur_mwh=61.7))
+    write_case(priced, tmp_path / "priced")
+    same(read_case(tmp_path / "priced"), priced)
+    assert (case.prices, priced.content_hash == case.content_hash) == (Prices(0.0), False)
 
 
 def test_numbers_and_names_read_back_exactly(tmp_path):

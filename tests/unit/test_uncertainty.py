@@ -156,7 +156,7 @@ def test_scenarios_are_taken_as_they_are():
 
 
 def test_what_cannot_be_drawn_is_refused():
-    with pytest.raises(CaseError, match="states no forecast error"):
+    with pytest.raises(CaseError, match="rows in forecast_quantiles or forecast_scenarios"):
         forecast_samples(case_of())
     with pytest.raises(OptionError, match="has 2 scenarios"):
         forecast_samples(case_of(forecast_scenarios=SCENARIOS), samples=200)

@@ -4,5 +4,6 @@ from gridclear.case.case import Case
 from gridclear.case.grid import Grid
 from gridclear.case.horizon import Horizon
 from gridclear.case.limits import Limits
+from gridclear.case.prices import Prices
 
-__all__ = ["Case", "Grid", "Horizon", "Limits"]
+__all__ = ["Case", "Grid", "Horizon", "Limits", "Prices"]

@@ -17,7 +17,9 @@ from gridclear.case.grid import Grid, read_grid
 from gridclear.case.grid_tables import raw_grid_from_net
 from gridclear.case.horizon import MOST_PERIODS, Horizon, make_horizon, parse_resolution, parse_stamp
 from gridclear.case.limits import Limits, check_limits
-from gridclear.case.schema import SETTINGS, TABLES
+from gridclear.case.prices import Prices, check_prices
+from gridclear.case.schema import TABLES
+from gridclear.case.settings_schema import SETTINGS
 from gridclear.case.sheets import RawTable, Sheet, empty_sheet, raw_from_frame, read_sheet
 from gridclear.errors import CaseError
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One market session: grid, horizon, limits and tables; it has passed every check.
+    """One market session: grid, horizon, limits, prices and tables; it has passed every check.
 
     Attributes
     ----------
@@ -37,9 +39,11 @@ class Case:
     horizon : Horizon
     limits : Limits
         Used where the grid states none.
+    prices : Prices
+        Of what is not bid for.
     forecast, forecast_scenarios, forecast_quantiles, outages, connection_points, tap_changers, \
-capacitor_banks, storage, inverters, active_bids, active_need, reactive_bids, reactive_profile, \
-metered : DataFrame
+capacitor_banks, storage, inverters, capability_curves, active_bids, active_need, reactive_bids, \
+reactive_profile, metered : DataFrame
         All columns of the schema (:mod:`gridclear.case.schema`), empty if the case does not have the table;
         ``connection_points`` then holds every ext_grid in service. Texts are str ("" for empty), numbers
         float64 (NaN for empty), stamps UTC; rows in the order of the source. They are not to be changed.
@@ -49,6 +53,7 @@ metered : DataFrame
     grid: Grid
     horizon: Horizon
     limits: Limits
+    prices: Prices
     forecast: pd.DataFrame
     forecast_scenarios: pd.DataFrame
     forecast_quantiles: pd.DataFrame
@@ -58,6 +63,7 @@ metered : DataFrame
     capacitor_banks: pd.DataFrame
     storage: pd.DataFrame
     inverters: pd.DataFrame
+    capability_curves: pd.DataFrame
     active_bids: pd.DataFrame
     active_need: pd.DataFrame
     reactive_bids: pd.DataFrame
@@ -74,6 +80,7 @@ metered : DataFrame
         resolution: pd.Timedelta | str = "PT15M",
         periods: int | None = None,
         limits: Limits | None = None,
+        prices: Prices | None = None,
         forecast: pd.DataFrame | None = None,
         forecast_scenarios: pd.DataFrame | None = None,
         forecast_quantiles: pd.DataFrame | None = None,
@@ -83,6 +90,7 @@ metered : DataFrame
         capacitor_banks: pd.DataFrame | None = None,
         storage: pd.DataFrame | None = None,
         inverters: pd.DataFrame | None = None,
+        capability_curves: pd.DataFrame | None = None,
         active_bids: pd.DataFrame | None = None,
         active_need: pd.DataFrame | None = None,
         reactive_bids: pd.DataFrame | None = None,
@@ -104,6 +112,7 @@ metered : DataFrame
         periods : int, optional
             Number of periods; by default up to the latest ``start`` of those tables.
         limits : Limits, optional
+        prices : Prices, optional
         forecast, outages, ... : DataFrame, optional
             Tables with the columns of the schema. Elements by name or ``origin_id``, stamps as ISO 8601
             texts with offset or as time-zone aware stamps.
@@ -127,6 +136,7 @@ metered : DataFrame
             "capacitor_banks": capacitor_banks,
             "storage": storage,
             "inverters": inverters,
+            "capability_curves": capability_curves,
             "active_bids": active_bids,
             "active_need": active_need,
             "reactive_bids": reactive_bids,
@@ -143,17 +153,17 @@ metered : DataFrame
         grid = read_grid(raw_grid, faults) if raw_grid.tables else None
         sheets = read_sheets(raws, faults)
         horizon = _horizon(sheets, start, resolution, periods, faults)
-        chosen = limits or Limits()
-        faults.issues += check_limits(chosen, "limits")
-        return build_case(name, grid, "net", horizon, chosen, sheets, faults)
+        chosen, priced = limits or Limits(), prices or Prices()
+        faults.issues += check_limits(chosen, "limits") + check_prices(priced, "prices")
+        return build_case(name, grid, "net", horizon, chosen, priced, sheets, faults)
 
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of the content in hex; the order of rows and the name of the case do not matter."""
         start, step, number = self.horizon.start.value, self.horizon.resolution.value, self.horizon.periods
-        limits = [getattr(self.limits, field.name) for field in fields(self.limits)]
+        stated = [getattr(part, field.name) for part in (self.limits, self.prices) for field in fields(part)]
         digest = hashlib.sha256(
-            f"case 1 {self.grid.content_hash} {start} {step} {number} {limits!r}".encode()
+            f"case 1 {self.grid.content_hash} {start} {step} {number} {stated!r}".encode()
         )
         for table in TABLES:
             add_frame(digest, table, self.table(table))
@@ -205,6 +215,7 @@ def build_case(
     grid_file: str,
     horizon: Horizon | None,
     limits: Limits,
+    prices: Prices,
     sheets: Mapping[str, Sheet],
     faults: Faults,
 ) -> Case:
@@ -217,6 +228,7 @@ def build_case(
         None if they could not be read; the faults say why.
     grid_file : str
     limits : Limits
+    prices : Prices
     sheets : mapping of table name → Sheet
     faults : Faults
         What has been found so far.
@@ -236,7 +248,7 @@ def build_case(
     frames = {table: sheet.frame for table, sheet in sheets.items()}
     if not sheets["connection_points"].given:
         frames["connection_points"] = _every_ext_grid(grid, sheets["connection_points"])
-    return Case(name, grid, horizon, limits, **frames)
+    return Case(name, grid, horizon, limits, prices, **frames)
 
 
 def _every_ext_grid(grid: Grid, sheet: Sheet) -> pd.DataFrame:

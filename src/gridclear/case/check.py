@@ -9,10 +9,14 @@ from gridclear.case.check_bids import check_bids
 from gridclear.case.check_devices import check_devices
 from gridclear.case.check_exchange import check_exchange
 from gridclear.case.check_grid import check_elements, check_grid
+from gridclear.case.check_inverters import check_curves, check_inverters
 from gridclear.case.check_links import check_links
 from gridclear.case.check_mesh import check_phase_shifts
 from gridclear.case.check_offers import check_offers
+from gridclear.case.check_profile import check_profile
+from gridclear.case.check_reactive import check_reactive
 from gridclear.case.check_steps import check_steps
+from gridclear.case.check_storage import check_storage
 from gridclear.case.check_switching import check_switching
 from gridclear.case.check_tables import check_tables
 from gridclear.case.check_taps import check_taps
@@ -53,7 +57,8 @@ def check_parts(
     """
     check_tables(sheets, horizon, faults)
     check_links(sheets, grid, faults)
-    check_bids(sheets["active_bids"], horizon, faults)
+    check_bids(sheets, horizon, faults)
+    check_curves(sheets, faults)
     check_uncertainty(sheets, grid, horizon, faults)
     if grid is not None:
         check_grid(grid, grid_file, None if check_limits(limits, "") else limits, faults)
@@ -62,6 +67,10 @@ def check_parts(
         if horizon is not None:
             check_switching(sheets["outages"], sheets["connection_points"], grid, horizon, faults)
             check_offers(sheets, grid, horizon, faults)
+            check_reactive(sheets, grid, horizon, faults)
+            check_profile(sheets, grid, horizon, faults)
+            check_storage(sheets, grid, horizon, faults)
+        check_inverters(sheets, grid, horizon, faults)
         check_devices(sheets, grid, grid_file, faults)
 
 

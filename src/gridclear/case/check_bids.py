@@ -1,4 +1,4 @@
-"""Rules between the rows of active bids: blocks and exclusive groups that hold together."""
+"""Rules between the rows of bids: blocks and exclusive groups that hold together."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from gridclear.case.check_tables import codes_of
 from gridclear.case.horizon import stamp_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gridclear.case.cells import Faults, Flags
     from gridclear.case.check_tables import Codes
     from gridclear.case.horizon import Horizon
@@ -20,28 +22,31 @@ if TYPE_CHECKING:
 _SIDES = ("connected to transmission", "on an element of this grid")
 
 
-def check_bids(sheet: Sheet, horizon: Horizon | None, faults: Faults) -> None:
-    """Check the blocks and the exclusive groups of active bids.
+def check_bids(sheets: Mapping[str, Sheet], horizon: Horizon | None, faults: Faults) -> None:
+    """Check the blocks of bids, and the exclusive groups of active ones.
 
     Parameters
     ----------
-    sheet : Sheet
-        The active bids.
+    sheets : mapping of table name → Sheet
     horizon : Horizon or None
         None if it could not be read: blocks are then not searched for holes.
     faults : Faults
         Takes what is found.
     """
-    linked = _named(sheet, "block")
-    if not linked.any():
-        return
-    if horizon is not None:
-        _check_holes(sheet, horizon, linked, faults)
-    _check_sides(sheet, linked, faults)
-    _check_exclusive(sheet, linked, faults)
+    for name in ("active_bids", "reactive_bids"):
+        sheet = sheets[name]
+        linked = named_rows(sheet, "block")
+        if not linked.any():
+            continue
+        if horizon is not None:
+            _check_holes(sheet, horizon, linked, faults)
+        if name == "active_bids":
+            _check_sides(sheet, linked, faults)
+            _check_exclusive(sheet, linked, faults)
 
 
-def _named(sheet: Sheet, column: str) -> Flags:
+def named_rows(sheet: Sheet, column: str) -> Flags:
+    """Rows whose cell names something, (row,)."""
     return sheet.ok[column] & (sheet.frame[column] != "").to_numpy()
 
 
@@ -57,7 +62,7 @@ def _check_holes(sheet: Sheet, horizon: Horizon, linked: Flags, faults: Faults) 
         return  # a row that has been reported may belong into any hole
     touched = np.zeros(len(frame), dtype=bool)
     for column in ("bid", "block"):
-        touched |= frame[column].isin(frame.loc[broken & _named(sheet, column), column]).to_numpy()
+        touched |= frame[column].isin(frame.loc[broken & named_rows(sheet, column), column]).to_numpy()
     rows = np.flatnonzero(linked & ~touched)
     unit = codes_of(sheet, ("block", "bid", "direction"))
     rows = rows[np.lexsort((position[rows], unit[rows]))]
@@ -82,7 +87,7 @@ def _check_sides(sheet: Sheet, linked: Flags, faults: Faults) -> None:
     frame = sheet.frame
     marked, typed = ((frame[column] != "").to_numpy() for column in ("element", "element_type"))
     usable = linked & sheet.good("element", "element_type") & (marked == typed)
-    first = _first_rows(sheet, ("block",), usable)
+    first = first_rows(codes_of(sheet, ("block",)), usable)
     wrong = usable & (marked != marked[first])
 
     def what(row: int) -> str:
@@ -96,8 +101,8 @@ def _check_sides(sheet: Sheet, linked: Flags, faults: Faults) -> None:
 
 def _check_exclusive(sheet: Sheet, linked: Flags, faults: Faults) -> None:
     """Find bids that have to be activated together and may not be."""
-    usable = linked & _named(sheet, "exclusive") & sheet.good("bid", "start")
-    first = _first_rows(sheet, ("block", "exclusive", "start"), usable)
+    usable = linked & named_rows(sheet, "exclusive") & sheet.good("bid", "start")
+    first = first_rows(codes_of(sheet, ("block", "exclusive", "start")), usable)
     bid = codes_of(sheet, ("bid",))
     wrong = usable & (bid != bid[first])
     names, groups, blocks = (sheet.frame[column] for column in ("bid", "exclusive", "block"))
@@ -112,10 +117,10 @@ def _check_exclusive(sheet: Sheet, linked: Flags, faults: Faults) -> None:
     faults.rows(sheet.source, wrong, "exclusive", what, expected)
 
 
-def _first_rows(sheet: Sheet, columns: tuple[str, ...], usable: Flags) -> Codes:
-    """For each usable row, the first usable row with the same cells; for the others, themselves."""
+def first_rows(codes: Codes, usable: Flags) -> Codes:
+    """For each usable row, the first usable row of the same code; for the others, themselves."""
     rows = np.flatnonzero(usable)
     first = np.arange(len(usable))
-    code = pd.factorize(codes_of(sheet, columns)[rows])[0]
+    code = pd.factorize(codes[rows])[0]
     first[rows] = rows[np.unique(code, return_index=True)[1]][code]
     return first

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from gridclear.case.sheets import Sheet
 
 _TAP_COLUMNS = (
-    "tap_pos", "tap_min", "tap_max", "tap_changer_type", "tap_step_percent", "tap_dependency_table",
+    "tap_pos", "tap_min", "tap_max", "tap_changer_type", "tap_side", "tap_step_percent",
+    "tap_dependency_table",
 )  # fmt: skip
 _USED = {
     "trafo": _TAP_COLUMNS,
@@ -46,8 +47,10 @@ def check_devices(sheets: Mapping[str, Sheet], grid: Grid, file: str, faults: Fa
         names, known = changers.frame["element"].tolist(), grid.lookup(table)
         rows = {known[names[row]]: row for row in of_table if names[row] in known}
         check_taps(grid, table, file, faults, set(rows))
-        for index, row in rows.items():
-            _check_tap_row(changers, row, _element(grid, table, index), faults)
+        elements = {row: _element(grid, table, index) for index, row in rows.items()}
+        for row, element in elements.items():
+            _check_tap_row(changers, row, element, faults)
+        _check_group_steps(changers, elements, faults)
     _check_banks(sheets["capacitor_banks"], grid, faults)
 
 
@@ -104,6 +107,40 @@ def _check_tap_row(sheet: Sheet, row: int, element: Mapping[str, Any], faults: F
     ):
         what = "the tap changer shifts the phase only, so it cannot hold a voltage"
         faults.add(file, line, "mode", what, "fixed or optimised, or a tap changer with tap_step_percent")
+
+
+def _check_group_steps(sheet: Sheet, elements: Mapping[int, Mapping[str, Any]], faults: Faults) -> None:
+    """Find groups whose members can all move, but not one step together.
+
+    Members whose steps may move the voltage in different directions are left alone: what one step of the
+    group is, the model of the network says.
+    """
+    usable = sheet.good("mode", "position", "tap_min", "tap_max", "group")
+    usable &= ((sheet.frame["group"] != "") & (sheet.frame["mode"] != "fixed")).to_numpy()
+    members: dict[str, list[int]] = {}
+    for row in elements:
+        if usable[row]:
+            members.setdefault(sheet.frame["group"].iloc[row], []).append(row)
+    for group, rows in members.items():
+        ways = {
+            (own["tap_side"], own["tap_step_percent"] > 0, bool(own["tap_dependency_table"]))
+            for own in (elements[row] for row in rows)
+        }
+        spans = [_steps(sheet, row, elements[row]) for row in rows]
+        stuck = max(low for low, _ in spans) >= 0 >= min(high for _, high in spans)
+        if len(ways) == 1 and stuck and all(low < high for low, high in spans):
+            what = f"no step is left that all of group {quoted(group)} can make from where they stand"
+            expected = "positions and ranges that leave one"
+            faults.add(sheet.source.file, sheet.source.row(rows[0]), "group", what, expected)
+
+
+def _steps(sheet: Sheet, row: int, element: Mapping[str, Any]) -> tuple[float, float]:
+    """Count the steps down (negative) and up that a tap changer can make from its position."""
+    position, low, high = (
+        float(element[own]) if math.isnan(sheet.frame[name].iloc[row]) else float(sheet.frame[name].iloc[row])
+        for name, own in (("position", "tap_pos"), ("tap_min", "tap_min"), ("tap_max", "tap_max"))
+    )
+    return low - position, high - position
 
 
 def _check_banks(sheet: Sheet, grid: Grid, faults: Faults) -> None:

@@ -41,10 +41,10 @@ def check_exchange(points: Sheet, grid: Grid, file: str, faults: Faults) -> None
     supply, source = grid.tables["ext_grid"], elements_source(grid, "ext_grid", file)
     named = {known.get(name) for name in points.frame["element"]} if points.given else set(supply.index)
     traded, first = dict[int, str](), dict[int, tuple[str, float]]()
-    for row, node in _at_work(grid, "ext_grid", "bus", groups):
+    for row, node in at_work(grid, "ext_grid", "bus", groups):
         if supply.index[row] in named:
             traded.setdefault(node, source.row(row))
-    for row, node in _at_work(grid, "ext_grid", "bus", groups):
+    for row, node in at_work(grid, "ext_grid", "bus", groups):
         weight = float(supply["slack_weight"].iloc[row])
         other, shared = first.setdefault(node, (source.row(row), weight))
         if node in traded and weight != shared:
@@ -54,13 +54,13 @@ def check_exchange(points: Sheet, grid: Grid, file: str, faults: Faults) -> None
     expected = "a bus without a connection point, or an sgen"
     for table, column in _MACHINES:
         source = elements_source(grid, table, file)
-        for row, node in _at_work(grid, table, column, groups):
+        for row, node in at_work(grid, table, column, groups):
             if node in traded:
                 what = f"it holds the voltage of {traded[node]}, a connection point, and feeds part of its Q"
                 faults.add(file, source.row(row), column, what, expected)
 
 
-def _at_work(grid: Grid, table: str, column: str, groups: Groups) -> Iterator[tuple[int, int]]:
+def at_work(grid: Grid, table: str, column: str, groups: Groups) -> Iterator[tuple[int, int]]:
     """Rows in service at live buses, each with its node."""
     frame = grid.tables[table]
     cells = zip(frame[column].tolist(), frame["in_service"].tolist(), strict=True)

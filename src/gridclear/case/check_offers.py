@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gridclear.case.cells import Faults, Flags, Floats, quoted
+from gridclear.case.cells import Faults, Flags, Floats, quoted, say
 from gridclear.case.schema import INJECTING
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gridclear.case.horizon import Horizon
     from gridclear.case.sheets import Sheet
 
-_TOLERANCE_MW = 1e-6
+TOLERANCE_MW = 1e-6
 #: What a positive power of these tables is; the others consume.
 _GENERATING = ("sgen", "gen")
 
@@ -57,7 +57,7 @@ class Room:
 
 
 @dataclass(frozen=True, eq=False)
-class _Limit:
+class Limit:
     """Power at which elements end, in their own sign.
 
     Attributes
@@ -74,6 +74,8 @@ class _Limit:
 
 def check_offers(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon, faults: Faults) -> None:
     """Find bids that are larger than their resource, each by itself; see ``find_room``.
+
+    A slack generator has nothing to offer.
 
     Whether the resource is in service in the period does not matter here: its bid is red then, not wrong.
 
@@ -100,7 +102,12 @@ def check_offers(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon, faul
         way = f"{verb} {room.planned[row]:.12g} MW and ends at {room.end[row]:.12g} MW{stated}"
         return f"p_mw <= {most[row]:.12g}: it {way}"
 
-    faults.rows(bids.source, offered > most + _TOLERANCE_MW, "p_mw", what, expected)
+    faults.rows(bids.source, offered > most + TOLERANCE_MW, "p_mw", what, expected)
+    slack, place = grid.tables["gen"]["slack"].to_numpy(dtype=bool), element_places(bids, grid, "gen")
+    told = say("{} is a slack generator: it takes what the others leave", names)
+    faults.rows(
+        bids.source, (place >= 0) & np.append(slack, False)[place], "element", told, "another element"
+    )
 
 
 def find_room(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon) -> Room:
@@ -130,15 +137,17 @@ def find_room(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon) -> Room
     planned, end = (np.full(len(bids.frame), np.nan) for _ in range(2))
     source = np.full(len(bids.frame), "", dtype=object)
     for table in INJECTING:
-        element = _elements(bids, grid, table)
+        element = element_places(bids, grid, table)
         rows = np.flatnonzero(usable & (element >= 0))
         if not len(rows):
             continue
         mine = element[rows]
-        planned[rows], both_ways = _plan(sheets["forecast"], grid, table, horizon, mine, position[rows])
+        planned[rows], both_ways = planned_power(
+            sheets["forecast"], grid, table, horizon, mine, position[rows]
+        )
         frame = grid.tables[table]
         low, high = (
-            _storage_limits(sheets["storage"], grid) if table == "storage" else _limits(frame, both_ways)
+            storage_limits(sheets["storage"], grid) if table == "storage" else _limits(frame, both_ways)
         )
         up = (bids.frame["direction"].to_numpy()[rows] == "up") == (table in _GENERATING)
         rises[rows] = up
@@ -149,7 +158,7 @@ def find_room(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon) -> Room
     return Room(np.where(rises, 1.0, -1.0), planned, end, source)
 
 
-def _elements(sheet: Sheet, grid: Grid, table: str) -> Codes:
+def element_places(sheet: Sheet, grid: Grid, table: str) -> Codes:
     """Place of each row's element in the grid table; -1 where it has none there."""
     known = grid.lookup(table)
     place = grid.tables[table].index.get_indexer(pd.Index(list(known.values()), dtype=np.int64))
@@ -160,8 +169,14 @@ def _elements(sheet: Sheet, grid: Grid, table: str) -> Codes:
     return np.where(mine, np.append(place, -1)[found], -1)
 
 
-def _plan(
-    sheet: Sheet, grid: Grid, table: str, horizon: Horizon, element: Codes, position: Codes
+def planned_power(
+    sheet: Sheet,
+    grid: Grid,
+    table: str,
+    horizon: Horizon,
+    element: Codes,
+    position: Codes,
+    column: str = "p_mw",
 ) -> tuple[Floats, Flags]:
     """Scaled power of elements in periods, in their own sign, and which of the table are ever below zero.
 
@@ -172,26 +187,28 @@ def _plan(
     grid, table, horizon
     element, position : (row,)
         Element and period to look up.
+    column : {"p_mw", "q_mvar"}
+        Which power.
 
     Returns
     -------
-    p_mw : (row,)
-        NaN where it is not known: a fault of the forecast, or a generator that takes what others leave.
+    power : (row,)
+        In MW or Mvar; NaN where it is not known: a fault of the forecast, or a generator that takes what
+        others leave.
     both_ways : (element,) of bool
     """
     frame = grid.tables[table]
     scaling = frame["scaling"].to_numpy(dtype=np.float64)
-    own = frame["p_mw"].to_numpy(dtype=np.float64)
-    named, period, p_mw = (
-        _elements(sheet, grid, table),
-        horizon.position(sheet.frame["start"]),
-        sheet.frame["p_mw"].to_numpy(),
-    )
-    right = (named >= 0) & (period >= 0) & sheet.filled("p_mw")
-    foreseen = pd.Series(p_mw[right], index=named[right] * horizon.periods + period[right])
+    own = frame[column].to_numpy(dtype=np.float64)
+    named, period = element_places(sheet, grid, table), horizon.position(sheet.frame["start"])
+    right = (named >= 0) & (period >= 0) & sheet.ok[column]
+    mine, power = named[right], sheet.frame[column].to_numpy()[right]
+    # An empty cell, where one is allowed, leaves the grid's.
+    power = np.where(np.isnan(power), own[mine], power)
+    foreseen = pd.Series(power, index=mine * horizon.periods + period[right])
     foreseen = foreseen[~foreseen.index.duplicated()]
     both_ways = own * scaling < 0.0
-    both_ways[named[right][p_mw[right] * scaling[named[right]] < 0.0]] = True
+    both_ways[mine[power * scaling[mine] < 0.0]] = True
     own = own.copy()
     own[named[named >= 0]] = np.nan
     # A forecast whose element is misspelt could be that of any element.
@@ -205,7 +222,16 @@ def _plan(
     return np.where(np.isnan(found), own[element], found) * scaling[element], both_ways
 
 
-def _limits(frame: pd.DataFrame, both_ways: Flags) -> tuple[_Limit, _Limit]:
+def planned_by_period(sheet: Sheet, grid: Grid, table: str, horizon: Horizon, element: Codes) -> Floats:
+    """Scaled active power of elements in every period, (element, period); see ``planned_power``."""
+    if not len(element):  # a long forecast is not read for nothing
+        return np.empty((0, horizon.periods))
+    period = np.tile(np.arange(horizon.periods), len(element))
+    p_mw, _ = planned_power(sheet, grid, table, horizon, np.repeat(element, horizon.periods), period)
+    return p_mw.reshape(len(element), horizon.periods)
+
+
+def _limits(frame: pd.DataFrame, both_ways: Flags) -> tuple[Limit, Limit]:
     """Least and most power of loads or generators."""
     rating = _stated(frame, "sn_mva", above=0.0)
     low = _first_stated(
@@ -219,10 +245,10 @@ def _limits(frame: pd.DataFrame, both_ways: Flags) -> tuple[_Limit, _Limit]:
     return low, high
 
 
-def _storage_limits(sheet: Sheet, grid: Grid) -> tuple[_Limit, _Limit]:
+def storage_limits(sheet: Sheet, grid: Grid) -> tuple[Limit, Limit]:
     """Least and most power of storage: table ``storage``, else the grid."""
     frame = grid.tables["storage"]
-    element = _elements(sheet, grid, "storage")
+    element = element_places(sheet, grid, "storage")
     rows = np.flatnonzero(element >= 0)
 
     def told(column: str, wrong: float) -> Floats:
@@ -255,11 +281,11 @@ def _stated(frame: pd.DataFrame, column: str, above: float = -np.inf) -> Floats:
     return np.where(np.isfinite(values) & (values > above), values, np.nan)
 
 
-def _first_stated(*candidates: tuple[str, Floats]) -> _Limit:
+def _first_stated(*candidates: tuple[str, Floats]) -> Limit:
     """Take for each element the first candidate that is not NaN."""
     mw = np.full(len(candidates[0][1]), np.nan)
     source = np.full(len(mw), "", dtype=object)
     for name, values in candidates:
         fresh = np.isnan(mw) & ~np.isnan(values)
         mw[fresh], source[fresh] = values[fresh], name
-    return _Limit(mw, source)
+    return Limit(mw, source)

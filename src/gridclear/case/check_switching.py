@@ -48,7 +48,7 @@ def check_switching(outages: Sheet, points: Sheet, grid: Grid, horizon: Horizon,
         if not horizon.start <= moment < horizon.end or not len(closing) or rows in seen:
             continue
         seen.add(rows)
-        for element, what, expected in sorted(_joint_faults(_switched(grid, now), points) - known):
+        for element, what, expected in sorted(_joint_faults(switched(grid, now), points) - known):
             known.add((element, what, expected))
             row = outages.source.row(int(closing["row"].iloc[-1]))
             faults.add(outages.source.file, row, "state", f"{element}: {what}", expected)
@@ -62,7 +62,8 @@ def _joint_faults(grid: Grid, points: Sheet) -> set[tuple[str, str, str]]:
     return {(issue.row, issue.what, issue.expected) for issue in found.issues}
 
 
-def _switched(grid: Grid, changes: pd.DataFrame) -> Grid:
+def switched(grid: Grid, changes: pd.DataFrame) -> Grid:
+    """Give the grid as some rows of the planned switching leave it."""
     tables = {table: frame.copy() for table, frame in grid.tables.items() if len(frame)}
     for table, name, state in changes[["element_type", "element", "state"]].itertuples(index=False):
         index = grid.lookup(table).get(name) if table in tables else None

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 Codes = np.ndarray[Any, np.dtype[np.int64]]
 
 #: Pairs of columns of which the first may not exceed the second.
-_RISING = {
+RISING = {
     "connection_points": (("p_min_mw", "p_max_mw"), ("q_min_mvar", "q_max_mvar")),
-    "tap_changers": (("tap_min", "tap_max"),),
+    "tap_changers": (("tap_min", "tap_max"), ("moves_today", "max_moves_day")),
     "storage": (
         ("p_min_mw", "p_max_mw"),
         ("e_min_mwh", "e_max_mwh"),
@@ -28,7 +28,8 @@ _RISING = {
         ("e_start_mwh", "e_max_mwh"),
         ("e_end_min_mwh", "e_max_mwh"),
     ),
-    "capacitor_banks": (("position", "max_step"),),
+    "capacitor_banks": (("position", "max_step"), ("moves_today", "max_moves_day")),
+    "capability_curves": (("q_min_mvar", "q_max_mvar"),),
     "active_bids": (("min_p_mw", "p_mw"),),
     "reactive_bids": (("min_q_mvar", "q_mvar"),),
 }
@@ -50,13 +51,14 @@ def check_tables(sheets: Mapping[str, Sheet], horizon: Horizon | None, faults: F
             continue
         if sheet.table.key:
             _check_key(sheet, sheet.table.key, faults)
-        for low, high in _RISING.get(name, ()):
+        for low, high in RISING.get(name, ()):
             _check_rising(sheet, low, high, faults)
         if horizon is not None and "start" in sheet.ok and name != "outages":
             _check_stamps(sheet, horizon, faults)
             if sheet.table.ordered == "complete":
                 _check_complete(sheet, horizon, faults)
     _check_key(sheets["connection_points"], ("element",), faults)
+    _check_apparent(sheets["connection_points"], faults)
     _check_bid_elements(sheets["active_bids"], faults)
     _check_automatic(sheets["tap_changers"], faults)
     _check_groups(sheets["tap_changers"], faults)
@@ -104,6 +106,19 @@ def _check_rising(sheet: Sheet, low: str, high: str, faults: Faults) -> None:
     wrong = sheet.filled(low) & sheet.filled(high) & (below > above)
     what = say(f"{low} = {{:.12g}} is above {high} = {{:.12g}}", below, above)
     faults.rows(sheet.source, wrong, low, what, f"{low} <= {high}")
+
+
+def _check_apparent(sheet: Sheet, faults: Faults) -> None:
+    """Find points whose least exchange, P and Q together, is above their apparent power."""
+    right = sheet.filled("s_max_mva")
+    least = []
+    for low, high in RISING["connection_points"]:
+        below, above = (sheet.frame[column].to_numpy() for column in (low, high))
+        right &= sheet.good(low, high) & ~(below > above)
+        least.append(np.fmax(np.fmax(below, -above), 0.0))
+    apparent, most = np.hypot(*least), sheet.frame["s_max_mva"].to_numpy()
+    what = say("{:.12g} is below the {:.12g} MVA that the least P and Q make", most, apparent)
+    faults.rows(sheet.source, right & (apparent > most), "s_max_mva", what, "limits that leave an exchange")
 
 
 def _check_stamps(sheet: Sheet, horizon: Horizon, faults: Faults) -> None:
@@ -194,11 +209,12 @@ def _check_automatic(sheet: Sheet, faults: Faults) -> None:
 
 
 def _check_groups(sheet: Sheet, faults: Faults) -> None:
-    """Compare the rows of a group: transformers that move together have one regulator."""
+    """Compare the rows of a group: transformers that move together have one regulator and one count."""
     grouped = sheet.ok["group"] & (sheet.frame["group"] != "").to_numpy()
     groups = sheet.frame["group"].tolist()
-    for column in ("mode", "vm_set_pu", "deadband_pu"):
-        cells = sheet.frame[column].astype(object)
+    for column in ("mode", "vm_set_pu", "deadband_pu", "max_moves", "max_moves_day", "moves_today"):
+        stated = sheet.frame[column]
+        cells = (stated.fillna(0.0) if column == "moves_today" else stated).astype(object)
         values = cells.where(cells.notna(), "nothing").tolist()
         first: dict[str, int] = {}
         for row in np.flatnonzero(grouped & sheet.ok[column]).tolist():

@@ -26,8 +26,20 @@ _MODE = Column(
     "mode", "text", "who sets the position", required=True, choices=("fixed", "automatic", "optimised")
 )
 _POSITION = Column("position", "whole", "position at the start", default="the grid's")
-_MAX_MOVES = Column("max_moves", "whole", "most moves within the horizon", low=0, default="no limit")
-_MOVE_COST = Column("cost_per_move_eur", "number", "cost of one move", unit="EUR", low=0, default="0")
+_MAX_MOVES = Column(
+    "max_moves", "whole", "most moves within the horizon; a move is one step", low=0, default="no limit"
+)
+_MAX_MOVES_DAY = Column("max_moves_day", "whole", "most moves within one UTC day", low=0, default="no limit")
+_MOVES_TODAY = Column(
+    "moves_today",
+    "whole",
+    "moves made before the horizon on the UTC day of its start: they count towards `max_moves_day`",
+    low=0,
+    default="0",
+)
+_MOVE_COST = Column(
+    "cost_per_move_eur", "number", "cost of one move of this device", unit="EUR", low=0, default="0"
+)
 _DIRECTION = Column("direction", "text", "change of injection", required=True, choices=("up", "down"))
 _PRICE = Column("price_eur_mwh", "number", "price", required=True, unit="EUR/MWh")
 _BLOCK = Column("block", "text", "bids of one block stand or fall together", default="no block")
@@ -161,6 +173,8 @@ TABLES: Mapping[str, Table] = {
                 ),
                 Column("group", "text", "transformers of one group move together", default="alone"),
                 _MAX_MOVES,
+                _MAX_MOVES_DAY,
+                _MOVES_TODAY,
                 _MOVE_COST,
             ),
             ("element_type", "element"),
@@ -174,6 +188,8 @@ TABLES: Mapping[str, Table] = {
                 Column("position", "whole", "steps in at the start", low=0, default="the grid's"),
                 Column("max_step", "whole", "number of steps", low=1, default="the grid's"),
                 _MAX_MOVES,
+                _MAX_MOVES_DAY,
+                _MOVES_TODAY,
                 _MOVE_COST,
             ),
             ("element",),
@@ -237,9 +253,21 @@ TABLES: Mapping[str, Table] = {
                     above=True,
                     default="no limit",
                 ),
-                Column("curve", "text", "name of a Q(P) curve", default="none"),
+                Column("curve", "text", "name of a curve of table `capability_curves`", default="none"),
             ),
             ("element",),
+        ),
+        Table(
+            "capability_curves",
+            "How much reactive power an inverter can give at each active power, a row per point: straight"
+            " between the points of a curve. Injection into the grid is positive, of storage, too.",
+            (
+                Column("curve", "text", "its name", required=True),
+                Column("p_mw", "number", "active power injected", required=True, unit="MW"),
+                Column("q_min_mvar", "number", "least reactive power injected", required=True, unit="Mvar"),
+                Column("q_max_mvar", "number", "most reactive power injected", required=True, unit="Mvar"),
+            ),
+            ("curve", "p_mw"),
         ),
         Table(
             "active_bids",
@@ -318,78 +346,3 @@ TABLES: Mapping[str, Table] = {
         ),
     )
 }
-
-#: Keys of ``case.toml``, by section.
-SETTINGS: Mapping[str, tuple[Column, ...]] = {
-    "case": (
-        Column("name", "text", "name of the case", default="name of the folder"),
-        Column(
-            "grid",
-            "text",
-            "file of the grid in pandapower's JSON, inside the folder, or `simbench:CODE`",
-            required=True,
-        ),
-        Column("start", "time", "start of the first period", required=True),
-        Column("resolution", "text", "length of a period, ISO 8601", default="PT15M"),
-        Column("periods", "whole", "number of periods", low=1, default="28"),
-    ),
-    "limits": (
-        Column(
-            "vm_min_pu",
-            "number",
-            "least voltage where the grid states none",
-            unit="p.u.",
-            low=0,
-            above=True,
-            default="0.95",
-        ),
-        Column(
-            "vm_max_pu",
-            "number",
-            "most voltage where the grid states none",
-            unit="p.u.",
-            low=0,
-            above=True,
-            default="1.05",
-        ),
-        Column(
-            "loading_percent",
-            "number",
-            "most loading where the grid states none",
-            unit="%",
-            low=0,
-            above=True,
-            default="100",
-        ),
-    ),
-}
-
-
-def schema_markdown() -> str:
-    """Document ``case.toml`` and every table of a case folder in Markdown.
-
-    Returns
-    -------
-    str
-        Sections with one table each, made from the same attributes that the checks read.
-    """
-    lines = ["## `case.toml`", ""]
-    for section, keys in SETTINGS.items():
-        lines += [f"### `[{section}]`", "", *_rows("key", keys), ""]
-    lines += ["## Tables", "", "CSV or Parquet under these names; columns with * are required.", ""]
-    for table in TABLES.values():
-        lines += [f"### `{table.name}`", "", table.meaning, "", *_rows("column", table.columns), ""]
-        if table.key:
-            lines += ["One row per " + ", ".join(f"`{name}`" for name in table.key) + ".", ""]
-    return "\n".join(lines)
-
-
-def _rows(head: str, columns: tuple[Column, ...]) -> list[str]:
-    rows = [f"| {head} | kind | unit | allowed | empty means | meaning |", "|---|---|---|---|---|---|"]
-    for column in columns:
-        allowed = ", ".join(f"`{choice}`" for choice in column.choices) or column.range_text.strip()
-        name = f"`{column.name}`" + (" *" if column.required else "")
-        rows.append(
-            f"| {name} | {column.kind} | {column.unit} | {allowed} | {column.default} | {column.meaning} |"
-        )
-    return rows

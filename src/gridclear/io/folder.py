@@ -57,7 +57,16 @@ def read_case(path: str | os.PathLike[str]) -> Case:
             raws[name] = raw
     _check_other_files(names, faults)
     sheets = read_sheets(raws, faults)
-    return build_case(settings.name, grid, grid_file, settings.horizon, settings.limits, sheets, faults)
+    return build_case(
+        settings.name,
+        grid,
+        grid_file,
+        settings.horizon,
+        settings.limits,
+        settings.prices,
+        sheets,
+        faults,
+    )
 
 
 def check_case(path: str | os.PathLike[str]) -> list[Issue]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -21,7 +20,8 @@ from gridclear.case.horizon import (
     resolution_text,
 )
 from gridclear.case.limits import Limits, check_limits
-from gridclear.case.schema import SETTINGS
+from gridclear.case.prices import Prices
+from gridclear.case.settings_schema import SETTINGS
 from gridclear.io.tables import read_text, stamp_text
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Settings:
     horizon : Horizon or None
         None where a key of it is missing or wrong.
     limits : Limits
+    prices : Prices
     """
 
     name: str
@@ -58,6 +59,7 @@ class Settings:
     grid_row: str
     horizon: Horizon | None
     limits: Limits
+    prices: Prices
 
 
 #: What a key has to be, where the attribute table says less.
@@ -98,6 +100,9 @@ def settings_text(case: Case, grid_file: str) -> str:
             f"vm_max_pu = {float(limits.vm_max_pu)!r}",
             f"loading_percent = {float(limits.loading_percent)!r}",
             "",
+            "[prices]",
+            f"losses_eur_mwh = {float(case.prices.losses_eur_mwh)!r}",
+            "",
         ]
     )
 
@@ -124,7 +129,7 @@ def read_settings(folder: Path, faults: Faults) -> Settings:
     -------
     Settings
     """
-    nothing = Settings(folder.resolve().name or "case", None, "", None, Limits())
+    nothing = Settings(folder.resolve().name or "case", None, "", None, Limits(), Prices())
     if not (folder / CASE_FILE).is_file():
         faults.add(CASE_FILE, "", "", "the file is missing", "case.toml with a section [case]")
         return nothing
@@ -141,16 +146,16 @@ def read_settings(folder: Path, faults: Faults) -> Settings:
         return nothing
     lines = _key_lines(text)
     case = _read_section("case", content.get("case"), lines, faults)
-    given = _read_section("limits", content.get("limits", {}), lines, faults)
+    limits = replace(Limits(), **_read_numbers("limits", content, lines, faults))
+    prices = replace(Prices(), **_read_numbers("prices", content, lines, faults))
     for name in content:
         if name not in SETTINGS:
             what = f"the section is unknown{meant(name, SETTINGS)}"
             faults.add(CASE_FILE, lines.get((name, ""), ""), name, what, "one of " + ", ".join(SETTINGS))
-    limits = replace(Limits(), **{name: value for name, value in given.items() if value is not None})
     faults.issues += check_limits(limits, CASE_FILE)
     horizon = _read_horizon(case, lines, faults)
     grid_row = lines.get(("case", "grid"), "")
-    return Settings(case.get("name") or nothing.name, case.get("grid"), grid_row, horizon, limits)
+    return Settings(case.get("name") or nothing.name, case.get("grid"), grid_row, horizon, limits, prices)
 
 
 def _read_horizon(
@@ -217,6 +222,14 @@ def _read_section(
     return values
 
 
+def _read_numbers(
+    section: str, content: Mapping[str, object], lines: Mapping[tuple[str, str], str], faults: Faults
+) -> dict[str, float]:
+    """Read the keys of an optional section of numbers that are there and right."""
+    values = _read_section(section, content.get(section, {}), lines, faults)
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _read_value(column: Column, value: object) -> object:
     """Read the value of a key; None if it is not what it has to be."""
     if column.name == "resolution":
@@ -230,8 +243,9 @@ def _read_value(column: Column, value: object) -> object:
         return None
     if column.kind == "whole":
         return value if isinstance(value, int) and 1 <= value <= MOST_PERIODS else None
-    return float(value) if 0 < value < math.inf and value < _LARGEST_LIMIT else None
+    inside = value > column.low if column.above else value >= column.low
+    return float(value) + 0.0 if inside and value < _LARGEST_NUMBER else None
 
 
-#: No limit in p.u. or per cent is larger; a whole number of TOML may be too large for a float.
-_LARGEST_LIMIT = 1e9
+#: No limit in p.u. or per cent and no price is larger; a whole number of TOML may be too large for a float.
+_LARGEST_NUMBER = 1e9

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.errors import CaseError, Issue
+from gridclear.case.needs import need_rows
 from gridclear.powerflow.offered import (
     canonical_order,
     divided_power,
@@ -121,10 +121,7 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
     """
     case = compiled.case
     rows = case.active_bids
-    if not len(rows):
-        raise CaseError(
-            (Issue("active_bids", "", "", "the case has no active-power bids", "rows to qualify"),)
-        )
+    need_rows(case, "active_bids")
     period = case.horizon.position(rows["start"])
     bus, works, marked = places(compiled, rows, period)
     node = np.stack([network.structure.node_of_bus for network in compiled.networks])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gridclear.errors import CaseError, Issue, OptionError
+from gridclear.case.needs import need_rows
+from gridclear.errors import OptionError
 from gridclear.jobs.cleared import (
     binding_table,
     cost_table,
@@ -145,9 +146,8 @@ def clear(
             raise OptionError(f"{name} is '{value}'; it must be one of {', '.join(known)}")
     if deadline_s is not None and not deadline_s > 0.0:
         raise OptionError(f"deadline_s is {deadline_s}; it must be a number of seconds above zero")
-    if case.reactive_profile.empty and case.reactive_bids.empty:
-        what, expected = "the case asks for nothing and offers nothing", "reactive_profile or reactive_bids"
-        raise CaseError((Issue("reactive_profile", "", "", what, expected),))
+    if case.reactive_bids.empty:
+        need_rows(case, "reactive_profile")
     deadline, watch = Deadline.after(deadline_s), Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case) if compiled is None else compiled

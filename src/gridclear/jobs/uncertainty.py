@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from gridclear.errors import CaseError, Issue, OptionError
+from gridclear.case.needs import need_rows
+from gridclear.errors import OptionError
 from gridclear.network.injections import INJECTION_SIGN, forecast_powers
 from gridclear.network.samples import ElementSamples, Samples
 
@@ -69,11 +70,8 @@ def forecast_samples(
         raise OptionError(f"correlation is {correlation}; it must be from 0 to 1")
     if len(case.forecast_scenarios):
         return _scenarios(case, samples)
-    if len(case.forecast_quantiles):
-        return _draws(case, SAMPLES if samples is None else samples, seed, correlation)
-    what = "the case states no forecast error"
-    expected = "rows in forecast_quantiles or in forecast_scenarios"
-    raise CaseError((Issue("forecast_quantiles", "", "", what, expected),))
+    need_rows(case, "forecast_quantiles", "forecast_scenarios")
+    return _draws(case, SAMPLES if samples is None else samples, seed, correlation)
 
 
 def _scenarios(case: Case, samples: int | None) -> Samples:

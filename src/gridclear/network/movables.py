@@ -94,9 +94,24 @@ def _movable(
     lowest, highest = int(below.max()), int(above.min())
     most = _or(rows["max_moves"], np.full(len(device), np.iinfo(np.int32).max)).min()
     cost = float(np.nan_to_num(rows["cost_per_move_eur"].to_numpy(dtype=np.float64)).sum())
-    periods = len(compiled.topology)
-    budgets = ((0, periods, int(most)),) if most < np.iinfo(np.int32).max else ()
+    budgets = _budgets(compiled, rows)
     return Movable(device, step, min(lowest, 0), max(highest, 0), int(most), budgets, cost)
+
+
+def _budgets(compiled: CompiledCase, rows: pd.DataFrame) -> tuple[tuple[int, int, int], ...]:
+    """Find what the tightest member may move over the horizon, and in each day of UTC."""
+    horizon, budgets = compiled.case.horizon, []
+    most = rows["max_moves"].min()
+    if not np.isnan(most):
+        budgets.append((0, horizon.periods, int(most)))
+    days = horizon.starts.normalize()
+    first = np.flatnonzero(np.concatenate([[True], days[1:] != days[:-1]])).tolist()
+    for begin, end in zip(first, [*first[1:], horizon.periods], strict=True):
+        made = rows["moves_today"].fillna(0.0) if begin == 0 else 0.0
+        left = (rows["max_moves_day"] - made).min()
+        if not np.isnan(left):
+            budgets.append((begin, end, max(0, int(left))))
+    return tuple(budgets)
 
 
 def _or(stated: pd.Series, default: Ints) -> Ints:

@@ -130,8 +130,21 @@ def _rating(compiled: CompiledCase, kind: str, element: str) -> _Rating | None:
     return _Rating(
         s_max=float(np.nanmin([*stated, np.inf])) / base,
         power_factor=np.nan if inverter is None else float(inverter["min_power_factor"]),
-        curve=None,
+        curve=None if inverter is None else _curve(compiled, str(inverter["curve"])),
     )
+
+
+def _curve(compiled: CompiledCase, name: str) -> tuple[Floats, Floats, Floats] | None:
+    """Points of a named curve in p.u. by active power: P, least Q, most Q; None without a name."""
+    curves = compiled.case.capability_curves
+    own = curves[curves["curve"] == name].sort_values("p_mw") if name else curves.iloc[:0]
+    if own.empty:
+        return None
+    p, low, high = (
+        own[column].to_numpy(dtype=np.float64) / compiled.s_base_mva
+        for column in ("p_mw", "q_min_mvar", "q_max_mvar")
+    )
+    return p, low, high
 
 
 def _row(frame: pd.DataFrame, lookup: dict[str, int], index: int) -> pd.Series | None:
@@ -170,6 +183,10 @@ def _bounds(
         low, high = _range_at(rating, p0)
         return [(0.0, 1.0, min(low, q0) - q0, max(high, q0) - q0)]
     found = []
+    if rating.curve is not None:
+        what = f"its active power may be {span[0]:g} to {span[1]:g} p.u., with a curve"
+        expected = "an apparent power or a power factor for an element whose active power is decided"
+        raise CaseError((Issue("inverters", key[1], "curve", what, expected),))
     if np.isfinite(rating.s_max):
         inner = rating.s_max * np.cos(np.pi / _SIDES)
         for angle in 2.0 * np.pi * np.arange(_SIDES) / _SIDES:
@@ -197,7 +214,11 @@ def _range_at(rating: _Rating, p: float) -> tuple[float, float]:
         most = np.sqrt(max(0.0, rating.s_max**2 - p**2))
     if np.isfinite(rating.power_factor):
         most = min(most, abs(p) * _tangent(rating.power_factor))
-    return -float(most), float(most)
+    if rating.curve is None:
+        return -float(most), float(most)
+    at, least, largest = rating.curve
+    low, high = np.interp(p, at, least), np.interp(p, at, largest)
+    return max(-float(most), float(low)), min(float(most), float(high))
 
 
 def _tangent(power_factor: float) -> float:

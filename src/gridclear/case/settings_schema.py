@@ -1,0 +1,56 @@
+"""The attribute table of ``case.toml``: the reader and the documentation both read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gridclear.case.attributes import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Keys of ``case.toml``, by section.
+SETTINGS: Mapping[str, tuple[Column, ...]] = {
+    "case": (
+        Column("name", "text", "name of the case", default="name of the folder"),
+        Column(
+            "grid",
+            "text",
+            "file of the grid in pandapower's JSON, inside the folder, or `simbench:CODE`",
+            required=True,
+        ),
+        Column("start", "time", "start of the first period", required=True),
+        Column("resolution", "text", "length of a period, ISO 8601", default="PT15M"),
+        Column("periods", "whole", "number of periods", low=1, default="28"),
+    ),
+    "limits": (
+        Column(
+            "vm_min_pu",
+            "number",
+            "least voltage where the grid states none",
+            unit="p.u.",
+            low=0,
+            above=True,
+            default="0.95",
+        ),
+        Column(
+            "vm_max_pu",
+            "number",
+            "most voltage where the grid states none",
+            unit="p.u.",
+            low=0,
+            above=True,
+            default="1.05",
+        ),
+        Column(
+            "loading_percent",
+            "number",
+            "most loading where the grid states none",
+            unit="%",
+            low=0,
+            above=True,
+            default="100",
+        ),
+    ),
+    "prices": (Column("losses_eur_mwh", "number", "price of losses", unit="EUR/MWh", low=0, default="0"),),
+}
