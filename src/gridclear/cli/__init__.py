@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from gridclear.cli.lights import check, demo, flow, tlq
+from gridclear.cli.market import clear
 from gridclear.cli.products import envelopes, prequalify
 
 
@@ -27,5 +28,5 @@ def main() -> None:
     """
 
 
-for _command in (check, flow, tlq, prequalify, envelopes, demo):
+for _command in (check, flow, tlq, clear, prequalify, envelopes, demo):
     main.add_command(_command)

@@ -165,19 +165,19 @@ def clear(
         priced = prices(point) if proof.confirmed else None
     with watch.phase("tables"):
         costs = cost_table(point)
+        cost, bound = float(costs["eur"].sum()), float("nan")
+        seconds = watch.seconds["base"] + watch.seconds["solve"] + watch.seconds["confirm"]
+        scalars = {"cost_eur": cost, "bound_eur": bound, "gap": (cost - bound) / cost, "solved_s": seconds}
         return Clearing(
             status=_status(problem, proof, complete=found.complete),
             provenance=provenance("clear", case, _options(algorithm, devices, market), watch)
-            | {"proof": proof.words(compiled.s_base_mva)},
+            | {"proof": proof.words(compiled.s_base_mva), **scalars},
             schedule=schedule_table(problem, found.plan),
             devices=device_moves(problem, found.plan),
             exchange=exchange_table(point, proof, priced),
             binding=binding_table(point, priced),
             costs=costs,
-            cost_eur=float(costs["eur"].sum()),
-            bound_eur=float("nan"),
-            gap=float("nan"),
-            solved_s=watch.seconds["base"] + watch.seconds["solve"] + watch.seconds["confirm"],
+            **scalars,
         )
 
 

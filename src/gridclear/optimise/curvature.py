@@ -157,7 +157,7 @@ def _gradients(point: Point, lanes: _Lanes) -> tuple[Floats, Floats]:
         vm = np.hypot(states.vr, states.vi)
         for period in np.unique(lanes.period[rows]).tolist():
             own = np.flatnonzero(lanes.period[rows] == period)
-            # What an offer moves is that at the period's own voltages: its dependence on them is left out, too.
+            # What an offer moves depends on the voltage, too: that is left out here.
             weight = cell_weights(cells.cell, network.structure.node_of_bus, vm[own[0]])
             change, injected = cells.of(period, weight)
             slope: NDArray[np.float64] = found.slope[own] @ change.T
