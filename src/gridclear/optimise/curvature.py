@@ -1,4 +1,4 @@
-"""Second derivatives of losses and exchanges: gradients at states a step away, all in one batch."""
+"""Second derivatives of losses, exchanges and limits: gradients at states a step away, all in one batch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.network.limits import sides
 from gridclear.optimise.linearise import Cells
 from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.cells import cell_weights
 from gridclear.powerflow.sensitivity import adjoint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from gridclear.network.network import Floats, Ints
@@ -31,10 +34,13 @@ class Curvature:
     loss : (control, control)
         Without directions of negative curvature.
     exchange : (point, control, control)
+    limits : mapping of constraint to (control, control)
+        Of some limits' distances, normalised; without directions of negative curvature.
     """
 
     loss: Floats
     exchange: Floats
+    limits: Mapping[int, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +60,14 @@ class _Lanes:
     step: Floats
 
 
-def curvatures(point: Point) -> tuple[Curvature | None, ...]:
+def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, ...]:
     """Differences of gradients: every offer moved by half of itself, every device by one step.
 
     Parameters
     ----------
     point : Point
+    limits : (constraint,) of int by period
+        Limits whose curvature is wanted.
 
     Returns
     -------
@@ -67,7 +75,7 @@ def curvatures(point: Point) -> tuple[Curvature | None, ...]:
         Rows of controls without a state a step away are zero, and so are those of stores.
     """
     lanes = _lanes(point)
-    loss, exchange = _gradients(point, lanes)
+    loss, exchange, over = _gradients(point, lanes, limits)
     result: list[Curvature | None] = []
     for period, local in enumerate(point.local):
         if local is None:
@@ -81,10 +89,24 @@ def curvatures(point: Point) -> tuple[Curvature | None, ...]:
         second[rows] = np.nan_to_num((loss[mine, :count] - loss[before, :count]) / step)
         change = (exchange[mine, :, :count] - exchange[before, :, :count]) / step[..., None]
         traded[:, rows] = np.nan_to_num(change).swapaxes(0, 1)
-        value, vector = np.linalg.eigh(0.5 * (second + second.T))
-        convex = (vector * np.maximum(value, 0.0)) @ vector.T
-        result.append(Curvature(convex, 0.5 * (traded + traded.swapaxes(1, 2))))
+        bent = np.zeros((len(limits[period]), count, count))
+        change = (over[mine, : len(bent), :count] - over[before, : len(bent), :count]) / step[..., None]
+        bent[:, rows] = np.nan_to_num(change).swapaxes(0, 1)
+        result.append(
+            Curvature(
+                _convex(second),
+                0.5 * (traded + traded.swapaxes(1, 2)),
+                dict(zip(limits[period].tolist(), map(_convex, bent), strict=True)),
+            )
+        )
     return tuple(result)
+
+
+def _convex(second: Floats) -> Floats:
+    """Leave out what is not symmetric and what bends downwards."""
+    value, vector = np.linalg.eigh(0.5 * (second + second.T))
+    convex: Floats = (vector * np.maximum(value, 0.0)) @ vector.T
+    return convex
 
 
 def _lanes(point: Point) -> _Lanes:
@@ -135,9 +157,10 @@ def _states(point: Point, lanes: _Lanes) -> tuple[Activations, Ints]:
     return moved, problem.scenarios.setting(positions)
 
 
-def _gradients(point: Point, lanes: _Lanes) -> tuple[Floats, Floats]:
-    """Gradients of losses (lane, control) and exchanges (lane, point, control), NaN without a state.
+def _gradients(point: Point, lanes: _Lanes, limits: Sequence[Ints]) -> tuple[Floats, Floats, Floats]:
+    """Gradients of losses (lane, control), exchanges (lane, point, ·) and limits (lane, limit, ·).
 
+    NaN without a state.
     What voltages change of the demand is left out: differences are all that is wanted here.
     """
     problem, compiled = point.problem, point.problem.compiled
@@ -146,14 +169,22 @@ def _gradients(point: Point, lanes: _Lanes) -> tuple[Floats, Floats]:
     points = len(compiled.case.connection_points)
     loss = np.full((len(lanes.period), widest), np.nan)
     exchange = np.full((len(lanes.period), points, widest), np.nan)
+    most = max((len(own) for own in limits), default=0)
+    wanted = np.full((len(limits), most), -1, dtype=np.int64)
+    for period, own in enumerate(limits):
+        wanted[period, : len(own)] = own
+    over = np.full((len(lanes.period), most, widest), np.nan)
     for topology, rows, states in problem.scenarios.solved(activations, setting):
-        network, limits = compiled.networks[topology], compiled.limits[topology]
+        network, bounds = compiled.networks[topology], compiled.limits[topology]
         cells = Cells(problem, np.unique(lanes.period[rows]))
         count = 2 * network.n_node + network.n_branch
-        asked = np.concatenate(
-            [count + 5 * np.arange(len(limits.point)) + 2, [count + 5 * len(limits.point)]]
-        )
-        found = adjoint(states, limits, cells.controls(network.n_bus), np.tile(asked, (len(rows), 1)))
+        fed = len(bounds.point)
+        always = np.concatenate([count + 5 * np.arange(fed) + 2, [count + 5 * fed]])
+        own_limits = wanted[lanes.period[rows]]
+        asked = np.hstack([np.tile(always, (len(rows), 1)), own_limits])
+        found = adjoint(states, bounds, cells.controls(network.n_bus), asked)
+        sign, unit = sides(network, bounds, np.maximum(own_limits, 0).ravel())
+        factor = np.where(own_limits >= 0, (sign / unit).reshape(own_limits.shape), np.nan)
         vm = np.hypot(states.vr, states.vi)
         for period in np.unique(lanes.period[rows]).tolist():
             own = np.flatnonzero(lanes.period[rows] == period)
@@ -161,6 +192,7 @@ def _gradients(point: Point, lanes: _Lanes) -> tuple[Floats, Floats]:
             weight = cell_weights(cells.cell, network.structure.node_of_bus, vm[own[0]])
             change, injected = cells.of(period, weight)
             slope: NDArray[np.float64] = found.slope[own] @ change.T
-            loss[rows[own], : len(change)] = slope[:, -1] + injected
-            exchange[rows[own][:, None], limits.point, : len(change)] = slope[:, :-1]
-    return loss, exchange
+            loss[rows[own], : len(change)] = slope[:, fed] + injected
+            exchange[rows[own][:, None], bounds.point, : len(change)] = slope[:, :fed]
+            over[rows[own], :, : len(change)] = factor[own][..., None] * slope[:, fed + 1 :]
+    return loss, exchange, over

@@ -333,12 +333,17 @@ def loss_tangents(point: Point) -> list[Tangent]:
     ]
 
 
-def limit_tangents(local: Local, period: int, constraints: Ints) -> list[Tangent]:
-    """Planes of limits at a point: the true limit where the base state breaks it, and the effective one."""
+def limit_tangents(
+    local: Local, period: int, constraints: Ints, *, column: int | None = None
+) -> list[Tangent]:
+    """Planes of limits at a point: the true limit where the base state breaks it, and the effective one.
+
+    ``column`` says where the slope stands if ``local`` has not those of all constraints.
+    """
     found = []
     sick = set(local.sick.tolist())
     for number in constraints.tolist():
-        slope = PERCENT * local.slope[:, number]
+        slope = PERCENT * local.slope[:, number if column is None else column]
         for target, over in ((BROKEN, local.over), (number, local.beyond)):
             if target == BROKEN or number in sick:
                 level = PERCENT * float(over[number]) - float(slope @ local.at)

@@ -28,12 +28,15 @@ from gridclear.optimise.weights import Weights
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gridclear.network.network import Floats
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.problem import Plan, Problem
 
 #: Gain, as a share of the cost, below which a plan is settled.
 _SETTLED = 1e-6
+#: Share of all that is weighed at which a search of whole steps stops.
+_SEARCHED = 1e-4
 _MOST_ROUNDS, _MOST_SEARCHES = 15, 4
 #: Programs until the limits and planes that are missing are found.
 _MOST_PROGRAMS = 25
@@ -41,6 +44,12 @@ _MOST_PROGRAMS = 25
 _WORST, _NOTHING = 3, 1e-7
 #: MW of losses that a plane may miss.
 _LOSS_MW = 1e-5
+#: Per cent by which a plane of a limit that bends may be missed.
+_BENT = 1e-4
+#: Limits of a period whose curvature is looked at.
+_MOST_CURVED = 12
+#: Searches of one program with planes added in between.
+_MOST_REPEATS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +100,21 @@ class Successive:
                 return Found(best.plan, complete=False)
             choice = self._search(point)
             promised, reached = choice.answer.objective, self.weights.merit(best)
-            if number and promised > reached - self._gap * abs(best.cost):
+            if number and promised > reached - self._material(best):
                 break
             point = self._settle(self._assess(choice.plan))
-            self.log(f"  settled {self.weights.merit(point):.4f} cost {point.cost:.4f}")
-            if self.weights.merit(point) < reached:
+            settled = self.weights.merit(point)
+            self.log(f"settled {settled:.4f}")
+            if settled < reached:
                 best = point
+            # The program that chose the whole steps was right about them: it has nothing more to say.
+            if abs(settled - promised) <= self._material(point):
+                break
         return Found(best.plan, complete=True)
+
+    def _material(self, point: Point) -> float:
+        """EUR of merit that are worth another search."""
+        return self._gap * abs(point.cost) + _SEARCHED * abs(self.weights.merit(point))
 
     def _assess(self, plan: Plan) -> Point:
         self.count["states"] += 1
@@ -105,30 +122,36 @@ class Successive:
         self._remember(point)
         return point
 
+    def _curvatures(self, point: Point) -> tuple[Curvature | None, ...]:
+        """Curvatures at a point, also those of the limits that matter there."""
+        limits = []
+        for period, local in enumerate(point.local):
+            near = np.zeros(0, dtype=np.int64)
+            if local is not None:
+                near = np.array(sorted(self._watched[period] | set(local.sick.tolist())), dtype=np.int64)
+                near = near[np.argsort(-np.maximum(local.over, local.beyond)[near], kind="stable")]
+            limits.append(near[:_MOST_CURVED])
+        return curvatures(point, limits)
+
     def _search(self, point: Point) -> Choice:
         """Decide everything: linearise where the relaxed program ends, then search the whole steps."""
-        curvature = curvatures(point)
+        curvature = self._curvatures(point)
         for _ in range(2):
             choice = self._choose(point, curvature, FREE, 1.0, whole=False)
             point = _moved(point, curvature, choice)
-        self.log(f"  relaxed {choice.answer.objective:.4f}")
         choice = self._choose(point, curvature, FREE, 1.0, whole=True)
-        self.log(
-            f"  searched {choice.answer.objective:.4f} bound {choice.answer.bound:.4f} {choice.model.program.n_row}"
-        )
+        self.log(f"searched {choice.answer.objective:.4f} bound {choice.answer.bound:.4f}")
         return choice
 
     def _settle(self, point: Point) -> Point:
         """Correct a plan until its AC states agree with the program; whole steps stay."""
         radius, weights = 1.0, self.weights
-        curvature = curvatures(point)
+        curvature = self._curvatures(point)
         for _ in range(_MOST_ROUNDS):
             choice = self._choose(point, curvature, HELD, radius, whole=False)
             gain = weights.merit(point) - choice.answer.objective
-            self.log(
-                f"    merit {weights.merit(point):.6f} pred {choice.answer.objective:.6f} cost {point.cost:.5f} short {np.nansum(point.shortfall) * self.problem.compiled.s_base_mva:.2e} worst {point.worst:.2e} unc {point.uncured:.5f} r {radius}"
-            )
-            if gain <= _SETTLED * abs(point.cost) or self._deadline.passed:
+            self.log(f"  {weights.merit(point):.6f} promises {gain:.2e}, cost {point.cost:.5f}, r {radius}")
+            if gain <= _SETTLED * abs(weights.merit(point)) or self._deadline.passed:
                 break
             trial = self._assess(choice.plan)
             if trial.solved.all() and weights.merit(trial) < weights.merit(point):
@@ -164,7 +187,7 @@ class Successive:
         solver.add(model.planes([*loss_tangents(point), *watched, *self._sound(point)]))
         for _ in range(_MOST_PROGRAMS):
             self.count["lp"] += 1
-            answer = self._answer(solver.minimise(cost))
+            answer = self._answer(solver.minimise(cost, seconds=self._deadline.left))
             missing = self._missing(point, curvature, model, answer)
             if not missing:
                 break
@@ -172,15 +195,26 @@ class Successive:
         if not whole:
             return Choice(model.plan(answer.x), model, answer)
         solver.relax(whole=True)
-        for _ in range(4):
+        for _ in range(_MOST_REPEATS):
             self.count["milp"] += 1
-            absolute = self._gap * max(abs(float(model.program.cost @ answer.x)), 1.0)
-            answer = self._answer(solver.minimise(cost, gap=(1e-4, absolute)))
+            absolute = 0.5 * self._gap * max(abs(float(model.program.cost @ answer.x)), 1.0)
+            gap = (_SEARCHED, absolute)
+            answer = self._answer(solver.minimise(cost, gap=gap, seconds=self._deadline.left))
             missing = self._missing(point, curvature, model, answer)
-            if not missing:
+            lacking = self._lacking(model, answer, missing)
+            self.log(f" milp {answer.objective:.4f} bound {answer.bound:.4f} lacks {lacking:.4f}")
+            if lacking <= absolute + _SEARCHED * abs(answer.objective):
                 break
             solver.add(model.planes(missing))
         return Choice(model.plan(answer.x), model, answer)
+
+    def _lacking(self, model: Model, answer: Answer, missing: list[Tangent]) -> float:
+        """EUR that an answer would cost more if it kept what it misses."""
+        cost, x = self.weights.cost(model), answer.x
+        return sum(
+            max(0.0, float(plane.value @ x[plane.column]) - plane.upper) * float(cost[plane.column[-1]])
+            for plane in model.planes(missing)
+        )
 
     @staticmethod
     def _answer(answer: Answer) -> Answer:
@@ -191,7 +225,7 @@ class Successive:
     def _missing(
         self, point: Point, curvature: tuple[Curvature | None, ...], model: Model, answer: Answer
     ) -> list[Tangent]:
-        """Find the limits that an answer breaks by the point's slopes, and planes that its losses are below."""
+        """Find the limits that an answer breaks by the point's slopes, and planes that it lies below."""
         found: list[Tangent] = []
         base, x = self.problem.compiled.s_base_mva, answer.x
         for period, (local, second) in enumerate(zip(point.local, curvature, strict=True)):
@@ -205,6 +239,8 @@ class Successive:
             if len(worst):
                 self._watched[period] |= set(worst.tolist())
                 found += limit_tangents(local, period, worst)
+            for constraint, curved in second.limits.items():
+                found += _bent_limit(local, period, constraint, change, curved, model, x)
             bent = second.loss @ change
             loss = base * (local.loss + change @ local.loss_slope + 0.5 * change @ bent)
             if self.problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + _LOSS_MW:
@@ -240,6 +276,35 @@ class Successive:
         return found
 
 
+def _bent_limit(
+    local: Local, period: int, constraint: int, change: Floats, curved: Floats, model: Model, x: Floats
+) -> list[Tangent]:
+    """Planes at an answer of a limit that bends, where the answer lies below them."""
+    bent = curved @ change
+    slope = local.slope[:, constraint] + bent
+    rise = float(change @ (slope - 0.5 * bent))
+    moved = replace(
+        local,
+        at=local.at + change,
+        over=_at(local.over, constraint, rise),
+        beyond=_at(local.beyond, constraint, rise),
+        slope=slope[:, None],
+    )
+    planes = limit_tangents(moved, period, np.array([constraint]), column=0)
+    return [
+        tangent
+        for tangent, plane in zip(planes, model.planes(planes), strict=True)
+        if float(plane.value @ x[plane.column]) - plane.upper > _BENT
+    ]
+
+
+def _at(values: Floats, place: int, rise: float) -> Floats:
+    """Raise one of the values."""
+    raised = values.copy()
+    raised[place] += rise
+    return raised
+
+
 def _moved(point: Point, curvature: tuple[Curvature | None, ...], choice: Choice) -> Point:
     """Take a point to a program's answer, by its slopes and curvature."""
     moved: list[Local | None] = []
@@ -249,12 +314,18 @@ def _moved(point: Point, curvature: tuple[Curvature | None, ...], choice: Choice
             continue
         change = choice.model.values(choice.answer.x, period) - local.at
         bent, traded = second.loss @ change, second.exchange @ change
+        rise, slope = change @ local.slope, local.slope.copy()
+        for constraint, curved in second.limits.items():
+            turned = curved @ change
+            rise[constraint] += 0.5 * float(turned @ change)
+            slope[:, constraint] += turned
         moved.append(
             replace(
                 local,
                 at=local.at + change,
-                over=local.over + change @ local.slope,
-                beyond=local.beyond + change @ local.slope,
+                over=local.over + rise,
+                beyond=local.beyond + rise,
+                slope=slope,
                 loss=float(local.loss + change @ local.loss_slope + 0.5 * change @ bent),
                 loss_slope=local.loss_slope + bent,
                 exchange=local.exchange + change @ local.exchange_slope + 0.5 * traded @ change,
