@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TAN_PHI_95 = 0.33  # reactive per active power at a power factor of 0.95, rounded as grid codes do
 POWER_FACTOR = 0.95
+CURVE = "D"
 
 
 def active_need(recipe: Recipe, starts: pd.DatetimeIndex) -> pd.DataFrame:
@@ -44,17 +45,45 @@ def reactive_resources(net: pp.pandapowerNet, recipe: Recipe) -> list[tuple[str,
 
 
 def inverters(net: pp.pandapowerNet, recipe: Recipe) -> pd.DataFrame:
-    """Rows of ``inverters.csv``: the generators that offer reactive power can do so at full active power."""
+    """Rows of ``inverters.csv``: the generators that offer reactive power can do so at full active power.
+
+    The first follows a curve, the others keep a power factor.
+    """
     rows = [
         {
             "element": element,
-            "s_max_mva": round(net.sgen.loc[net.sgen["name"] == element, "sn_mva"].iloc[0] / POWER_FACTOR, 3),
-            "min_power_factor": POWER_FACTOR,
+            "s_max_mva": round(_rating(net, element) / POWER_FACTOR, 3),
+            "min_power_factor": None if place == 0 else POWER_FACTOR,
+            "curve": CURVE if place == 0 else None,
         }
-        for table, element, _ in reactive_resources(net, recipe)
-        if table == "sgen"
+        for place, element in enumerate(_generators(net, recipe))
     ]
     return pd.DataFrame(rows)
+
+
+def capability_curves(net: pp.pandapowerNet, recipe: Recipe) -> pd.DataFrame:
+    """Rows of ``capability_curves.csv``: some at standstill, all from a fifth of the rating on."""
+    rating = _rating(net, _generators(net, recipe)[0])
+    points = ((0.0, 0.1), (0.2, TAN_PHI_95), (1.0 / POWER_FACTOR, TAN_PHI_95))
+    return pd.DataFrame(
+        [
+            {
+                "curve": CURVE,
+                "p_mw": round(p * rating, 3),
+                "q_min_mvar": -round(q * rating, 3),
+                "q_max_mvar": round(q * rating, 3),
+            }
+            for p, q in points
+        ]
+    )
+
+
+def _generators(net: pp.pandapowerNet, recipe: Recipe) -> list[str]:
+    return [element for table, element, _ in reactive_resources(net, recipe) if table == "sgen"]
+
+
+def _rating(net: pp.pandapowerNet, element: str) -> float:
+    return float(net.sgen.loc[net.sgen["name"] == element, "sn_mva"].iloc[0])
 
 
 def reactive_bids(net: pp.pandapowerNet, recipe: Recipe, starts: pd.DatetimeIndex) -> pd.DataFrame:

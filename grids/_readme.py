@@ -168,9 +168,10 @@ def _added(recipe: Recipe) -> list[str]:
             bids name a least amount, some are blocks, those of loads and of some generators move
             reactive power along (`tan_phi`). Prices are drawn around what such resources might ask.""",
             """For the jobs beyond the lights: `active_need.csv`, `reactive_bids.csv`,
-            `inverters.csv`, `storage.csv` (half full, efficiencies of 0.95) and
-            `reactive_profile.csv` (the exchange that pandapower computes for the forecast, plus a
-            smooth wave).""",
+            `inverters.csv`, `capability_curves.csv` (of one of them), `storage.csv` (efficiencies of
+            0.95; half full where the forecast leaves the battery idle, else of unknown energy), a price of
+            losses of 60 EUR/MWh in `case.toml`, and `reactive_profile.csv` (the exchange that
+            pandapower computes for the forecast, plus a smooth wave).""",
         )
     )
     return items

@@ -86,8 +86,13 @@ def connection_points(recipe: Recipe) -> pd.DataFrame:
     )
 
 
-def storage(net: pp.pandapowerNet) -> pd.DataFrame:
-    """Rows of ``storage.csv``: half full at the start, and again at the end; p > 0 charges."""
+def storage(net: pp.pandapowerNet, forecast: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``storage.csv``: half full at the start, and again at the end; p > 0 charges.
+
+    Energies of a storage with a profile are left open: SimBench's take out more than any start holds.
+    """
+    profiled = set(forecast.loc[forecast["element_type"] == "storage", "element"])
+    half = {row.name: round(0.5 * row.max_e_mwh, 3) for row in net.storage.itertuples()}
     return pd.DataFrame(
         [
             {
@@ -97,8 +102,8 @@ def storage(net: pp.pandapowerNet) -> pd.DataFrame:
                 "s_max_mva": row.sn_mva,
                 "e_min_mwh": 0.0,
                 "e_max_mwh": row.max_e_mwh,
-                "e_start_mwh": round(0.5 * row.max_e_mwh, 3),
-                "e_end_min_mwh": round(0.5 * row.max_e_mwh, 3),
+                "e_start_mwh": None if row.name in profiled else half[row.name],
+                "e_end_min_mwh": None if row.name in profiled else half[row.name],
                 "efficiency_charge": 0.95,
                 "efficiency_discharge": 0.95,
                 "p_mode": "scheduled",
@@ -122,4 +127,7 @@ def case_toml(recipe: Recipe) -> str:
         "vm_min_pu = 0.95\n"
         "vm_max_pu = 1.05\n"
         "loading_percent = 100.0\n"
+        "\n"
+        "[prices]  # made, like those of the bids\n"
+        "losses_eur_mwh = 60.0\n"
     )

@@ -67,9 +67,10 @@ def build(recipe: Recipe, folder: Path) -> None:
         "reactive_bids": _market.reactive_bids(net, recipe, starts),
         "reactive_profile": _market.reactive_profile(net, forecast, recipe, starts),
         "inverters": _market.inverters(net, recipe),
+        "capability_curves": _market.capability_curves(net, recipe),
     }
     if len(net.storage):
-        tables["storage"] = _tables.storage(net)
+        tables["storage"] = _tables.storage(net, forecast)
     for stem, table in tables.items():
         write_csv(table, folder / f"{stem}.csv")
     (folder / "case.toml").write_text(_tables.case_toml(recipe), encoding="utf-8", newline="\n")
