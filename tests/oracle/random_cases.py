@@ -30,23 +30,27 @@ def random_case(
     blocks: bool = True,
     bids: tuple[int, int] = (4, 12),
     periods: int | None = None,
+    regulated: bool = False,
 ) -> tuple[gc.Case, pp.pandapowerNet]:
     """A case of one to three periods, and the net that it is made of; the same for the same arguments.
 
     ``bids`` is the smallest and the largest number of bids in a period. ``blocks``: one block, across
     periods or of several rows. ``exclusive``: some bids stand in groups (column ``exclusive``).
+    ``regulated``: all transformers are automatic, in all the ways there are, else T1 of some cases.
     """
     rng = np.random.default_rng(seed)
     net = _grid(rng)
     count = int(rng.integers(1, 4)) if periods is None else periods
     forecast = _forecast(net, count, rng)
-    taps = _tap_changers(rng)
+    taps = None if regulated else _tap_changers(rng)
     number = int(rng.integers(bids[0], bids[1] + 1))
     offers = _bids(net, forecast, count, number, rng)
     if blocks:
         _link(offers, rng)
     if exclusive:
         _exclude(offers, rng)
+    if regulated:
+        taps = _regulators(Problem(net, active_bids=offers, forecast=forecast), rng)
     problem = Problem(
         net,
         active_bids=offers,
@@ -126,6 +130,35 @@ def _tap_changers(rng: np.random.Generator) -> pd.DataFrame | None:
         {"element_type": ["trafo"], "element": ["T1"], "mode": ["automatic"], "position": [0],
          "vm_set_pu": [float(rng.uniform(1.0, 1.03))], "deadband_pu": [0.03]}
     )  # fmt: skip
+
+
+def _regulators(problem: Problem, rng: np.random.Generator) -> pd.DataFrame:
+    """Every transformer regulated: in a group or alone, in wide bands and narrow ones, near ends of range.
+
+    In the first period one end of the band lies between the voltage of the base state and that with all bids
+    of a direction; from a band that is narrower than a tap a regulator may find no rest.
+    """
+    period = Period(problem, START)
+    bar = period.net.trafo["lv_bus"].iloc[0]
+    volts = [period.base.net.res_bus["vm_pu"].loc[bar]]
+    for way in ("up", "down"):
+        period.state({row: 1.0 for row, bid in period.bids.items() if bid["direction"] == way})
+        volts.append(period.net.res_bus["vm_pu"].loc[bar])
+    reach = float(rng.uniform(0.05, 0.4)) * (volts[int(rng.integers(1, 3))] - volts[0])
+    band = float(rng.choice([0.008, 0.02, 0.03, 0.04], p=[0.1, 0.3, 0.3, 0.3]))
+    vm_set = volts[0] + reach - np.sign(reach) * band / 2
+    together = bool(rng.random() < 0.5)
+    rows = []
+    for name, position in zip(problem.net.trafo["name"], problem.net.trafo["tap_pos"], strict=True):
+        low, high = (int(rng.integers(0, 3)) if rng.random() < 0.3 else 9 for _ in range(2))
+        wider = 0.0 if together or rng.random() < 0.5 else 0.004
+        row = ("trafo", name, "automatic", position, max(-9, position - low), min(9, position + high))
+        rows.append((*row, round(vm_set, 6), band + wider, "station" if together else ""))
+    columns = [
+        "element_type", "element", "mode", "position", "tap_min", "tap_max", "vm_set_pu", "deadband_pu",
+        "group",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _bids(

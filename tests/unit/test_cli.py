@@ -253,7 +253,6 @@ def test_json_and_folder_together(run, village):
         ["tlq", "nowhere"],
         ["tlq", "{case}", "--guarantee", "some"],
         ["tlq", "{case}", "--guarantee", "any-subset", "--allotment", "some"],
-        ["tlq", "{case}", "--guarantee", "any-subset", "--devices", "automatic"],
         ["tlq", "{case}", "--threads", "0"],
         ["tlq", "{case}", "-o", "{case}/case.toml"],
         ["tlq", "{case}", "-o", "{case}/../village"],

@@ -8,6 +8,7 @@ import numpy as np
 
 from gridclear.jobs.box import Box
 from gridclear.jobs.queues import Queues
+from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.allotment import Offers, allot
 from gridclear.powerflow.rays import LEAST
 
@@ -34,6 +35,8 @@ def judge_any_subset(
     each: Verdict,
     allotment: str,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    at_rest: bool = False,
 ) -> Verdict:
     """Accept shares of which every subset and part is safe.
 
@@ -50,6 +53,9 @@ def judge_any_subset(
     allotment : {"merit-order", "pro-rata", "most-mw"}
     progress : callable, optional
         Called with (rounds done, most).
+    at_rest : bool
+        The limits are such that no regulator acts inside the box (see ``dead_bands``); that it does not is
+        confirmed, too.
 
     Returns
     -------
@@ -62,7 +68,9 @@ def judge_any_subset(
     """
     verdict = each.copy()
     most = np.where(verdict.confirmed | ~bids.marked, verdict.free, 0.0)
-    box = Box(search, bids, np.flatnonzero(verdict.searched))
+    # A period that is not safe with nothing activated has no box.
+    usable = verdict.searched & (search.at_nothing()[0] <= TOLERANCE)[bids.activations.period]
+    box = Box(search, bids, np.flatnonzero(usable))
     offers = _offers(bids, most, box)
     rounds = _rounds(bids, len(search.base.solved))
     share, before = most * 0.0, np.full(len(most), np.inf)
@@ -84,7 +92,7 @@ def judge_any_subset(
         if not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS)):
             calm = True
             break
-    _fill(verdict, bids, box, share, calm=calm)
+    _fill(verdict, bids, box, share, calm=calm and (not at_rest or box.rests(share)))
     if progress is not None:
         progress(_ROUNDS, _ROUNDS)
     return verdict
@@ -132,5 +140,7 @@ def _fill(verdict: Verdict, bids: Bids, box: Box, share: Floats, *, calm: bool) 
     verdict.free[less] = np.where(bids.least_share[bids.item[less]] > LEAST, witness.free[less], share[less])
     order = np.arange(len(share))
     # What cannot be activated at all decides before what only finds no room.
-    worst = bids.conditions(np.where(verdict.searched, witness.free, -1.0))[1]
+    free = np.full(len(share), -1.0)
+    free[units] = witness.free[units]
+    worst = bids.conditions(free)[1]
     verdict.decisive[:] = np.where(share >= 1.0, order, worst)

@@ -12,6 +12,7 @@ from gridclear.jobs.slopes import slopes_of_all, slopes_of_one
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.allotment import Limits
 from gridclear.powerflow.activations import Activations
+from gridclear.powerflow.regulators import settle
 
 if TYPE_CHECKING:
     from gridclear.jobs.bids import Bids
@@ -160,7 +161,28 @@ class Box:
 
     def probe(self, share: Floats, seed: int) -> bool:
         """Solve random points of the box; what breaks there is watched from now on. Says whether any does."""
-        keys: list[tuple[int, Key]] = []
+        periods, points = self._points(share, seed)
+        lanes = self._lanes(periods, points)
+        over, which = self._search.violation(lanes, self._search.setting[lanes.period])
+        broken = ~(over <= TOLERANCE)
+        keys: list[tuple[int, Key]] = [(period, (0, _FOUND)) for period in periods]
+        self._add(np.flatnonzero(broken & (which >= 0)), keys, which, points)
+        self._bow_out(periods, over, share)
+        return bool(broken.any())
+
+    def rests(self, share: Floats) -> bool:
+        """Whether no regulator acts at the worst corners, next to them and at random points of the box."""
+        periods, points = self._points(share, 0)
+        for period, cuts in enumerate(self._cuts):
+            points += [self._corner(period, cut.gain, share) for cut in cuts.values()]
+            periods += [period] * len(cuts)
+        lanes = self._lanes(periods, points)
+        setting = self._search.setting[lanes.period]
+        return bool((settle(self._search.scenarios, lanes, setting).setting == setting).all())
+
+    def _points(self, share: Floats, seed: int) -> tuple[list[int], list[Floats]]:
+        """Periods and shares of random points, of half the worst corners and of their neighbours."""
+        periods: list[int] = []
         points: list[Floats] = []
         for period, members in enumerate(self._members):
             if not len(members):
@@ -172,14 +194,9 @@ class Box:
             x = np.where(active, np.where(whole, 1.0, part), 0.0) * share[members]
             half = [0.5 * self._corner(period, cut.gain, share) for cut in self._cuts[period].values()]
             x = np.vstack([self._one_of_each(period, x, rng), *half, *self._flips(period, share)])
-            keys += [(period, (0, _FOUND))] * len(x)
+            periods += [period] * len(x)
             points += list(x)
-        lanes = self._lanes([period for period, _ in keys], points)
-        over, which = self._search.violation(lanes, self._search.setting[lanes.period])
-        broken = ~(over <= TOLERANCE)
-        self._add(np.flatnonzero(broken & (which >= 0)), keys, which, points)
-        self._bow_out([period for period, _ in keys], over, share)
-        return bool(broken.any())
+        return periods, points
 
     def _flips(self, period: int, share: Floats) -> list[Floats]:
         """Corners next to the worst ones: what presses little there may press more when it is turned.

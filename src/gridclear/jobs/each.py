@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.jobs.verdict import Verdict
+from gridclear.network.limits import TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +35,12 @@ def judge_each(search: Search, bids: Bids, progress: Callable[[int, int], None] 
     units = np.flatnonzero(verdict.searched)
     own = bids.activations.part(units)
     setting = search.setting[own.period]
-    crossing = search.crossing(own, setting, search.at_nothing()[own.period], progress)
-    verdict.free[units], verdict.which[units] = crossing.safe, crossing.which
+    over, stops = search.at_nothing()
+    crossing = search.crossing(own, setting, over[own.period], progress)
+    # From nothing on: where that is not safe, no share is.
+    broken = over[own.period] > TOLERANCE
+    verdict.free[units] = np.where(broken, 0.0, crossing.safe)
+    verdict.which[units] = np.where(broken, stops[own.period], crossing.which)
     verdict.share[:], verdict.decisive[:] = bids.conditions(verdict.free)
     verdict.confirm(search, units, own, setting)
     return verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +14,22 @@ from gridclear.network.network import Floats
 
 if TYPE_CHECKING:
     from gridclear.jobs.bids import Bids
+    from gridclear.jobs.dead_bands import DeadBands
     from gridclear.jobs.verdict import Verdict
     from gridclear.network.compiled import CompiledCase
+    from gridclear.network.network import Ints
     from gridclear.powerflow.base import BaseState
 
 _WITNESS = ("kind", "element_type", "element", "value", "limit", "value_at_full", "reason")
 
 
-def light_table(compiled: CompiledCase, base: BaseState, bids: Bids, verdict: Verdict) -> pd.DataFrame:
-    """One row per bid row of the case, in its order; columns as in ``Qualification.lights``."""
+def light_table(
+    compiled: CompiledCase, base: BaseState, bids: Bids, verdict: Verdict, bands: DeadBands | None = None
+) -> pd.DataFrame:
+    """One row per bid row of the case, in its order; columns as in ``Qualification.lights``.
+
+    ``bands`` where it was judged under limits that keep the regulators at rest.
+    """
     rows = compiled.case.active_bids
     share = accepted_shares(bids, verdict)[bids.unit]
     table = pd.DataFrame(
@@ -34,7 +42,7 @@ def light_table(compiled: CompiledCase, base: BaseState, bids: Bids, verdict: Ve
             "price_eur_mwh": rows["price_eur_mwh"].to_numpy(dtype=np.float64),
         }
     )
-    witness = constraint_witness(compiled, base, bids, verdict, share)
+    witness = constraint_witness(compiled, base, bids, verdict, share, bands)
     _fill_unjudged(compiled, bids, verdict, witness)
     _fill_blocks(compiled, bids, verdict, witness)
     for name in _WITNESS:
@@ -54,7 +62,12 @@ Witness = dict[str, NDArray[np.object_] | Floats]
 
 
 def constraint_witness(
-    compiled: CompiledCase, base: BaseState, bids: Bids, verdict: Verdict, share: Floats
+    compiled: CompiledCase,
+    base: BaseState,
+    bids: Bids,
+    verdict: Verdict,
+    share: Floats,
+    bands: DeadBands | None = None,
 ) -> Witness:
     """Witness of every row that was judged: its constraint in names, units and a sentence."""
     count, unit = len(share), bids.unit
@@ -75,22 +88,33 @@ def constraint_witness(
         if not len(mine):
             continue
         which = verdict.which[unit[mine]]
-        effective = base.limits.numbered(number)[period[mine], which]
+        if bands is None:
+            effective = base.limits.numbered(number)[period[mine], which]
+            holder = np.full(len(mine), -1)
+        else:
+            effective = bands.edge(number, period[mine], which)
+            holder = bands.holder(number, period[mine], which)
         nominal = _nominal(limits)[which]
         numbers, place = np.unique(which, return_inverse=True)
-        names = [describe(network, limits, int(constraint), compiled.case) for constraint in numbers]
-        factor = np.array([name.factor for name in names])[place]
+        known = [describe(network, limits, int(constraint), compiled.case) for constraint in numbers]
+        names = [
+            known[k] if regulator < 0 else replace(known[k], element=_regulated_bus(compiled, regulator))
+            for k, regulator in zip(place.tolist(), holder.tolist(), strict=True)
+        ]
+        factor = np.array([name.factor for name in names])
         for column in ("kind", "element_type", "element"):
-            witness[column][mine] = np.array([getattr(name, column) for name in names], dtype=object)[place]
+            witness[column][mine] = np.array([getattr(name, column) for name in names], dtype=object)
         witness["limit"][mine] = effective * factor
         witness["value"][mine] = verdict.value[unit[mine]] * factor
         witness["value_at_full"][mine] = verdict.value_at_full[unit[mine]] * factor
         witness["reason"][mine] = [
-            _sentence(names[k], row, witness, bids, verdict, share)
-            for k, row in zip(place.tolist(), mine.tolist(), strict=True)
+            _sentence(name, row, witness, bids, verdict, share)
+            for name, row in zip(names, mine.tolist(), strict=True)
         ]
-        for at in np.flatnonzero(effective != nominal).tolist():
-            limit = _number(names[place[at]], nominal[at] * factor[at])
+        if bands is not None:
+            _name_regulators(compiled, bands, mine, holder, witness, bids, verdict)
+        for at in np.flatnonzero((effective != nominal) & (holder < 0)).tolist():
+            limit = _number(names[at], nominal[at] * factor[at])
             witness["reason"][mine[at]] += (
                 f"; the base state already breaks {limit}, and it must not get worse"
             )
@@ -125,6 +149,48 @@ def _sentence(
         safe, least = verdict.free[unit] * bids.offered[row], bids.least[row]
         return f"only {safe:.4g} MW are safe, below the smallest amount of {least:.4g} MW; {stop}"
     return stop
+
+
+def _name_regulators(
+    compiled: CompiledCase,
+    bands: DeadBands,
+    rows: Ints,
+    holder: Ints,
+    witness: Witness,
+    bids: Bids,
+    verdict: Verdict,
+) -> None:
+    """Say whose dead band it is that stops these rows; ``holder`` is -1 for what is none."""
+    restless = bands.restless[bids.activations.period] & ~verdict.confirmed
+    for row, regulator in zip(rows.tolist(), holder.tolist(), strict=True):
+        if regulator < 0:
+            continue
+        name = _regulator(compiled, regulator)
+        if restless[bids.unit[row]]:
+            bus, value, edge = (witness[column][row] for column in ("element", "value", "limit"))
+            witness["reason"][row] = (
+                f"{name} acts with nothing activated: {value:.4f} p.u. at bus '{bus}', where its dead band"
+                f" ends at {edge:.4f} p.u.; nothing is promised while it does"
+            )
+        else:
+            witness["reason"][row] += f"; beyond this limit {name} would act"
+
+
+def _regulator(compiled: CompiledCase, regulator: int) -> str:
+    """Name a regulator by the transformers of its group."""
+    regulators, taps = compiled.regulators, compiled.networks[0].taps
+    members = regulators.device[regulators.group == regulators.group[regulator]]
+    names = [
+        f"{kind} '{compiled.case.grid.labels(kind).loc[index]}'"
+        for kind, index in zip(
+            taps.element_type[members].tolist(), taps.element[members].tolist(), strict=True
+        )
+    ]
+    return "the regulator of " + " and ".join(names)
+
+
+def _regulated_bus(compiled: CompiledCase, regulator: int) -> str:
+    return str(compiled.case.grid.labels("bus").iloc[compiled.regulators.regulated[regulator]])
 
 
 def _fill_blocks(compiled: CompiledCase, bids: Bids, verdict: Verdict, witness: Witness) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gridclear.errors import OptionError
 from gridclear.jobs.any_subset import judge_any_subset
 from gridclear.jobs.bids import Bids, resolve_bids
+from gridclear.jobs.dead_bands import DeadBands, dead_bands
 from gridclear.jobs.each import judge_each
 from gridclear.jobs.flow import device_table, hunting_periods, status_of
 from gridclear.jobs.lights import accepted_shares, light_table
@@ -102,8 +103,9 @@ def qualify(
     devices : {"scheduled", "automatic", "optimised"}
         ``scheduled``: taps and banks stay where the base state has them, settled regulators included.
         ``automatic``: regulators react to an activation; an amount is safe only if it is before they do and
-        after they have settled. ``optimised``: what the case lets the operator re-set is re-set once per
-        period, within its moves, so that more passes; ``devices`` of the result says how.
+        after they have settled; with ``any-subset`` none has to act, whatever part is activated.
+        ``optimised``: what the case lets the operator re-set is re-set once per period, within its moves, so
+        that more passes; ``devices`` of the result says how.
     threads : int, optional
         As in ``solve_batch``; the lights do not depend on it.
     progress : callable, optional
@@ -121,7 +123,7 @@ def qualify(
     CaseError
         The case has no ``active_bids``, or holds what gridclear does not represent.
     OptionError
-        Unknown guarantee, allotment or devices, or ``any-subset`` with ``automatic`` devices.
+        Unknown guarantee, allotment or devices.
     """
     if guarantee not in GUARANTEES:
         raise OptionError(f"guarantee is '{guarantee}'; it must be one of {', '.join(GUARANTEES)}")
@@ -129,11 +131,6 @@ def qualify(
         raise OptionError(f"devices is '{devices}'; it must be one of {', '.join(DEVICES)}")
     if allotment not in ALLOTMENTS:
         raise OptionError(f"allotment is '{allotment}'; it must be one of {', '.join(ALLOTMENTS)}")
-    if guarantee == "any-subset" and devices == "automatic":
-        raise OptionError(
-            "devices is 'automatic'; with any-subset it must be scheduled or optimised: no box is promised"
-            " while regulators move"
-        )
     watch = Stopwatch()
     with watch.phase("compile"):
         network = compile_case(case) if compiled is None else compiled
@@ -148,14 +145,15 @@ def qualify(
         if devices == "optimised":
             search = replace(search, setting=optimised_setting(search, bids))
         each = judge_each(search, bids, progress)
-        verdict = _judge(search, bids, each, guarantee, allotment, progress)
+        bands = dead_bands(network, base) if search.reacts and guarantee == "any-subset" else None
+        verdict = _judge(search, bids, each, guarantee, allotment, bands, progress)
     with watch.phase("tables"):
         options: dict[str, object] = {
             "guarantee": guarantee,
             "allotment": allotment,
             "devices": devices,
         }
-        lights = light_table(network, base, bids, verdict)
+        lights = light_table(network, base, bids, verdict, bands)
         status = status_of(base)
         return Qualification(
             status="qualified" if status == "solved" else status,
@@ -174,11 +172,17 @@ def _judge(
     each: Verdict,
     guarantee: str,
     allotment: str,
+    bands: DeadBands | None,
     progress: Callable[[int, int], None] | None,
 ) -> Verdict:
     """Judge under one guarantee."""
     if guarantee == "merit-order":
         return judge_in_merit_order(search, bids, progress)
+    if bands is not None:
+        # Where no regulator acts, the state before is the state after.
+        still = replace(search, base=replace(search.base, limits=bands.limits), reacts=False)
+        alone = judge_each(still, bids)
+        return judge_any_subset(still, bids, alone, allotment, progress, at_rest=True)
     if guarantee == "any-subset":
         return judge_any_subset(search, bids, each, allotment, progress)
     return each

@@ -40,10 +40,10 @@ class Search:
     setting: Ints
     reacts: bool
 
-    def at_nothing(self) -> Floats:
-        """Violation before anything is activated, by period."""
+    def at_nothing(self) -> tuple[Floats, Ints]:
+        """Worst violation before anything is activated, and its constraint, by period."""
         periods = np.arange(len(self.setting), dtype=np.int64)
-        return self.violation(Activations.none(periods), self.setting)[0]
+        return self.violation(Activations.none(periods), self.setting)
 
     def crossing(
         self,

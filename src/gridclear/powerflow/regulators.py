@@ -101,7 +101,24 @@ def _wishes(regulators: Regulators, voltage: Floats, positions: Ints) -> Ints:
         want = np.where(
             (members > 0) & (np.abs(off) > regulators.half_band[own[0]]), -np.sign(off), 0.0
         ).astype(np.int64)
-        after = positions[:, regulators.device[own]] + want[:, None] * regulators.direction[own]
-        possible = ((after >= regulators.lowest[own]) & (after <= regulators.highest[own])).all(axis=1)
-        wish[:, group] = np.where(possible, want, 0)
+        wish[:, group] = np.where(can_move(regulators, own, positions, want), want, 0)
     return wish
+
+
+def can_move(regulators: Regulators, own: Ints, positions: Ints, want: Ints) -> NDArray[np.bool_]:
+    """Whether a group, of regulators ``own``, has a tap left towards a higher (+1) or lower voltage (-1).
+
+    Parameters
+    ----------
+    regulators : Regulators
+    own : (member,) of int
+    positions : (scenario, device)
+    want : (scenario,) of int
+
+    Returns
+    -------
+    (scenario,) of bool
+    """
+    after = positions[:, regulators.device[own]] + want[:, None] * regulators.direction[own]
+    possible = (after >= regulators.lowest[own]) & (after <= regulators.highest[own])
+    return np.asarray(possible.all(axis=1))
