@@ -213,16 +213,15 @@ def period_net(problem: Problem, start: pd.Timestamp) -> pp.pandapowerNet:
 def set_devices(problem: Problem, net: pp.pandapowerNet) -> None:
     """Put taps and capacitor banks where the case's tables want them to start."""
     for row in rows(problem.tap_changers):
-        if row.get("element_type", "trafo") != "trafo":
-            raise NotImplementedError("the oracle knows tap changers of two-winding transformers only")
-        trafo = find(net, "trafo", row["element"])
-        if not given(net.trafo["tap_changer_type"].loc[trafo]):
+        table = str(row.get("element_type", "trafo"))
+        trafo = find(net, table, row["element"])
+        if not given(net[table]["tap_changer_type"].loc[trafo]):
             raise ValueError(
-                f"trafo {row['element']!r}: tap_changer_type is empty, pandapower ignores its tap"
+                f"{table} {row['element']!r}: tap_changer_type is empty, pandapower ignores its tap"
             )
         for source, column in (("position", "tap_pos"), ("tap_min", "tap_min"), ("tap_max", "tap_max")):
             if source in row:
-                net.trafo.loc[trafo, column] = row[source]
+                net[table].loc[trafo, column] = row[source]
     for row in rows(problem.capacitor_banks):
         if "position" in row:
             net.shunt.loc[find(net, "shunt", row["element"]), "step"] = row["position"]
@@ -233,6 +232,8 @@ def regulators(problem: Problem, net: pp.pandapowerNet) -> list[Regulator]:
     groups: dict[object, list[dict[str, object]]] = {}
     for row in rows(problem.tap_changers):
         if row["mode"] == "automatic":
+            if row.get("element_type", "trafo") != "trafo":
+                raise NotImplementedError("the oracle regulates two-winding transformers only")
             groups.setdefault(row.get("group", ("alone", row["element"])), []).append(row)
     result = []
     for group, members in groups.items():
