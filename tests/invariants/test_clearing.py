@@ -1,0 +1,19 @@
+"""The clearing of a shipped case, judged by pandapower alone."""
+
+from __future__ import annotations
+
+from lights_support import shipped_case
+
+import gridclear as gc
+from oracle.clearing_judge import judge
+
+
+def test_schedule_of_a_shipped_case_stands_before_an_independent_judge() -> None:
+    case = shipped_case("mv-rural")
+    clearing = gc.clear(case)
+    verdict = judge(case, clearing.schedule, clearing.devices)
+    assert clearing.status == "confirmed"
+    assert not verdict.faults
+    assert verdict.worst <= 1.0  # tolerances beyond an effective limit
+    assert verdict.shortfall_mvar.max() <= 1e-5
+    assert abs(verdict.cost_eur - clearing.cost_eur) <= 1e-4
