@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from lights_support import shipped_case
+from pathlib import Path
 
 import gridclear as gc
 from oracle.clearing_judge import judge
 
+GRIDS = Path(__file__).parents[2] / "grids"
+
 
 def test_schedule_of_a_shipped_case_stands_before_an_independent_judge() -> None:
-    case = shipped_case("mv-rural")
+    case = gc.read_case(GRIDS / "mv-rural")
     clearing = gc.clear(case)
     verdict = judge(case, clearing.schedule, clearing.devices)
     assert clearing.status == "confirmed"

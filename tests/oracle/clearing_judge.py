@@ -44,7 +44,7 @@ class Fault:
 class Verdict:
     """All that a schedule comes to.
 
-    ``over`` (period, constraint): excess beyond the effective limit in tolerances, more than 1 is a violation.
+    ``over`` (period, constraint): excess beyond the effective limit in tolerances; more than 1 breaks it.
     ``cure``: what is beyond the true limits, p.u. of voltage, fraction of loading, exchange in 10 MVA.
     ``q_mvar``, ``shortfall_mvar`` (point, period); ``losses_mw`` (period,). ``faults``: every broken rule.
     """

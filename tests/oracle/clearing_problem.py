@@ -3,7 +3,8 @@
 Only tables are read from the case; base states and every quantity of the grid come from pandapower. Where the
 written rules leave room they are read like this:
 
-- Rows of ``tap_changers`` whose mode is ``fixed`` belong to no group. A group's budget of moves is the smallest
+- Rows of ``tap_changers`` whose mode is ``fixed`` belong to no group. A group's budget of moves is the
+smallest
   of its members', each member pays its own moves.
 - A day is a UTC date of the period's start; ``moves_today`` counts against the first of them.
 - A block has nothing if any of its rows is dead or out of service in its period.
@@ -228,7 +229,7 @@ def net_of(case: gridclear.Case) -> pp.pandapowerNet:
 def injection(net: pp.pandapowerNet, table: str, index: int) -> complex:
     """Scaled injection of an element in MVA, nothing where it is out of service."""
     row = net[table].loc[index]
-    q_mvar = row["q_mvar"] if "q_mvar" in row else 0.0
+    q_mvar = row.get("q_mvar", 0.0)
     return complex(SIGN[table] * row["scaling"] * row["in_service"] * complex(row["p_mw"], q_mvar))
 
 
