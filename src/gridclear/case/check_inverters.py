@@ -9,7 +9,7 @@ import numpy as np
 from gridclear.case.cells import Guess, quoted, say
 from gridclear.case.check_bids import named_rows
 from gridclear.case.check_offers import TOLERANCE_MW, element_places, planned_by_period
-from gridclear.case.check_storage import optimised_storage, power_range
+from gridclear.case.check_storage import optimised_storage, power_range, rated_storage
 from gridclear.case.horizon import stamp_text
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def check_inverters(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon | 
     what = say("{} names an sgen and a storage", inverters.frame["element"])
     faults.rows(inverters.source, twice, "element", what, "a name or origin_id that one of them has")
     # The place -1 of what is no storage has no rating.
-    rated, place = np.full(len(grid.tables["storage"]) + 1, np.nan), element_places(storage, grid, "storage")
-    stated = storage.filled("s_max_mva") & (place >= 0)
-    rated[place[stated]] = storage.frame["s_max_mva"].to_numpy()[stated]
+    rated = np.append(rated_storage(storage, grid), np.nan)
     there, here = rated[places["storage"]], inverters.frame["s_max_mva"].to_numpy()
     differs = inverters.filled("s_max_mva") & ~np.isnan(there) & (here != there)
     what = say("{:.12g} differs from the {:.12g} of table storage", here, there)

@@ -97,12 +97,18 @@ def power_range(sheets: Mapping[str, Sheet], grid: Grid) -> tuple[Floats, Floats
     """
     low, high = (limit.mw for limit in storage_limits(sheets["storage"], grid))
     for name in ("storage", "inverters"):
-        sheet = sheets[name]
-        rows = sheet.filled("s_max_mva") & (element_places(sheet, grid, "storage") >= 0)
-        apparent = np.full(len(low), np.nan)
-        apparent[element_places(sheet, grid, "storage")[rows]] = sheet.frame["s_max_mva"].to_numpy()[rows]
+        apparent = rated_storage(sheets[name], grid)
         low, high = np.fmax(low, -apparent), np.fmin(high, apparent)
     return low, high
+
+
+def rated_storage(sheet: Sheet, grid: Grid) -> Floats:
+    """Apparent power of storages in MVA by one table, (element,); NaN where it states none."""
+    place = element_places(sheet, grid, "storage")
+    rows = sheet.filled("s_max_mva") & (place >= 0)
+    rated = np.full(len(grid.tables["storage"]), np.nan)
+    rated[place[rows]] = sheet.frame["s_max_mva"].to_numpy()[rows]
+    return rated
 
 
 def optimised_storage(sheet: Sheet, grid: Grid) -> Flags:

@@ -123,9 +123,7 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
     rows = case.active_bids
     need_rows(case, "active_bids")
     period = case.horizon.position(rows["start"])
-    bus, works, marked = places(compiled, rows, period)
-    node = np.stack([network.structure.node_of_bus for network in compiled.networks])
-    connected = marked & works & (node[compiled.topology[period], bus] >= 0)
+    bus, connected, marked = places(compiled, rows, period)
     sign = np.where(rows["direction"] == "up", 1.0, -1.0)
     offered = rows["p_mw"].to_numpy(dtype=np.float64)
     least = np.nan_to_num(rows["min_p_mw"].to_numpy(dtype=np.float64))

@@ -146,8 +146,7 @@ def clear(
             raise OptionError(f"{name} is '{value}'; it must be one of {', '.join(known)}")
     if deadline_s is not None and not deadline_s > 0.0:
         raise OptionError(f"deadline_s is {deadline_s}; it must be a number of seconds above zero")
-    if case.reactive_bids.empty:
-        need_rows(case, "reactive_profile")
+    need_rows(case, "reactive_profile", "reactive_bids")
     deadline, watch = Deadline.after(deadline_s), Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case) if compiled is None else compiled

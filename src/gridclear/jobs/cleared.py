@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from gridclear.jobs.flow import device_table
-from gridclear.network.limits import TOLERANCE, describe
+from gridclear.network.limits import TOLERANCE, describe, sides
 from gridclear.powerflow.arrays import NEWTON
+from gridclear.powerflow.base import point_powers
 from gridclear.powerflow.lanes import PROVED_MVA
 from gridclear.powerflow.scenarios import Scenarios
 
@@ -33,7 +34,7 @@ class Proof:
     Attributes
     ----------
     mismatch_mva : float
-        Largest power mismatch, NaN if a period has no state.
+        Largest power mismatch of the states that there are.
     worst : float
         Worst violation of an effective limit, normalised; +inf where a period that the base state solves
         has no state.
@@ -89,12 +90,10 @@ def proof_of(problem: Problem, plan: Plan, threads: int | None) -> Proof:
     mismatch = 0.0
     exchange = np.full((problem.periods, len(compiled.case.connection_points)), np.nan, dtype=np.complex128)
     for topology, rows, out in fresh.states(activations, setting):
-        limits, network = compiled.limits[topology], compiled.networks[topology]
         good = out.code <= NEWTON
         mismatch = max(mismatch, float(out.mismatch[good].max(initial=0.0)) * compiled.s_base_mva)
-        slack = limits.point_node - network.n_free
-        power = (out.slack_p[:, slack] + 1j * out.slack_q[:, slack]) * limits.point_share
-        exchange[rows[good][:, None], limits.point] = power[good]
+        points = compiled.limits[topology].point
+        exchange[rows[good][:, None], points] = point_powers(compiled, topology, out)[good]
     reached = exchange.imag[requests.period, requests.point]
     away = np.maximum(np.abs(reached - requests.q) - requests.tolerance, 0.0)
     return Proof(mismatch, float(worst), exchange, np.where(np.isnan(reached), np.inf, away))
@@ -103,15 +102,14 @@ def proof_of(problem: Problem, plan: Plan, threads: int | None) -> Proof:
 def schedule_table(problem: Problem, plan: Plan) -> pd.DataFrame:
     """Rows as in ``Clearing.schedule``."""
     case, offers, base = problem.compiled.case, problem.offers, problem.compiled.s_base_mva
-    bids = [case.table(table).iloc[row] for table, row in zip(offers.table, offers.source, strict=True)]
     share = plan.share[offers.item]
     frames = [
         pd.DataFrame(
             {
                 "start": case.horizon.starts[offers.period],
-                "bid": [str(bid["bid"]) for bid in bids],
-                "element_type": [str(bid["element_type"]) for bid in bids],
-                "element": [str(bid["element"]) for bid in bids],
+                "bid": offers.bid.astype(object),
+                "element_type": offers.element_type.astype(object),
+                "element": offers.element.astype(object),
                 "p_mw": offers.p * share * base,
                 "q_mvar": offers.q * share * base,
                 "cost_eur": offers.cost * share,
@@ -142,19 +140,16 @@ def device_moves(problem: Problem, plan: Plan) -> pd.DataFrame:
     compiled = problem.compiled
     positions = problem.positions(plan)
     table = device_table(compiled, positions)
-    before = np.vstack([compiled.positions, positions[:-1]])
-    decided = np.zeros(positions.shape[1], dtype=bool)
-    for device in problem.devices:
-        decided[device.device] = True
     # What a regulator does by itself is no move of the schedule.
-    table["moves"] = np.where(decided, np.abs(positions - before), 0).ravel()
+    moves = np.zeros_like(positions)
+    for device, made in zip(problem.devices, problem.moves(plan), strict=True):
+        moves[:, device.device] = made[:, None]
+    table["moves"] = moves.ravel()
     table["energy_mwh"] = np.nan
-    stores, hours = problem.stores, compiled.case.horizon.hours
+    stores = problem.stores
+    energy = stores.energy(plan.charge, plan.discharge, compiled.case.horizon.hours)
     frames = [table.astype({"position": np.float64, "moves": np.float64})]
     for number, element in enumerate(stores.element):
-        gained = stores.charging[number] * plan.charge[number]
-        gained = gained - plan.discharge[number] / stores.discharging[number]
-        energy = stores.start[number] + hours * np.cumsum(gained)
         frames.append(
             pd.DataFrame(
                 {
@@ -163,7 +158,7 @@ def device_moves(problem: Problem, plan: Plan) -> pd.DataFrame:
                     "element": element,
                     "position": np.nan,
                     "moves": np.nan,
-                    "energy_mwh": energy * compiled.s_base_mva,
+                    "energy_mwh": energy[number] * compiled.s_base_mva,
                 }
             )
         )
@@ -209,13 +204,9 @@ def binding_table(point: Point, priced: Prices | None) -> pd.DataFrame:
             network, limits = compiled.networks[topology], compiled.limits[topology]
             words = describe(network, limits, constraint, compiled.case)
             limit = float(point.problem.base.limits.numbered(topology)[period, constraint])
-            exchange = constraint >= 2 * network.n_node + network.n_branch
-            sign = -1.0 if words.kind == "undervoltage" or words.detail.endswith("min_mw") else 1.0
-            unit = limits.exchange_scale if exchange else 1.0
-            value = limit + (-1.0 if words.detail in ("q_min_mvar", "p_min_mw") else sign) * unit * float(
-                local.over[constraint]
-            )
-            per = 1.0 / compiled.s_base_mva / unit if exchange else _HUNDREDTH
+            sign, unit = (float(one[0]) for one in sides(network, limits, np.array([constraint])))
+            value = limit + sign * unit * float(local.over[constraint])
+            per = 1.0 / (unit * compiled.s_base_mva) if words.kind == "exchange" else _HUNDREDTH
             rows.append(
                 (
                     period,

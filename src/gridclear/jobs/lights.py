@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gridclear.network.limits import Constraint, NodeLimits, describe
+from gridclear.network.limits import Constraint, describe
 from gridclear.network.network import Floats
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def constraint_witness(
         else:
             effective = bands.edge(number, period[mine], which)
             holder = bands.holder(number, period[mine], which)
-        nominal = _nominal(limits)[which]
+        nominal = limits.numbered[which]
         numbers, place = np.unique(which, return_inverse=True)
         known = [describe(network, limits, int(constraint), compiled.case) for constraint in numbers]
         names = [
@@ -243,8 +243,3 @@ def _number(name: Constraint, value: float) -> str:
         return f"{value:.2f} %"
     unit = {"p": "MW", "q": "Mvar", "s": "MVA"}[name.detail[0]] if name.kind == "exchange" else "p.u."
     return f"{value:.4f} {unit}"
-
-
-def _nominal(limits: NodeLimits) -> Floats:
-    """Limits in the kernels' numbering, (constraint,)."""
-    return np.concatenate([limits.vm_min, limits.vm_max, limits.loading, limits.exchange.ravel()])

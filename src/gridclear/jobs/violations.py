@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gridclear.network.injections import INJECTION_SIGN, element_powers
-from gridclear.network.limits import EXCHANGE_SCALE_MVA, TOLERANCE, describe
+from gridclear.network.limits import TOLERANCE, describe, sides
 from gridclear.network.outages import bus_positions, in_service
 
 if TYPE_CHECKING:
@@ -54,17 +54,10 @@ def _broken(compiled: CompiledCase, base: BaseState) -> list[Row]:
         traded = np.stack([power.real, power.real, power.imag, power.imag, np.abs(power)], axis=-1).reshape(
             len(periods), -1
         )
-        bound = limits.exchange.reshape(-1)
-        low_side = np.tile([True, False, True, False, False], len(limits.point))
         value = np.hstack([vm, vm, base.loading[topology][periods], traded])
-        limit = np.concatenate([limits.vm_min, limits.vm_max, limits.loading, bound])
-        is_low = np.concatenate(
-            [np.ones(network.n_node, bool), np.zeros(network.n_node + network.n_branch, bool), low_side]
-        )
-        margin = np.full(len(limit), TOLERANCE)
-        margin[2 * network.n_node + network.n_branch :] *= EXCHANGE_SCALE_MVA / compiled.s_base_mva
-        over = np.where(is_low, limit - value, value - limit)
-        for row, constraint in zip(*np.nonzero(over > margin), strict=True):
+        limit = limits.numbered
+        sign, unit = sides(network, limits, np.arange(len(limit)))
+        for row, constraint in zip(*np.nonzero(sign * (value - limit) > TOLERANCE * unit), strict=True):
             named = describe(network, limits, int(constraint), compiled.case)
             rows.append(
                 (

@@ -57,6 +57,11 @@ class NodeLimits:
     exchange: Floats
     exchange_scale: float
 
+    @property
+    def numbered(self) -> Floats:
+        """Limits in the kernels' numbering, (constraint,)."""
+        return np.concatenate([self.vm_min, self.vm_max, self.loading, self.exchange.ravel()])
+
 
 @dataclass(frozen=True)
 class Constraint:

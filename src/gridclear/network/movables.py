@@ -28,8 +28,6 @@ class Movable:
         Positions that each moves by one step; members of a group move voltages the same way.
     lowest, highest : int
         Steps away from the scheduled positions that every member can make.
-    most_moves : int
-        Largest number of steps over the horizon.
     budgets : tuple of (begin, end, most)
         Largest number of steps from a period up to another, which is outside.
     cost : float
@@ -40,9 +38,13 @@ class Movable:
     step: Ints
     lowest: int
     highest: int
-    most_moves: int
     budgets: tuple[tuple[int, int, int], ...]
     cost: float
+
+    @property
+    def most_moves(self) -> int:
+        """Steps over the horizon that pass no budget, whenever they are made."""
+        return min((most for _, _, most in self.budgets), default=np.iinfo(np.int32).max)
 
 
 def movables(compiled: CompiledCase, modes: tuple[str, ...] = ("optimised",)) -> tuple[Movable, ...]:
@@ -92,10 +94,9 @@ def _movable(
     now = compiled.positions[device]
     below, above = np.where(step > 0, low - now, now - high), np.where(step > 0, high - now, now - low)
     lowest, highest = int(below.max()), int(above.min())
-    most = _or(rows["max_moves"], np.full(len(device), np.iinfo(np.int32).max)).min()
     cost = float(np.nan_to_num(rows["cost_per_move_eur"].to_numpy(dtype=np.float64)).sum())
     budgets = _budgets(compiled, rows)
-    return Movable(device, step, min(lowest, 0), max(highest, 0), int(most), budgets, cost)
+    return Movable(device, step, min(lowest, 0), max(highest, 0), budgets, cost)
 
 
 def _budgets(compiled: CompiledCase, rows: pd.DataFrame) -> tuple[tuple[int, int, int], ...]:

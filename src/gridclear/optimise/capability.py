@@ -12,8 +12,6 @@ from gridclear.errors import CaseError, Issue
 from gridclear.network.injections import INJECTION_SIGN, element_powers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pandas as pd
 
     from gridclear.network.compiled import CompiledCase
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     from gridclear.optimise.offers import Offers
     from gridclear.optimise.stores import Stores
 
+#: Grid tables of what has an inverter.
+_KINDS = ("sgen", "storage")
 #: Sides of the polygon inside the circle of apparent power, where active power may move: 0.12 % at most.
 _SIDES = 64
 
@@ -46,6 +46,7 @@ class Capability:
 class _Rating:
     """What one element can do, in p.u."""
 
+    element: str
     s_max: float
     power_factor: float
     curve: tuple[Floats, Floats, Floats] | None
@@ -77,18 +78,21 @@ def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capabi
     items, periods = len(offers.most), len(compiled.topology)
     columns = items + 2 * stores.count * periods
     rows: list[tuple[Ints, Floats, float, float]] = []
-    for key, members in _elements(compiled, offers, stores):
-        rating = _rating(compiled, *key)
+    forecast = {kind: _forecast(compiled, kind) for kind in _KINDS}
+    for (kind, index), members in _elements(compiled, offers, stores).items():
+        rating = _rating(compiled, kind, index)
         if rating is None:
             continue
-        p0, q0 = _forecast(compiled, *key)
+        place = compiled.case.grid.tables[kind].index.get_loc(index)
+        p0, q0 = (power[:, place] for power in forecast[kind])
+        store = stores.number(kind, index)
         for period in range(periods):
             mine = members[offers.period[members] == period]
-            column, p, q = _moves(offers, stores, key, mine, period, items, periods)
-            reach = np.concatenate([offers.most[offers.item[mine]], stores.reach(key, period)])
+            column, p, q = _moves(offers, stores, store, mine, period)
+            reach = np.concatenate([offers.most[offers.item[mine]], stores.reach(store, period)])
             spread = p * reach
             span = (p0[period] + np.minimum(spread, 0).sum(), p0[period] + np.maximum(spread, 0).sum())
-            own = _bounds(key, rating, float(p0[period]), float(q0[period]), span)
+            own = _bounds(rating, float(p0[period]), float(q0[period]), span)
             rows += [(column, along_p * p + along_q * q, low, high) for along_p, along_q, low, high in own]
     if not rows:
         return Capability(sparse.csr_array((0, columns)), np.zeros(0), np.zeros(0))
@@ -101,26 +105,21 @@ def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capabi
     return Capability(matrix, np.array([row[2] for row in rows]), np.array([row[3] for row in rows]))
 
 
-def _elements(
-    compiled: CompiledCase, offers: Offers, stores: Stores
-) -> Iterator[tuple[tuple[str, str], Ints]]:
-    """Elements with offers or free storage, and the offers' rows."""
-    case = compiled.case
-    found: dict[tuple[str, str], list[int]] = {("storage", name): [] for name in stores.element}
-    for row, (table, source) in enumerate(zip(offers.table.tolist(), offers.source.tolist(), strict=True)):
-        bids = case.table(table)
-        key = (str(bids["element_type"].iloc[source]), str(bids["element"].iloc[source]))
-        found.setdefault(key, []).append(row)
-    for key, members in found.items():
-        yield key, np.array(members, dtype=np.int64)
+def _elements(compiled: CompiledCase, offers: Offers, stores: Stores) -> dict[tuple[str, int], Ints]:
+    """Elements of the grid with offers or free storage, by table and index, and the offers' rows."""
+    lookup = {kind: compiled.case.grid.lookup(kind) for kind in _KINDS}
+    found: dict[tuple[str, int], list[int]] = {("storage", index): [] for index in stores.index.tolist()}
+    for row, (kind, element) in enumerate(
+        zip(offers.element_type.tolist(), offers.element.tolist(), strict=True)
+    ):
+        if kind in lookup:
+            found.setdefault((kind, lookup[kind][element]), []).append(row)
+    return {key: np.array(members, dtype=np.int64) for key, members in found.items()}
 
 
-def _rating(compiled: CompiledCase, kind: str, element: str) -> _Rating | None:
+def _rating(compiled: CompiledCase, kind: str, index: int) -> _Rating | None:
     """Collect what the tables state of an element; None if nothing."""
     case = compiled.case
-    if kind not in ("sgen", "storage"):
-        return None
-    index = case.grid.lookup(kind)[element]
     inverter = _row(case.inverters, case.grid.lookup(kind), index)
     storage = _row(case.storage, case.grid.lookup("storage"), index) if kind == "storage" else None
     if inverter is None and storage is None:
@@ -128,6 +127,7 @@ def _rating(compiled: CompiledCase, kind: str, element: str) -> _Rating | None:
     base = compiled.s_base_mva
     stated = [float(row["s_max_mva"]) for row in (inverter, storage) if row is not None]
     return _Rating(
+        element=str(case.grid.labels(kind).loc[index]),
         s_max=float(np.nanmin([*stated, np.inf])) / base,
         power_factor=np.nan if inverter is None else float(inverter["min_power_factor"]),
         curve=None if inverter is None else _curve(compiled, str(inverter["curve"])),
@@ -153,20 +153,18 @@ def _row(frame: pd.DataFrame, lookup: dict[str, int], index: int) -> pd.Series |
     return frame.iloc[own[0]] if own else None
 
 
-def _forecast(compiled: CompiledCase, kind: str, element: str) -> tuple[Floats, Floats]:
-    """Forecast injection of an element in p.u. by period."""
-    case = compiled.case
-    place = case.grid.tables[kind].index.get_loc(case.grid.lookup(kind)[element])
+def _forecast(compiled: CompiledCase, kind: str) -> tuple[Floats, Floats]:
+    """Forecast injections of a table's elements in p.u., (period, element)."""
     factor = INJECTION_SIGN[kind] / compiled.s_base_mva
-    p, q = (power[:, place] * factor for power in element_powers(case, kind))
+    p, q = (power * factor for power in element_powers(compiled.case, kind))
     return p, q
 
 
 def _moves(
-    offers: Offers, stores: Stores, key: tuple[str, str], mine: Ints, period: int, items: int, periods: int
+    offers: Offers, stores: Stores, store: int, mine: Ints, period: int
 ) -> tuple[Ints, Floats, Floats]:
     """Columns that move an element in a period, and its change of P and Q by each."""
-    column = stores.columns(key, period, items, periods)
+    column = len(offers.most) + stores.columns(store, period)
     charging = np.array([-1.0, 1.0])[: len(column)]
     return (
         np.concatenate([offers.item[mine], column]),
@@ -176,7 +174,7 @@ def _moves(
 
 
 def _bounds(
-    key: tuple[str, str], rating: _Rating, p0: float, q0: float, span: tuple[float, float]
+    rating: _Rating, p0: float, q0: float, span: tuple[float, float]
 ) -> list[tuple[float, float, float, float]]:
     """Bounds ``low <= a·ΔP + b·ΔQ <= high`` as (a, b, low, high)."""
     if span[1] - span[0] <= 0.0:
@@ -186,7 +184,7 @@ def _bounds(
     if rating.curve is not None:
         what = f"its active power may be {span[0]:g} to {span[1]:g} p.u., with a curve"
         expected = "an apparent power or a power factor for an element whose active power is decided"
-        raise CaseError((Issue("inverters", key[1], "curve", what, expected),))
+        raise CaseError((Issue("inverters", rating.element, "curve", what, expected),))
     if np.isfinite(rating.s_max):
         inner = rating.s_max * np.cos(np.pi / _SIDES)
         for angle in 2.0 * np.pi * np.arange(_SIDES) / _SIDES:
@@ -197,7 +195,7 @@ def _bounds(
         if span[0] < 0.0 < span[1]:
             what = f"its active power may be {span[0]:g} to {span[1]:g} p.u., with a power factor"
             expected = "an apparent power alone for an element whose active power changes its sign"
-            raise CaseError((Issue("inverters", key[1], "min_power_factor", what, expected),))
+            raise CaseError((Issue("inverters", rating.element, "min_power_factor", what, expected),))
         slope = _tangent(rating.power_factor) * (1.0 if span[0] >= 0.0 else -1.0)
         # |Q| <= slope · P, with Q and P those of the forecast and what is taken.
         found += [

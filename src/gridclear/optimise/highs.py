@@ -36,6 +36,10 @@ class Plane:
     value: Floats
     upper: float
 
+    def excess(self, x: Floats) -> float:
+        """By how much a solution is beyond it."""
+        return float(self.value @ x[self.column]) - self.upper
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -91,24 +95,21 @@ class Solver:
 
     def minimise(
         self,
-        cost: Floats | None = None,
+        cost: Floats,
         *,
         seconds: float = np.inf,
         gap: tuple[float, float] = (0.0, 1e-9),
-        start: tuple[Ints, Floats] | None = None,
     ) -> Answer:
         """Solve.
 
         Parameters
         ----------
-        cost : (column,), optional
-            Replaces the costs.
+        cost : (column,)
+            Replaces the program's.
         seconds : float
             Time limit.
         gap : (relative, absolute)
             At which a mixed-integer search stops.
-        start : (columns, values), optional
-            A part of a solution to begin with: that of the whole columns is enough.
 
         Returns
         -------
@@ -120,17 +121,12 @@ class Solver:
             The solver ended in a way that is no answer, or what it gave is not finite.
         """
         solver = self._solver
-        if cost is not None:
-            columns = np.arange(self._count, dtype=np.int32)
-            self._check(solver.changeColsCost(self._count, columns, _finite(cost, "costs")), "costs")
+        columns = np.arange(self._count, dtype=np.int32)
+        self._check(solver.changeColsCost(self._count, columns, _finite(cost, "costs")), "costs")
         # The clock of an instance runs on over its solutions.
         limit = solver.getRunTime() + seconds if np.isfinite(seconds) else float("inf")
         for option, value in (("time_limit", limit), ("mip_rel_gap", gap[0]), ("mip_abs_gap", gap[1])):
             self._check(solver.setOptionValue(option, value), f"option {option}")
-        if start is not None:
-            index, known = start
-            status = solver.setSolution(len(index), index.astype(np.int32), _finite(known, "a start"))
-            self._check(status, "the start")
         self._check(solver.run(), "the run")
         return self._answer()
 

@@ -15,7 +15,6 @@ from gridclear.powerflow.sensitivity import Controls, forward, quantity_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.problem import Plan, Problem
     from gridclear.powerflow.activations import Activations
@@ -43,8 +42,6 @@ class Local:
     exchange : (point,)
         Reactive exchange of every connection point of the case in p.u., NaN where it is not fed.
     exchange_slope : (control, point)
-    active : (point,)
-        Active exchange.
     loss : float
         In p.u.
     loss_slope : (control,)
@@ -59,7 +56,6 @@ class Local:
     slope: Floats
     exchange: Floats
     exchange_slope: Floats
-    active: Floats
     loss: float
     loss_slope: Floats
     sick: Ints
@@ -85,11 +81,6 @@ class Point:
     def solved(self) -> NDArray[np.bool_]:
         """Periods with a state."""
         return np.array([local is not None for local in self.local])
-
-    @cached_property
-    def worst(self) -> float:
-        """Worst violation of an effective limit, -inf if there is none."""
-        return max((float(local.over.max(initial=-np.inf)) for local in self.local if local), default=-np.inf)
 
     @cached_property
     def uncured(self) -> float:
@@ -119,12 +110,6 @@ class Point:
         lost = sum(local.loss for local in self.local if local is not None)
         return sum(self.problem.costs(self.plan)) + self.problem.loss_price * lost
 
-    @property
-    def keeps_limits(self) -> bool:
-        """Every period that can be solved is, within the effective limits."""
-        wanted = self.problem.base.solved
-        return bool(self.solved[wanted].all()) and self.worst <= TOLERANCE
-
 
 def assess(problem: Problem, plan: Plan) -> Point:
     """Solve a plan's states and linearise them.
@@ -146,7 +131,7 @@ def assess(problem: Problem, plan: Plan) -> Point:
     for topology, periods, states in scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
         cells = Cells(problem, periods)
-        controls = cells.controls(network.n_bus)
+        controls = cells.controls()
         chunk = max(1, _MOST_NUMBERS // (len(controls.kind) * (network.n_node + network.n_branch) + 1))
         reader = _Reader(problem, topology, taken, at)
         for begin in range(0, len(periods), chunk):
@@ -177,11 +162,6 @@ def _taken(problem: Problem, activations: Activations) -> Floats:
     return np.ascontiguousarray(added.reshape(problem.periods, parts, buses)[:, ::2].swapaxes(0, 1))
 
 
-def _numbered(limits: NodeLimits) -> Floats:
-    """Limits as the grid states them, in the kernels' numbering."""
-    return np.concatenate([limits.vm_min, limits.vm_max, limits.loading, limits.exchange.ravel()])
-
-
 class Cells:
     """Controls of the sensitivities of some periods, and what each control of the problem does to them."""
 
@@ -198,9 +178,9 @@ class Cells:
         for row, movable in enumerate(problem.devices):
             self._moves[row, np.searchsorted(every, movable.device)] = movable.step
 
-    def controls(self, buses: int) -> Controls:
+    def controls(self) -> Controls:
         """Cells, then tap changers, then banks."""
-        cells = controls_of(self.cell, buses)
+        cells = controls_of(self.cell, self._problem.compiled.networks[0].n_bus)
         devices = Controls.of(tap=self._tap, bank=self._bank)
         return Controls(
             np.concatenate([cells.kind, devices.kind]), np.concatenate([cells.place, devices.place])
@@ -236,13 +216,13 @@ class _Reader:
         compiled = problem.compiled
         self._compiled, self._network = compiled, compiled.networks[topology]
         self._limits = compiled.limits[topology]
-        count = 2 * self._network.n_node + self._network.n_branch + self._limits.exchange.size
+        self._true = self._limits.numbered
+        count = len(self._true)
         numbers = np.arange(count, dtype=np.int64)
         self._quantity = quantity_of(self._network, self._limits, numbers)
         sign, unit = sides(self._network, self._limits, numbers)
         self._factor = sign / unit
         self._effective = problem.base.limits.numbered(topology)
-        self._true = _numbered(self._limits)
         self._taken, self._at = taken, at
         self._slack = quantity_of(self._network, self._limits, np.array([count, count + 1]))
 
@@ -255,9 +235,9 @@ class _Reader:
         first = network.n_node + network.n_branch
         p = first + 3 * np.arange(len(points))
         every = len(self._compiled.case.connection_points)
-        exchange, active = np.full(every, np.nan), np.full(every, np.nan)
+        exchange = np.full(every, np.nan)
         exchange_slope = np.zeros((len(change), every))
-        exchange[points], active[points] = value[p + 1], value[p]
+        exchange[points] = value[p + 1]
         exchange_slope[:, points] = slope[:, p + 1]
         own, own_slope = self._injected(period, vm, slope)
         limited = value[self._quantity]
@@ -271,7 +251,6 @@ class _Reader:
             slope=self._factor * slope[:, self._quantity],
             exchange=exchange,
             exchange_slope=exchange_slope,
-            active=active,
             loss=float(value[self._slack[0]] + own),
             loss_slope=slope[:, self._slack[0]] + injected + own_slope,
             sick=np.flatnonzero(widened > TOLERANCE),

@@ -48,6 +48,13 @@ class Tangent:
     level: float
     slope: Floats
 
+    @classmethod
+    def through(
+        cls, period: int, target: int, constraint: int, value: float, slope: Floats, at: Floats
+    ) -> Tangent:
+        """Touch a value at values of the controls."""
+        return cls(period, target, constraint, value - float(slope @ at), slope)
+
 
 @dataclass(frozen=True, eq=False)
 class Columns:
@@ -95,7 +102,6 @@ class Model:
     columns : Columns
     controls : tuple of (control,) of int, by period
         Columns of the controls; those of stores are charging.
-    discharge : (store, period) of int
     profile : (request,) of int
         Rows of the requests.
     """
@@ -189,7 +195,8 @@ def _decisions(point: Point, program: Program, whole: str, radius: float) -> Col
         taken = plan.share > 0.0
         low, high = np.where(asked & taken, least, low), np.where(asked & ~taken, 0.0, high)
     low, high = np.maximum(low, plan.share - radius), np.minimum(high, plan.share + radius)
-    share = program.columns(len(most), np.minimum(low, high), high)
+    price = np.bincount(offers.item, weights=offers.cost, minlength=len(most))
+    share = program.columns(len(most), np.minimum(low, high), high, price)
     chosen = np.full(len(most), -1, dtype=np.int64)
     if whole == FREE:
         chosen[asked] = program.columns(int(asked.sum()), 0.0, 1.0, whole=True)
@@ -199,8 +206,10 @@ def _decisions(point: Point, program: Program, whole: str, radius: float) -> Col
         own = plan.steps[row]
         lowest, highest = (own, own) if held else (device.lowest, device.highest)
         steps[row] = program.columns(periods, lowest, highest, whole=not held)
-    price = np.repeat([device.cost for device in problem.devices], periods)
-    raised, lowered = (program.columns(devices * periods, cost=price).reshape(steps.shape) for _ in range(2))
+    per_step = np.repeat([device.cost for device in problem.devices], periods)
+    raised, lowered = (
+        program.columns(devices * periods, cost=per_step).reshape(steps.shape) for _ in range(2)
+    )
     shape = (stores.count, periods)
     charge = program.columns(stores.count * periods, 0.0, stores.most_charge.ravel()).reshape(shape)
     discharge = program.columns(stores.count * periods, 0.0, stores.most_discharge.ravel()).reshape(shape)
@@ -234,7 +243,7 @@ def _one_way(problem: Problem, program: Program, charge: Ints, discharge: Ints) 
 
 
 def _conditions(problem: Problem, program: Program, columns: Columns) -> None:
-    """Least shares, exclusive groups, costs of the offers, and what inverters can do."""
+    """Least shares, exclusive groups, and what inverters can do."""
     offers = problem.offers
     items = np.flatnonzero(columns.chosen >= 0)
     row = program.rows(len(items), upper=0.0)
@@ -248,10 +257,6 @@ def _conditions(problem: Problem, program: Program, columns: Columns) -> None:
     groups, member = np.unique(keys, axis=0, return_inverse=True)
     row = program.rows(len(groups), upper=1.0)
     program.entries(row[member.ravel()], columns.chosen[offers.item[grouped]], 1.0)
-    paid = program.columns(1, -np.inf, cost=1.0)
-    row = program.rows(1, 0.0, 0.0)
-    program.entries(row, paid, -1.0)
-    program.entries(row[0], columns.share[offers.item], offers.cost)
     able = problem.capability
     row = program.rows(len(able.low), able.low, able.high)
     matrix = able.matrix.tocoo()
@@ -321,31 +326,28 @@ def loss_tangents(point: Point) -> list[Tangent]:
     """Planes that touch the losses at a point."""
     base = point.problem.compiled.s_base_mva
     return [
-        Tangent(
-            period,
-            LOSS,
-            -1,
-            base * (local.loss - float(local.loss_slope @ local.at)),
-            base * local.loss_slope,
-        )
+        Tangent.through(period, LOSS, -1, base * local.loss, base * local.loss_slope, local.at)
         for period, local in enumerate(point.local)
         if local is not None
     ]
 
 
-def limit_tangents(
-    local: Local, period: int, constraints: Ints, *, column: int | None = None
-) -> list[Tangent]:
-    """Planes of limits at a point: the true limit where the base state breaks it, and the effective one.
+def limit_tangents(local: Local, period: int, constraints: Ints) -> list[Tangent]:
+    """Planes of limits at a point: the effective one, and the true one where the base state breaks it."""
+    return [
+        tangent
+        for number in constraints.tolist()
+        for tangent in limit_planes(local, period, number, 0.0, local.slope[:, number], local.at)
+    ]
 
-    ``column`` says where the slope stands if ``local`` has not those of all constraints.
-    """
-    found = []
-    sick = set(local.sick.tolist())
-    for number in constraints.tolist():
-        slope = PERCENT * local.slope[:, number if column is None else column]
-        for target, over in ((BROKEN, local.over), (number, local.beyond)):
-            if target == BROKEN or number in sick:
-                level = PERCENT * float(over[number]) - float(slope @ local.at)
-                found.append(Tangent(period, target, number, level, slope))
+
+def limit_planes(
+    local: Local, period: int, number: int, rise: float, slope: Floats, at: Floats
+) -> list[Tangent]:
+    """Planes of one limit whose distance has risen since a point, with the slope that it has there."""
+    slope = PERCENT * slope
+    found = [Tangent.through(period, BROKEN, number, PERCENT * float(local.over[number] + rise), slope, at)]
+    if number in local.sick:
+        value = PERCENT * float(local.beyond[number] + rise)
+        found.append(Tangent.through(period, number, number, value, slope, at))
     return found

@@ -17,6 +17,8 @@ from gridclear.powerflow.offered import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Floats, Ints
     from gridclear.powerflow.activations import Activations
@@ -36,10 +38,8 @@ class Offers:
 
     Attributes
     ----------
-    table : (row,) of str
-        ``reactive_bids`` or ``active_bids``.
-    source : (row,) of int
-        Place in that table.
+    bid, element_type, element : (row,) of str
+        As the tables have them.
     activations : Activations
         Full activation of every row, in its period.
     p, q : (row,)
@@ -53,8 +53,9 @@ class Offers:
         Rows with the same number are never taken together in one period; -1: with any.
     """
 
-    table: np.ndarray[tuple[int], np.dtype[np.str_]]
-    source: Ints
+    bid: NDArray[np.str_]
+    element_type: NDArray[np.str_]
+    element: NDArray[np.str_]
     activations: Activations
     p: Floats
     q: Floats
@@ -90,9 +91,7 @@ def resolve_offers(compiled: CompiledCase, market: str) -> Offers:
     ).astype(np.int64)
     rows = rows.iloc[order].reset_index(drop=True)
     period = compiled.case.horizon.position(rows["start"]) if len(rows) else np.zeros(0, dtype=np.int64)
-    bus, works, _ = places(compiled, rows, period)
-    node = np.stack([network.structure.node_of_bus for network in compiled.networks])
-    connected = works & (node[compiled.topology[period], bus] >= 0)
+    bus, connected, _ = places(compiled, rows, period)
     p, q = rows["p"].to_numpy(dtype=np.float64), rows["q"].to_numpy(dtype=np.float64)
     amount, least = rows["amount"].to_numpy(dtype=np.float64), rows["least"].to_numpy(dtype=np.float64)
     item = _items(rows)
@@ -102,8 +101,9 @@ def resolve_offers(compiled: CompiledCase, market: str) -> Offers:
     np.minimum.at(most, item, np.where(connected, 1.0, 0.0))
     power = divided_power(compiled, rows, period, bus, p, q)
     return Offers(
-        table=rows["table"].to_numpy(dtype=np.str_),
-        source=rows["source"].to_numpy(dtype=np.int64),
+        bid=rows["bid"].to_numpy(dtype=np.str_),
+        element_type=rows["element_type"].to_numpy(dtype=np.str_),
+        element=rows["element"].to_numpy(dtype=np.str_),
         activations=full_activations(compiled, period, np.arange(len(rows)), bus, power),
         p=p,
         q=q,
@@ -120,8 +120,7 @@ def _rows(
 ) -> pd.DataFrame:
     """Rows of one table in common columns, powers in p.u.; rows of transmission are not ours to take."""
     bids = compiled.case.table(table)
-    kept = np.flatnonzero((bids["element"] != "").to_numpy())
-    bids = bids.iloc[kept]
+    bids = bids[bids["element"] != ""]
     change = bids[amount].to_numpy(dtype=np.float64) / compiled.s_base_mva
     change = np.where(bids["direction"] == raises, change, -change)
     active = table == "active_bids"
@@ -129,7 +128,6 @@ def _rows(
     return pd.DataFrame(
         {
             "table": table,
-            "source": kept,
             "bid": bids["bid"].to_numpy(),
             "start": bids["start"].array,
             "direction": bids["direction"].to_numpy(),

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gridclear.errors import CaseError, Issue
+from gridclear.case.check_storage import power_range
+from gridclear.case.schema import TABLES
+from gridclear.case.sheets import checked_sheet
 from gridclear.network.injections import element_powers
-from gridclear.network.outages import bus_positions, in_service
+from gridclear.powerflow.offered import places
 
 if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
@@ -24,6 +26,8 @@ class Stores:
     Attributes
     ----------
     element : tuple of str
+    index : (store,) of int
+        pandapower index in table ``storage``.
     bus : (store,) of int
         Place in the bus table.
     scheduled : (store, period)
@@ -37,6 +41,7 @@ class Stores:
     """
 
     element: tuple[str, ...]
+    index: Ints
     bus: Ints
     scheduled: Floats
     most_charge: Floats
@@ -53,19 +58,26 @@ class Stores:
         """Number of storages."""
         return len(self.element)
 
-    def columns(self, key: tuple[str, str], period: int, first: int, periods: int) -> Ints:
-        """Columns of charging and discharging of an element in a period; none if it is not decided."""
-        if key[0] != "storage" or key[1] not in self.element:
-            return np.zeros(0, dtype=np.int64)
-        own = first + self.element.index(key[1]) * periods + period
-        return np.array([own, own + self.count * periods], dtype=np.int64)
+    def number(self, kind: str, index: int) -> int:
+        """Find the number of an element of the grid among the storages that are decided, else -1."""
+        found = np.flatnonzero(self.index == index) if kind == "storage" else self.index[:0]
+        return int(found[0]) if len(found) else -1
 
-    def reach(self, key: tuple[str, str], period: int) -> Floats:
-        """Largest charging and discharging power of an element in a period; none if it is not decided."""
-        if key[0] != "storage" or key[1] not in self.element:
-            return np.zeros(0)
-        own = self.element.index(key[1])
-        return np.array([self.most_charge[own, period], self.most_discharge[own, period]])
+    def columns(self, store: int, period: int) -> Ints:
+        """Columns of charging and discharging of a storage in a period; none if its number is -1."""
+        count, periods = self.scheduled.shape
+        own = store * periods + period
+        return np.array([own, own + count * periods] if store >= 0 else [], dtype=np.int64)
+
+    def reach(self, store: int, period: int) -> Floats:
+        """Largest charging and discharging power of a storage in a period; none if its number is -1."""
+        most = (self.most_charge, self.most_discharge) if store >= 0 else ()
+        return np.array([power[store, period] for power in most])
+
+    def energy(self, charge: Floats, discharge: Floats, hours: float) -> Floats:
+        """Energy at the end of every period of so many hours, (store, period)."""
+        gained = self.charging[:, None] * charge - discharge / self.discharging[:, None]
+        return np.asarray(self.start[:, None] + hours * np.cumsum(gained, axis=1))
 
 
 def resolve_stores(compiled: CompiledCase) -> Stores:
@@ -78,39 +90,28 @@ def resolve_stores(compiled: CompiledCase) -> Stores:
     Returns
     -------
     Stores
-
-    Raises
-    ------
-    CaseError
-        A storage states no range of power, or no energy at the start.
     """
     case, base = compiled.case, compiled.s_base_mva
-    rows = case.storage[case.storage["p_mode"] == "optimised"]
-    needed = ("p_min_mw", "p_max_mw", "e_start_mwh", "e_max_mwh")
-    issues = [
-        Issue("storage", str(row["element"]), column, "is empty, and p_mode is optimised", "a number")
-        for _, row in rows.iterrows()
-        for column in needed
-        if np.isnan(row[column])
-    ]
-    if issues:
-        raise CaseError(tuple(issues))
-    frame = case.grid.tables["storage"]
-    lookup = case.grid.lookup("storage")
-    place = frame.index.get_indexer(pd.Index([lookup[name] for name in rows["element"]]))
-    bus = bus_positions(case.grid).loc[frame["bus"]].to_numpy()[place].astype(np.int64)
-    nodes = np.stack([network.structure.node_of_bus for network in compiled.networks])
-    works = (in_service(case, "storage")[:, place] & (nodes[compiled.topology][:, bus] >= 0)).T
+    rows = case.storage[case.storage["p_mode"] == "optimised"].assign(element_type="storage")
+    count, periods = len(rows), len(compiled.topology)
+    lookup, frame = case.grid.lookup("storage"), case.grid.tables["storage"]
+    index = np.array([lookup[name] for name in rows["element"]], dtype=np.int64)
+    place = frame.index.get_indexer(pd.Index(index))
+    every = rows.iloc[np.arange(count).repeat(periods)]
+    bus, connected, _ = places(compiled, every, np.tile(np.arange(periods), count))
+    works = connected.reshape(count, periods)
     p = element_powers(case, "storage")[0][:, place].T / base
+    sheets = {name: checked_sheet(TABLES[name], case.table(name)) for name in ("storage", "inverters")}
+    low, high = (end[place] / base for end in power_range(sheets, case.grid))
 
     def number(column: str, default: float) -> Floats:
         values = rows[column].to_numpy(dtype=np.float64)
         return np.where(np.isnan(values), default, values)
 
-    low, high = number("p_min_mw", 0.0) / base, number("p_max_mw", 0.0) / base
     return Stores(
         element=tuple(rows["element"]),
-        bus=bus,
+        index=index,
+        bus=bus.reshape(count, periods)[:, 0],
         scheduled=np.where(works, p, 0.0),
         most_charge=np.where(works, np.maximum(high, 0.0)[:, None], 0.0),
         most_discharge=np.where(works, np.maximum(-low, 0.0)[:, None], 0.0),

@@ -13,6 +13,7 @@ from gridclear.optimise.curvature import Curvature, curvatures
 from gridclear.optimise.highs import Solver
 from gridclear.optimise.linearise import Local, Point, assess
 from gridclear.optimise.model import (
+    BROKEN,
     FREE,
     HELD,
     LOSS,
@@ -20,15 +21,14 @@ from gridclear.optimise.model import (
     Model,
     Tangent,
     build_model,
+    limit_planes,
     limit_tangents,
     loss_tangents,
 )
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gridclear.network.network import Floats
+    from gridclear.network.network import Floats, Ints
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.problem import Plan, Problem
@@ -89,8 +89,6 @@ class Successive:
         self._gap, self._deadline = gap, deadline
         self._memory: list[Tangent] = []
         self._watched: list[set[int]] = [set() for _ in range(problem.periods)]
-        self.log: Callable[[str], None] = lambda _line: None
-        self.count = {"lp": 0, "milp": 0, "states": 0}
 
     def run(self) -> Found:
         """Search and settle in turn until a search promises nothing more."""
@@ -104,7 +102,6 @@ class Successive:
                 break
             point = self._settle(self._assess(choice.plan))
             settled = self.weights.merit(point)
-            self.log(f"settled {settled:.4f}")
             if settled < reached:
                 best = point
             # The program that chose the whole steps was right about them: it has nothing more to say.
@@ -117,7 +114,6 @@ class Successive:
         return self._gap * abs(point.cost) + _SEARCHED * abs(self.weights.merit(point))
 
     def _assess(self, plan: Plan) -> Point:
-        self.count["states"] += 1
         point = assess(self.problem, plan)
         self._remember(point)
         return point
@@ -128,7 +124,7 @@ class Successive:
         for period, local in enumerate(point.local):
             near = np.zeros(0, dtype=np.int64)
             if local is not None:
-                near = np.array(sorted(self._watched[period] | set(local.sick.tolist())), dtype=np.int64)
+                near = self._looked_at(period, local)
                 near = near[np.argsort(-np.maximum(local.over, local.beyond)[near], kind="stable")]
             limits.append(near[:_MOST_CURVED])
         return curvatures(point, limits)
@@ -139,9 +135,7 @@ class Successive:
         for _ in range(2):
             choice = self._choose(point, curvature, FREE, 1.0, whole=False)
             point = _moved(point, curvature, choice)
-        choice = self._choose(point, curvature, FREE, 1.0, whole=True)
-        self.log(f"searched {choice.answer.objective:.4f} bound {choice.answer.bound:.4f}")
-        return choice
+        return self._choose(point, curvature, FREE, 1.0, whole=True)
 
     def _settle(self, point: Point) -> Point:
         """Correct a plan until its AC states agree with the program; whole steps stay."""
@@ -150,7 +144,6 @@ class Successive:
         for _ in range(_MOST_ROUNDS):
             choice = self._choose(point, curvature, HELD, radius, whole=False)
             gain = weights.merit(point) - choice.answer.objective
-            self.log(f"  {weights.merit(point):.6f} promises {gain:.2e}, cost {point.cost:.5f}, r {radius}")
             if gain <= _SETTLED * abs(weights.merit(point)) or self._deadline.passed:
                 break
             trial = self._assess(choice.plan)
@@ -178,15 +171,10 @@ class Successive:
             tangent
             for period, local in enumerate(point.local)
             if local is not None
-            for tangent in limit_tangents(
-                local,
-                period,
-                np.array(sorted(self._watched[period] | set(local.sick.tolist())), dtype=np.int64),
-            )
+            for tangent in limit_tangents(local, period, self._looked_at(period, local))
         ]
         solver.add(model.planes([*loss_tangents(point), *watched, *self._sound(point)]))
         for _ in range(_MOST_PROGRAMS):
-            self.count["lp"] += 1
             answer = self._answer(solver.minimise(cost, seconds=self._deadline.left))
             missing = self._missing(point, curvature, model, answer)
             if not missing:
@@ -196,25 +184,23 @@ class Successive:
             return Choice(model.plan(answer.x), model, answer)
         solver.relax(whole=True)
         for _ in range(_MOST_REPEATS):
-            self.count["milp"] += 1
             absolute = 0.5 * self._gap * max(abs(float(model.program.cost @ answer.x)), 1.0)
             gap = (_SEARCHED, absolute)
             answer = self._answer(solver.minimise(cost, gap=gap, seconds=self._deadline.left))
             missing = self._missing(point, curvature, model, answer)
-            lacking = self._lacking(model, answer, missing)
-            self.log(f" milp {answer.objective:.4f} bound {answer.bound:.4f} lacks {lacking:.4f}")
+            planes = model.planes(missing)
+            # What the answer would cost more if it kept what it misses.
+            lacking = sum(
+                max(0.0, plane.excess(answer.x)) * float(cost[plane.column[-1]]) for plane in planes
+            )
             if lacking <= absolute + _SEARCHED * abs(answer.objective):
                 break
-            solver.add(model.planes(missing))
+            solver.add(planes)
         return Choice(model.plan(answer.x), model, answer)
 
-    def _lacking(self, model: Model, answer: Answer, missing: list[Tangent]) -> float:
-        """EUR that an answer would cost more if it kept what it misses."""
-        cost, x = self.weights.cost(model), answer.x
-        return sum(
-            max(0.0, float(plane.value @ x[plane.column]) - plane.upper) * float(cost[plane.column[-1]])
-            for plane in model.planes(missing)
-        )
+    def _looked_at(self, period: int, local: Local) -> Ints:
+        """Find the limits of a period that are watched, or broken by the base state."""
+        return np.union1d(np.array(sorted(self._watched[period]), dtype=np.int64), local.sick)
 
     @staticmethod
     def _answer(answer: Answer) -> Answer:
@@ -242,10 +228,10 @@ class Successive:
             for constraint, curved in second.limits.items():
                 found += _bent_limit(local, period, constraint, change, curved, model, x)
             bent = second.loss @ change
-            loss = base * (local.loss + change @ local.loss_slope + 0.5 * change @ bent)
+            loss = base * float(local.loss + change @ local.loss_slope + 0.5 * change @ bent)
             if self.problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + _LOSS_MW:
                 slope = base * (local.loss_slope + bent)
-                found.append(Tangent(period, LOSS, -1, float(loss - slope @ (local.at + change)), slope))
+                found.append(Tangent.through(period, LOSS, -1, loss, slope, local.at + change))
         return found
 
     def _remember(self, point: Point) -> None:
@@ -269,7 +255,7 @@ class Successive:
             if tangent.target == LOSS:
                 own = base * local.loss
             else:
-                over = local.over if tangent.target == -1 else local.beyond
+                over = local.over if tangent.target == BROKEN else local.beyond
                 own = PERCENT * float(over[tangent.constraint])
             above = tangent.level + float(tangent.slope @ local.at) - own
             found.append(replace(tangent, level=tangent.level - max(above, 0.0)))
@@ -283,26 +269,12 @@ def _bent_limit(
     bent = curved @ change
     slope = local.slope[:, constraint] + bent
     rise = float(change @ (slope - 0.5 * bent))
-    moved = replace(
-        local,
-        at=local.at + change,
-        over=_at(local.over, constraint, rise),
-        beyond=_at(local.beyond, constraint, rise),
-        slope=slope[:, None],
-    )
-    planes = limit_tangents(moved, period, np.array([constraint]), column=0)
+    planes = limit_planes(local, period, constraint, rise, slope, local.at + change)
     return [
         tangent
         for tangent, plane in zip(planes, model.planes(planes), strict=True)
-        if float(plane.value @ x[plane.column]) - plane.upper > _BENT
+        if plane.excess(x) > _BENT
     ]
-
-
-def _at(values: Floats, place: int, rise: float) -> Floats:
-    """Raise one of the values."""
-    raised = values.copy()
-    raised[place] += rise
-    return raised
 
 
 def _moved(point: Point, curvature: tuple[Curvature | None, ...], choice: Choice) -> Point:

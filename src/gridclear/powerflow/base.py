@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Complexes, Floats, Ints
+    from gridclear.powerflow.arrays import Output
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,7 @@ def base_state(scenarios: Scenarios) -> BaseState:
         vm_pu[own], va_degree[own] = out.vm[good, :n_bus], out.va[good, :n_bus]
         nodes[topology][own] = (out.node_r + 1j * out.node_i)[good, : network.n_node]
         i_ka[topology][:, own] = out.i_from[good, : network.n_branch], out.i_to[good, : network.n_branch]
-        limits = compiled.limits[topology]
-        slack = limits.point_node - compiled.networks[topology].n_free
-        power = out.slack_p[good][:, slack] + 1j * out.slack_q[good][:, slack]
-        exchange[topology][own] = power * limits.point_share
+        exchange[topology][own] = point_powers(compiled, topology, out)[good]
     loading = tuple(
         np.maximum(current[0] / network.rated_ka[:, 0], current[1] / network.rated_ka[:, 1])
         for current, network in zip(i_ka, compiled.networks, strict=True)
@@ -117,6 +115,26 @@ def base_state(scenarios: Scenarios) -> BaseState:
         exchange=tuple(exchange),
         limits=_effective(compiled, nodes, loading, exchange),
     )
+
+
+def point_powers(compiled: CompiledCase, topology: int, out: Output) -> Complexes:
+    """Exchange of the fed connection points of one topology in p.u.
+
+    Parameters
+    ----------
+    compiled : CompiledCase
+    topology : int
+    out : Output
+        With the power of the slack nodes.
+
+    Returns
+    -------
+    (scenario, point) complex
+    """
+    limits = compiled.limits[topology]
+    slack = limits.point_node - compiled.networks[topology].n_free
+    power: Complexes = (out.slack_p[:, slack] + 1j * out.slack_q[:, slack]) * limits.point_share
+    return power
 
 
 def _starts(compiled: CompiledCase, nodes: list[Complexes]) -> tuple[Complexes, ...]:

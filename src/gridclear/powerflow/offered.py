@@ -33,8 +33,8 @@ def places(
     -------
     bus : (row,) of int
         Place in the bus table.
-    works : (row,) of bool
-        The element is in service in the row's period.
+    connected : (row,) of bool
+        The element is in service and on a bus with supply in the row's period.
     marked : (row,) of bool
         The row names an element; the others are transmission's.
     """
@@ -50,7 +50,8 @@ def places(
         element = frame.index.get_indexer(pd.Index(index))
         bus[mine] = place.loc[frame["bus"].to_numpy()].to_numpy()[element]
         works[mine] = in_service(case, table)[period[mine], element]
-    return bus, works, marked
+    node = np.stack([network.structure.node_of_bus for network in compiled.networks])
+    return bus, works & (node[compiled.topology[period], bus] >= 0), marked
 
 
 def divided_power(
