@@ -19,6 +19,8 @@ from gridclear.optimise.relaxation import Relaxation
 from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from gridclear.network.network import Floats
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.circuit import Circuit
@@ -29,16 +31,20 @@ if TYPE_CHECKING:
     from gridclear.optimise.supports import State
 
 #: Gap below which a schedule counts as optimal, and below which nothing more is tried.
-OPTIMAL_GAP, _ENOUGH = 5e-3, 1e-3
+OPTIMAL_GAP, _ENOUGH = 5e-3, 2.5e-3
 #: Part of the cost that is kept back for the solver's tolerances.
 _RESERVE = 1e-6
-_MOST_ROUNDS, _MOST_SEARCHES = 12, 4
+_MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 5, 2
 #: Gain of a round, as a part of the cost, that is worth another.
-_GAIN = 1e-5
+_GAIN = 3e-4
 #: Excess of a plane, in its own scale, that counts.
 _MISSED = 1e-7
-#: Normalised distance beyond a limit that counts, and limits of a period that are looked at in a round.
-_BEYOND, _WORST = 1e-6, 2
+#: Limits of a period that are looked at in a round.
+_WORST = 2
+#: Times that a direction is weighed as much as can be in one period.
+_MOST_TRIES = 2
+#: Price of losses in the planes where losses cost nothing, EUR per p.u.
+_LEAST_PRICE = 1e-3
 #: Doublings of a weight while the form stays definite, and halvings until it is.
 _DOUBLINGS = 24
 #: Weight of a quantity, by that of the losses, beyond which no more is gained.
@@ -125,11 +131,13 @@ class _Search:
         self.relaxation = Relaxation(point, circuits)
         self.best, self.reason = -np.inf, ""
         self._weights: dict[int, Weights] = {}
+        self._all = [number for number, _ in self.relaxation.periods]
+        self._tries: dict[tuple[int, tuple[object, ...]], int] = {}
 
     def run(self) -> None:
         """Solve, cut, and take apart, until the bound is close enough."""
         self._begin()
-        answer = self._rounds()
+        answer = self._probes(self._rounds())
         for _ in range(_MOST_SEARCHES):
             if answer is None or self._close() or self._late():
                 return
@@ -153,62 +161,98 @@ class _Search:
             cuts += self._tried(number, own, state, [self._losses(own)])
             for place in range(len(own.fed)):
                 for turn in (1.0, -1.0, 1.0j, -1.0j):
-                    cuts += self._steepest(number, own, state, own.fed[place], turn)
+                    cuts += self._steepest(number, own, state, self._power(own, int(own.fed[place]), turn))
         self.relaxation.add(cuts)
 
     def _losses(self, own: Period) -> Weights:
         count = len(own.circuit.sources)
-        return Weights(np.full(count, complex(max(self.price, 1e-3))), np.zeros(count))
+        return Weights(np.full(count, complex(max(self.price, _LEAST_PRICE))), np.zeros(count))
+
+    @staticmethod
+    def _power(own: Period, source: int, turn: complex) -> Weights:
+        """Weigh the power of one source."""
+        power = np.zeros(len(own.circuit.sources), dtype=np.complex128)
+        power[source] = turn
+        return Weights(power, np.zeros(len(power)))
+
+    @staticmethod
+    def _square(own: Period, weights: Mapping[Quantity, float]) -> Weights:
+        """Weigh squares."""
+        count = len(own.circuit.sources)
+        return Weights(np.zeros(count, dtype=np.complex128), np.zeros(count), weights)
 
     def _tried(self, number: int, own: Period, state: State, weights: list[Weights]) -> list[Cut]:
         found = [self.relaxation.guarded(number, own, state, one) for one in weights]
         return [cut for cut in found if cut is not None]
 
-    def _steepest(
-        self, number: int, own: Period, state: State, target: Quantity | int, turn: complex = 1.0
-    ) -> list[Cut]:
-        """Cuts that weigh one quantity, or one source's power, as much as the losses can bear."""
+    def _steepest(self, number: int, own: Period, state: State, direction: Weights) -> list[Cut]:
+        """Cuts that weigh something as much as the losses can bear beside it."""
         losses = self._losses(own)
-
-        def weigh(size: float) -> Weights:
-            if isinstance(target, tuple):
-                return Weights(losses.power, losses.current, {target: size})
-            power = losses.power.copy()
-            power[target] += size * turn
-            return Weights(power, losses.current)
-
-        size, best = self.price if self.price > 0.0 else 1e-3, None
+        price = max(self.price, _LEAST_PRICE)
+        size, best = price, 0.0
         for _ in range(_DOUBLINGS):
-            cut = self.relaxation.guarded(number, own, state, weigh(size))
-            if cut is None:
-                if best is not None:
-                    break
-                size /= 4.0
-                continue
-            if best is not None and size >= _STEEPEST * max(self.price, 1e-3):
+            found = self.relaxation.guarded(number, own, state, losses.plus(direction.scaled(size)))
+            if found is None and best > 0.0:
                 break
-            best, size = size, 2.0 * size
-        if best is None:
+            if found is not None:
+                best = size
+            size *= 2.0 if found is not None else 0.25
+            if size > _STEEPEST * price:
+                break
+        if best <= 0.0:
             return []
-        return self._tried(number, own, state, [weigh(best), weigh(0.25 * best)])
+        return self._tried(
+            number, own, state, [losses.plus(direction.scaled(part * best)) for part in (1.0, 0.25)]
+        )
 
     def _rounds(self) -> Answer | None:
         """Solve without whole steps and cut, until a round gains nothing."""
-        before, answer = -np.inf, None
-        for _ in range(_MOST_ROUNDS):
-            answer = self.relaxation.solver.minimise(self.relaxation.cost, seconds=self.deadline.left)
-            if answer.status != OPTIMAL or not len(answer.x):
-                self.reason = f"the program is {answer.status}"
-                return None
-            self.best = max(self.best, answer.objective)
-            print("lp", answer.objective, len(self.relaxation.cuts), time.process_time())
-            if answer.dual is not None:
-                self._weights.update(self.relaxation.weighed(answer.dual))
-            count = self._cut(answer.x) + self.relaxation.tightened(answer)
-            gained = answer.objective - before
-            before = answer.objective
-            if not count or gained < _GAIN * abs(self.point.cost) or self._close() or self._late():
+        answer = self._solved()
+        for number in range(_MOST_ROUNDS):
+            if answer is None or self._close() or self._late():
                 break
+            before = answer.objective
+            self._cut(answer.x, self._weights, self._all)
+            if number % 2 == 0 and (parts := self.relaxation.parts(answer)) is not None:
+                self.relaxation.tightened(parts)
+            answer = self._solved()
+            if answer is not None and answer.objective - before < _GAIN * abs(self.point.cost):
+                break
+        return answer
+
+    def _probes(self, answer: Answer | None) -> Answer | None:
+        """Ask what every step of the devices costs in every period, and cut where that is too little."""
+        for _ in range(_MOST_PROBES):
+            if answer is None or self._close() or self._late():
+                break
+            parts = self.relaxation.parts(answer)
+            if parts is None:
+                break
+            before = answer.objective
+            self.relaxation.tightened(parts)
+            t=time.process_time()
+            for probe in self.relaxation.probed(parts):
+                self._cut(probe.x, probe.weights, probe.periods)
+            print("  probe","closed",len(self.relaxation._closed),"of",sum(c.size for c in self.relaxation.lifted.step),"spare",parts.spare,"t",time.process_time()-t)
+            answer = self._solved()
+            if answer is None:
+                break
+            self._cut(answer.x, self._weights, self._all)
+            if answer.objective - before < 0.1 * _ENOUGH * abs(self.point.cost):
+                break
+        return answer
+
+    def _solved(self) -> Answer | None:
+        """Solve without whole steps."""
+        relaxation = self.relaxation
+        answer = relaxation.solver.minimise(relaxation.cost, seconds=self.deadline.left)
+        if answer.status != OPTIMAL or not len(answer.x):
+            self.reason = f"the program is {answer.status}"
+            return None
+        self.best = max(self.best, answer.objective)
+        print("lp", answer.objective, len(relaxation.cuts), time.process_time())
+        if answer.dual is not None:
+            self._weights.update(relaxation.weighed(answer.dual))
         return answer
 
     def _searched(self) -> Answer | None:
@@ -223,42 +267,48 @@ class _Search:
         if answer.bound > -np.inf:
             self.best = max(self.best, answer.bound)
         print("mip", answer.status, answer.objective, answer.bound, time.monotonic()-t)
-        if not len(answer.x) or not self._cut(answer.x):
+        if not len(answer.x) or not self._cut(answer.x, self._weights, self._all):
             return None
         return answer
 
-    def _cut(self, x: Floats) -> int:
+    def _cut(self, x: Floats, weights: Mapping[int, Weights], periods: Collection[int]) -> int:
         """Add cuts where a solution's states say that it is too good; how many."""
         cuts: list[Cut] = []
         for number, own in self.relaxation.periods:
+            if number not in periods:
+                continue
             state = self.relaxation.state(x, number, own)
             if state is None:
                 continue
-            weights = [self._losses(own)]
-            if number in self._weights:
-                weights.append(self._weights[number])
-            found = self._tried(number, own, state, weights)
-            broken = self.relaxation.limited.broken(number, own.circuit, state.voltage, state.steps, _BEYOND)
-            for quantity in broken[:_WORST]:
-                found += self._steepest(number, own, state, quantity)
-            found += self._misjudged(number, own, state, x)
+            found = self._tried(number, own, state, [weights.get(number, self._losses(own))])
+            broken = self.relaxation.limited.broken(number, own.circuit, state.voltage, state.steps, x)
+            wanted = [self._square(own, {quantity: 1.0}) for quantity in broken[:_WORST]]
+            uncured = self.relaxation.limited.uncured(number, own.circuit, broken)
+            if len(uncured) > 1:
+                wanted.append(self._square(own, uncured))
+            for direction in wanted + self._misjudged(own, state, x):
+                key = (number, direction.key)
+                self._tries[key] = self._tries.get(key, 0) + 1
+                if self._tries[key] <= _MOST_TRIES:
+                    found += self._steepest(number, own, state, direction)
             cuts += [cut for cut in found if cut.plane.excess(x) > _MISSED]
         self.relaxation.add(cuts)
         return len(cuts)
 
-    def _misjudged(self, number: int, own: Period, state: State, x: Floats) -> list[Cut]:
-        """Cuts for the powers of sources that a solution has other than its state."""
+    def _misjudged(self, own: Period, state: State, x: Floats) -> list[Weights]:
+        """Directions in which a solution has the sources' powers, or squares, other than its state."""
         free, base = own.circuit.n_free, self.point.problem.compiled.s_base_mva
         taken = own.circuit.admittance[free:] @ state.voltage
         power = base * (state.voltage[free:] * np.conj(taken))[own.fed]
         away = (x[own.active] - power.real) + 1j * (x[own.reactive] - power.imag)
-        found: list[Cut] = []
+        found: list[Weights] = []
         for place, source in enumerate(own.fed.tolist()):
             for turn, distance in ((1.0, away[place].real), (1.0j, away[place].imag)):
                 if abs(distance) > _MISJUDGED * base:
-                    found += self._steepest(number, own, state, source, -turn * np.sign(distance))
+                    found.append(self._power(own, source, -turn * np.sign(distance)))
         for (node, _), squared in own.square.items():
             distance = float(x[squared].sum()) - abs(state.voltage[node]) ** 2
             if abs(distance) > _MISJUDGED:
-                found += self._steepest(number, own, state, Quantity(VOLTAGE, node, int(-np.sign(distance))))
+                quantity = Quantity(VOLTAGE, node, int(-np.sign(distance)))
+                found.append(self._square(own, {quantity: 1.0}))
         return found

@@ -120,6 +120,10 @@ class Circuit:
         What the branches take at their from ends, then at their to ends; behind the tap where one stands.
     scaling : tuple of (row of ``current``, device, factor by step)
         Ends in front of a tap: the squared current there is the factor times the one behind.
+    near : (2 · branch,) of int
+        Node of every row of ``current``.
+    shunt : (node,) complex
+        To ground, without the banks that are decided.
     """
 
     network: Network
@@ -130,6 +134,8 @@ class Circuit:
     admittance: sparse.csr_array
     current: sparse.csr_array
     scaling: tuple[tuple[int, int, Floats], ...]
+    near: Ints
+    shunt: Complexes
 
     @property
     def n_bus_node(self) -> int:
@@ -250,6 +256,8 @@ def build_circuit(network: Network, positions: Ints, devices: tuple[Movable, ...
         admittance=sparse.csr_array(sparse.coo_array((value, (row, column)), (size, size))),
         current=sparse.csr_array(taken),
         scaling=tuple(scaling),
+        near=np.concatenate([near, far]),
+        shunt=shunt,
     )
 
 

@@ -127,7 +127,12 @@ class Solver:
         limit = solver.getRunTime() + seconds if np.isfinite(seconds) else float("inf")
         for option, value in (("time_limit", limit), ("mip_rel_gap", gap[0]), ("mip_abs_gap", gap[1])):
             self._check(solver.setOptionValue(option, value), f"option {option}")
-        self._check(solver.run(), "the run")
+        status = solver.run()
+        if solver.getModelStatus() == highspy.HighsModelStatus.kUnknown:
+            # The last solution was a bad start: once more from nothing.
+            self._check(solver.clearSolver(), "a fresh start")
+            status = solver.run()
+        self._check(status, "the run")
         return self._answer()
 
     def add(self, planes: Sequence[Plane]) -> None:

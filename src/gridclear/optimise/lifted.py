@@ -156,6 +156,9 @@ def build_lifted(point: Point, circuits: tuple[Circuit | None, ...]) -> Lifted:
         own = _period(problem, program, number, circuit, items, (charge, discharge), step)
         for source, ranges in _exchange(point, program, number, own, short).items():
             box[number, source] = ranges
+        for source, most in enumerate(_most_power(problem, number, own).tolist()):
+            ranges = box.get((number, source), (np.array([-np.inf, np.inf]), np.array([-np.inf, np.inf])))
+            box[number, source] = (np.clip(ranges[0], -most, most), np.clip(ranges[1], -most, most))
         periods.append(own)
     return Lifted(program, tuple(periods), step, uncured, box)
 
@@ -345,6 +348,24 @@ def _period(
             program.row(-np.inf, 0.0, (squared, 1.0), (taken, -(high**2)))
         square[node, device] = column
     return Period(circuit, fed, share, control, injected, change, active, reactive, current, square)
+
+
+def _most_power(problem: Problem, number: int, own: Period) -> Floats:
+    """Largest apparent power of every source that the limits of its branches let pass, in p.u."""
+    circuit, topology = own.circuit, int(problem.compiled.topology[number])
+    rated = problem.compiled.limits[topology].per_rated.T.ravel()
+    loading = np.tile(problem.base.limits.loading[topology][number] + TOLERANCE, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        most = np.where(rated > 0.0, loading / rated, np.inf)
+    for row, _, factor in circuit.scaling:
+        most[row] /= np.sqrt(factor.min())
+    found = []
+    for source in own.fed.tolist():
+        at = circuit.n_free + source
+        voltage = float(np.abs(circuit.sources[source].voltage).max())
+        taken = abs(complex(circuit.shunt[at])) * voltage
+        found.append(voltage * (taken + float(most[circuit.near == at].sum())))
+    return np.array(found)
 
 
 def injections(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from gridclear.optimise.lifted import Lifted
     from gridclear.optimise.linearise import Point
 
+#: Normalised distance beyond a limit that counts.
+_BEYOND = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class Ceiling:
@@ -39,12 +42,13 @@ class Limited:
 
     def __init__(self, point: Point, lifted: Lifted) -> None:
         self._point, self._lifted = point, lifted
+        self._sick = frozenset(lifted.uncured.values())
         self._compiled, self._effective = point.problem.compiled, point.problem.base.limits
 
     def broken(
-        self, period: int, circuit: Circuit, voltage: Complexes, steps: Floats, least: float
+        self, period: int, circuit: Circuit, voltage: Complexes, steps: Floats, x: Floats
     ) -> list[Quantity]:
-        """Quantities that a state has beyond their limits, the worst first.
+        """Quantities that a state has beyond their limits, and beyond what a solution leaves uncured.
 
         Parameters
         ----------
@@ -53,16 +57,17 @@ class Limited:
         voltage : (node,) complex
         steps : (device,)
             Where the devices stand in the state.
-        least : float
-            Normalised distance from which on it counts.
+        x : (column,)
+            The solution.
 
         Returns
         -------
         list of Quantity
+            The worst first.
         """
         nodes, branches = circuit.network.n_node, circuit.network.n_branch
         free = circuit.n_bus_node
-        limit = self._held(period)
+        limit = self._held(period, x, nodes)
         magnitude = np.abs(voltage[:free])
         current = np.abs(circuit.current @ voltage)
         for row, device, factor in circuit.scaling:
@@ -83,17 +88,28 @@ class Limited:
             (Quantity(CURRENT, place, 1), distance)
             for place, distance in enumerate((loading - np.concatenate([most, most])).tolist())
         ]
-        worst = [(quantity, distance) for quantity, distance in beyond if distance > least]
+        worst = [(quantity, distance) for quantity, distance in beyond if distance > _BEYOND]
         return [quantity for quantity, _ in sorted(worst, key=lambda one: -one[1])]
 
-    def _held(self, period: int) -> Floats:
-        """Limits as numbered by the kernels: the true ones where the base state breaks them."""
+    def _held(self, period: int, x: Floats, nodes: int) -> Floats:
+        """Limits as numbered by the kernels: true ones and what is uncured where the base state breaks them."""
         topology = int(self._compiled.topology[period])
         limit: Floats = self._effective.numbered(topology)[period].copy()
         local = self._point.local[period]
         if local is not None:
-            limit[local.sick] = self._compiled.limits[topology].numbered[local.sick]
+            sign = np.where(local.sick < nodes, -1.0, 1.0)
+            left = np.array([x[self._lifted.uncured[period, one]] for one in local.sick.tolist()])
+            limit[local.sick] = self._compiled.limits[topology].numbered[local.sick] + sign * left
         return limit
+
+    def uncured(self, period: int, circuit: Circuit, broken: list[Quantity]) -> dict[Quantity, float]:
+        """Quantities that the base state breaks, weighed so that their distances count alike."""
+        found: dict[Quantity, float] = {}
+        for quantity in broken:
+            ceiling = self.ceiling(period, circuit, quantity)
+            if len(ceiling.column) and ceiling.column[0] in self._sick:
+                found[quantity] = 1.0 / float(ceiling.value[0])
+        return found
 
     def ceiling(self, period: int, circuit: Circuit, quantity: Quantity) -> Ceiling:
         """Bound of a quantity in the program.

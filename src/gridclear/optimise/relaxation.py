@@ -15,17 +15,19 @@ from gridclear.optimise.supports import Forms, Weights
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gridclear.network.network import Complexes, Floats
+    from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.optimise.circuit import Circuit
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.lifted import Period
     from gridclear.optimise.linearise import Point
-    from gridclear.optimise.supports import Quantity, State, Support
+    from gridclear.optimise.supports import State, Support
 
 #: Weights of squared currents at the sources, by what a single line would need, in the order that they are tried.
 _GUARDS = (1.02, 1.5, 4.0)
 #: Room for the solver's tolerances, in p.u. and as a part of the cost.
 _SLACK = 1e-6
+#: Costs that are rounding errors.
+_TINY = 1e-10
 #: Part of its width below which a range counts as narrower.
 _NARROWER = 0.9
 
@@ -37,6 +39,54 @@ class Cut:
     period: int
     plane: Plane
     weights: Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The program taken apart by periods.
+
+    Attributes
+    ----------
+    solver : Solver
+        Without the rows that tie periods together, but with ``rows``.
+    cost : (column,)
+        Folded costs.
+    spare : float
+        EUR that a schedule no dearer than the plan may be above the least in any one period.
+    least : mapping of period to float
+        Least folded costs.
+    rows : tuple of Plane
+        Folded costs of every period: no more than the least and what is spare.
+    """
+
+    solver: Solver
+    cost: Floats
+    spare: float
+    least: Mapping[int, float]
+    rows: tuple[Plane, ...]
+
+    @property
+    def slack(self) -> float:
+        """EUR for the solver's tolerances."""
+        return 1e-3 * self.spare
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A solution with a device at one step in every period where that is not ruled out.
+
+    Attributes
+    ----------
+    x : (column,)
+    periods : tuple of int
+        Where it is not.
+    weights : mapping of period to Weights
+        Of the quantities in the optimum.
+    """
+
+    x: Floats
+    periods: tuple[int, ...]
+    weights: Mapping[int, Weights]
 
 
 class Relaxation:
@@ -66,6 +116,8 @@ class Relaxation:
         #: Rows of the solver in their order behind the program's: a cut's, or None.
         self._rows: list[Cut | None] = []
         self.ranges: list[Plane] = []
+        self._place = {number: place for place, (number, _) in enumerate(self.periods)}
+        self._closed: set[int] = set()
         self._box = dict(self.lifted.box)
         for (number, place), box in self._box.items():
             self.enclose(number, place, box)
@@ -96,15 +148,16 @@ class Relaxation:
     def folded(self, dual: Floats) -> Floats:
         """Costs of the columns less what the duals of the rows that tie periods together say of them."""
         price = np.where(self.coupled, dual[: len(self.coupled)], 0.0)
-        return np.asarray(self.cost - self.matrix.T @ price)
+        cost = np.asarray(self.cost - self.matrix.T @ price)
+        return np.where(np.abs(cost) > _TINY, cost, 0.0)
 
-    def tightened(self, answer: Answer) -> int:
-        """Narrow the ranges of the sources' powers, by what costs no more than the plan; how many.
+    def parts(self, answer: Answer) -> Parts | None:
+        """Take a program's optimum apart by periods; None if its duals do not say how.
 
         Parameters
         ----------
         answer : Answer
-            Of the program without whole steps, with its duals.
+            Of the program without whole steps.
 
         Notes
         -----
@@ -112,32 +165,37 @@ class Relaxation:
         program's optimum above the least in any one period.
         """
         if answer.dual is None:
-            return 0
-        cost, spare = self.folded(answer.dual), self.point.cost - answer.objective
-        solver = self.apart()
-        least = solver.minimise(cost)
-        if least.status != OPTIMAL or not len(least.x):
-            return 0
-        spare += _SLACK * abs(self.point.cost)
+            return None
+        cost, solver = self.folded(answer.dual), self.apart()
+        found = solver.minimise(cost)
+        if found.status != OPTIMAL or not len(found.x):
+            return None
+        spare = max(self.point.cost - answer.objective, 0.0) + _SLACK * abs(self.point.cost)
+        least = {}
         rows = []
         for number, _ in self.periods:
             mine = np.flatnonzero((self.labels == number) & (cost != 0.0))
-            rows.append(Plane(mine, cost[mine], float(cost[mine] @ least.x[mine]) + max(spare, 0.0)))
+            least[number] = float(cost[mine] @ found.x[mine])
+            rows.append(Plane(mine, cost[mine], least[number] + spare))
         solver.add(rows)
+        return Parts(solver, cost, spare, least, tuple(rows))
+
+    def tightened(self, parts: Parts) -> int:
+        """Narrow the ranges of the sources' powers, by what costs no more than the plan; how many."""
         base, count = self.problem.compiled.s_base_mva, 0
         places = max((len(own.fed) for _, own in self.periods), default=0)
         for place in range(places):
             ends: dict[tuple[int, int, int], float] = {}
             for part in range(2):
+                columns = {
+                    number: (own.active, own.reactive)[part][place]
+                    for number, own in self.periods
+                    if place < len(own.fed)
+                }
                 for side, sign in ((0, 1.0), (1, -1.0)):
-                    aim = np.zeros(len(cost))
-                    columns = {
-                        number: (own.active, own.reactive)[part][place]
-                        for number, own in self.periods
-                        if place < len(own.fed)
-                    }
+                    aim = np.zeros(len(parts.cost))
                     aim[list(columns.values())] = sign
-                    found = solver.minimise(aim)
+                    found = parts.solver.minimise(aim)
                     if found.status != OPTIMAL or not len(found.x):
                         continue
                     for number, column in columns.items():
@@ -146,6 +204,54 @@ class Relaxation:
                 if place < len(own.fed):
                     count += self._narrow(number, place, ends)
         return count
+
+    def probed(self, parts: Parts) -> list[Probe]:
+        """Find what every step of every device costs at least in every period, and rule out what is too dear.
+
+        Returns the solutions of the programs that have every period at one step: cuts there make the next
+        probe say more.
+        """
+        rows: list[Plane] = []
+        probes: list[Probe] = []
+        reward = 4.0 * parts.spare
+        for columns in self.lifted.step:
+            dear = np.full(columns.shape, np.inf)
+            for place in range(columns.shape[1]):
+                open_ = [number for number, _ in self.periods if columns[number, place] not in self._closed]
+                if not open_:
+                    continue
+                aim = parts.cost.copy()
+                aim[columns[open_, place]] -= reward
+                found = parts.solver.minimise(aim)
+                if found.status != OPTIMAL or not len(found.x):
+                    dear[open_, place] = -np.inf
+                    continue
+                for number in open_:
+                    mine = parts.rows[self._place[number]].column
+                    value = float(parts.cost[mine] @ found.x[mine])
+                    taken = float(found.x[columns[number, place]])
+                    dear[number, place] = value + reward * (1.0 - taken) - parts.least[number] - parts.slack
+                worth = [number for number in open_ if dear[number, place] < parts.spare]
+                if worth and found.dual is not None:
+                    first = int((~self.coupled).sum())
+                    weights = self._weighed(found.dual[first : first + len(self.cuts)])
+                    probes.append(Probe(found.x, tuple(worth), weights))
+            for number, _ in self.periods:
+                out = np.flatnonzero(dear[number] > parts.spare)
+                shut = [int(column) for column in columns[number, out] if int(column) not in self._closed]
+                rows += [Plane(np.array([column]), np.ones(1), 0.0) for column in shut]
+                self._closed.update(shut)
+                rest = np.flatnonzero((dear[number] <= parts.spare) & (dear[number] > parts.slack))
+                if len(rest):
+                    own = parts.rows[self._place[number]]
+                    rows.append(
+                        _plane(
+                            [(own.column, -own.value), (columns[number, rest], dear[number, rest])],
+                            -parts.least[number],
+                        )
+                    )
+        self.add_planes(rows)
+        return probes
 
     def _narrow(self, number: int, place: int, ends: Mapping[tuple[int, int, int], float]) -> int:
         open_ = (np.array([-np.inf, np.inf]), np.array([-np.inf, np.inf]))
@@ -164,12 +270,16 @@ class Relaxation:
 
     def weighed(self, dual: Floats) -> Mapping[int, Weights]:
         """Weights of the quantities in the program's optimum, by period: those of its planes together."""
+        rows = dual[len(self.coupled) :]
+        return self._weighed(rows[np.array([cut is not None for cut in self._rows], dtype=bool)])
+
+    def _weighed(self, dual: Floats) -> Mapping[int, Weights]:
+        """Weights by period, by the duals of the cuts."""
         found: dict[int, Weights] = {}
-        for cut, value in zip(self._rows, -dual[len(self.coupled) :], strict=True):
-            if cut is None or value <= 1e-9:
-                continue
-            own, more = found.get(cut.period), cut.weights.scaled(float(value))
-            found[cut.period] = more if own is None else _sum(own, more)
+        for place in np.flatnonzero(-dual > 1e-9).tolist():
+            cut = self.cuts[place]
+            own, more = found.get(cut.period), cut.weights.scaled(-float(dual[place]))
+            found[cut.period] = more if own is None else own.plus(more)
         return found
 
     def plan_state(self, number: int, own: Period) -> State | None:
@@ -238,10 +348,7 @@ class Relaxation:
             constant -= weight * ceiling.constant
             terms.append((ceiling.column, weight * ceiling.value))
         size = max(weights.size, 1e-12)
-        column = np.concatenate([column for column, _ in terms])
-        value = np.concatenate([value for _, value in terms]) / size
-        place, member = np.unique(column, return_inverse=True)
-        plane = Plane(place, -np.bincount(member, weights=value, minlength=len(place)), -constant / size)
+        plane = _plane([(column, -value / size) for column, value in terms], -constant / size)
         return Cut(number, plane, weights.scaled(1.0 / size))
 
     def enclose(self, number: int, place: int, box: tuple[Floats, Floats]) -> None:
@@ -270,11 +377,20 @@ class Relaxation:
         table = constant + np.where(away > 0.0, away * most, away * least)
         column = [own.current[place], own.active[place], own.reactive[place]]
         value = [1.0, -per[at] * (low_p + high_p) / base, -per[at] * (low_q + high_q) / base]
-        if source.device < 0:
-            self.add_planes([Plane(np.array(column), np.array(value), constant)])
-            return
-        steps = self.lifted.step[source.device][number]
-        self.add_planes([Plane(np.concatenate([column, steps]), np.concatenate([value, -table]), 0.0)])
+        if source.device >= 0:
+            column += self.lifted.step[source.device][number].tolist()
+            value += (-table).tolist()
+            constant = 0.0
+        size = max(1.0, *map(abs, value))
+        self.add_planes([Plane(np.array(column), np.array(value) / size, constant / size)])
+
+
+def _plane(terms: list[tuple[Ints, Floats]], upper: float) -> Plane:
+    """Take terms together, each column once."""
+    column = np.concatenate([column for column, _ in terms])
+    place, member = np.unique(column, return_inverse=True)
+    value = np.concatenate([value for _, value in terms])
+    return Plane(place, np.bincount(member, weights=value, minlength=len(place)), upper)
 
 
 def _by_step(circuit: Circuit, least: Complexes, at: Complexes) -> dict[int, Floats]:
@@ -293,10 +409,3 @@ def _by_step(circuit: Circuit, least: Complexes, at: Complexes) -> dict[int, Flo
         square = np.einsum("as,ab,bs->s", moved.conj(), least[np.ix_(mine, mine)], moved).real
         found[number] = linear + square - across @ np.abs(moved) ** 2
     return found
-
-
-def _sum(one: Weights, other: Weights) -> Weights:
-    limits: dict[Quantity, float] = dict(one.limits)
-    for quantity, weight in other.limits.items():
-        limits[quantity] = limits.get(quantity, 0.0) + weight
-    return Weights(one.power + other.power, one.current + other.current, limits)

@@ -76,6 +76,19 @@ class Weights:
             {quantity: weight * factor for quantity, weight in self.limits.items()},
         )
 
+    def plus(self, other: Weights) -> Weights:
+        """Both together."""
+        limits = dict(self.limits)
+        for quantity, weight in other.limits.items():
+            limits[quantity] = limits.get(quantity, 0.0) + weight
+        return Weights(self.power + other.power, self.current + other.current, limits)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What is weighed, and which way."""
+        turns = tuple((at, complex(np.sign(one.real), np.sign(one.imag))) for at, one in enumerate(self.power))
+        return (*turns, *sorted(self.limits))
+
     @property
     def size(self) -> float:
         """Largest weight of a power."""
