@@ -203,7 +203,7 @@ def binding_table(point: Point, priced: Prices | None) -> pd.DataFrame:
                 continue
             network, limits = compiled.networks[topology], compiled.limits[topology]
             words = describe(network, limits, constraint, compiled.case)
-            limit = float(point.problem.base.limits.numbered(topology)[period, constraint])
+            limit = float(point.problem.limits[topology][period, constraint])
             sign, unit = (float(one[0]) for one in sides(network, limits, np.array([constraint])))
             value = limit + sign * unit * float(local.over[constraint])
             per = 1.0 / (unit * compiled.s_base_mva) if words.kind == "exchange" else _HUNDREDTH

@@ -68,6 +68,8 @@ class Columns:
     steps, raised, lowered : (device, period)
         Steps away from the scheduled position, and moves into the period.
     charge, discharge, energy : (store, period)
+    way : (store, period)
+        Whether a storage charges rather than discharges; -1 where nobody asks.
     short : (2, request)
         Mvar above and below the band.
     loss : (period,)
@@ -86,6 +88,7 @@ class Columns:
     charge: Ints
     discharge: Ints
     energy: Ints
+    way: Ints
     short: Ints
     loss: Ints
     broken: Ints
@@ -124,6 +127,15 @@ class Model:
             charge=np.maximum(net, 0.0),
             discharge=np.maximum(-net, 0.0),
         )
+
+    def start(self, plan: Plan) -> Floats:
+        """Values of the whole columns for a plan; all others are zero."""
+        own, x = self.columns, np.zeros(self.program.n_column)
+        x[own.steps] = plan.steps
+        asked = own.chosen >= 0
+        x[own.chosen[asked]] = plan.share[asked] > 0.0
+        x[own.way[own.way >= 0]] = plan.discharge[own.way >= 0] <= 0.0
+        return x
 
     def values(self, x: Floats, period: int) -> Floats:
         """Values of a period's controls in a solution."""
@@ -210,14 +222,18 @@ def _decisions(point: Point, program: Program, whole: str, radius: float) -> Col
     raised, lowered = (
         program.columns(devices * periods, cost=per_step).reshape(steps.shape) for _ in range(2)
     )
-    shape = (stores.count, periods)
-    charge = program.columns(stores.count * periods, 0.0, stores.most_charge.ravel()).reshape(shape)
-    discharge = program.columns(stores.count * periods, 0.0, stores.most_discharge.ravel()).reshape(shape)
+    shape, gives = (stores.count, periods), plan.discharge > 0.0
+    charge, discharge = (
+        program.columns(stores.count * periods, least.ravel(), most.ravel()).reshape(shape)
+        for least, most in (
+            (stores.least_charge, np.where(held & gives, stores.least_charge, stores.most_charge)),
+            (stores.least_discharge, np.where(held & ~gives, stores.least_discharge, stores.most_discharge)),
+        )
+    )
     energy = program.columns(
         stores.count * periods, stores.low.repeat(periods), stores.high.repeat(periods)
     ).reshape(shape)
-    if whole == FREE:
-        _one_way(problem, program, charge, discharge)
+    way = np.full(shape, -1, dtype=np.int64) if held else _one_way(problem, program, charge, discharge)
     requests = len(problem.requests.q)
     short = program.columns(2 * requests).reshape(2, requests)
     base = problem.compiled.s_base_mva
@@ -227,12 +243,12 @@ def _decisions(point: Point, program: Program, whole: str, radius: float) -> Col
     sick = [(t, c) for t, local in enumerate(point.local) if local is not None for c in local.sick.tolist()]
     uncured = dict(zip(sick, program.columns(len(sick)).tolist(), strict=True))
     return Columns(
-        share, chosen, steps, raised, lowered, charge, discharge, energy, short, loss, broken, uncured
+        share, chosen, steps, raised, lowered, charge, discharge, energy, way, short, loss, broken, uncured
     )
 
 
-def _one_way(problem: Problem, program: Program, charge: Ints, discharge: Ints) -> None:
-    """Never charge and discharge at once."""
+def _one_way(problem: Problem, program: Program, charge: Ints, discharge: Ints) -> Ints:
+    """Never charge and discharge at once; whether a storage charges."""
     stores, count = problem.stores, charge.size
     way = program.columns(count, 0.0, 1.0, whole=True)
     row = program.rows(2 * count, upper=np.concatenate([np.zeros(count), stores.most_discharge.ravel()]))
@@ -240,6 +256,7 @@ def _one_way(problem: Problem, program: Program, charge: Ints, discharge: Ints) 
     program.entries(row[:count], way, -stores.most_charge.ravel())
     program.entries(row[count:], discharge.ravel(), 1.0)
     program.entries(row[count:], way, stores.most_discharge.ravel())
+    return way.reshape(charge.shape)
 
 
 def _conditions(problem: Problem, program: Program, columns: Columns) -> None:
