@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PERCENT = 100.0
 #: What is decided whole: the least shares and devices stay as they are, or both are free.
 HELD, FREE = "held", "free"
+#: More steps than any device has.
+EVERYWHERE = 10**6
 #: What a tangent bounds besides uncured limits, which go by the constraint's number.
 LOSS, BROKEN = -2, -1
 
@@ -163,7 +165,7 @@ class Model:
         return found
 
 
-def build_model(point: Point, whole: str, radius: float) -> Model:
+def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE) -> Model:
     """Write the clearing out around a point, without losses and limits: those are added as tangents.
 
     Parameters
@@ -173,13 +175,15 @@ def build_model(point: Point, whole: str, radius: float) -> Model:
     whole : {"held", "free"}
     radius : float
         How far shares may go from the point's.
+    reach : int
+        How many steps devices may go from the point's, where they are free.
 
     Returns
     -------
     Model
     """
     problem, program = point.problem, Program()
-    columns = _decisions(point, program, whole, radius)
+    columns = _decisions(point, program, whole, radius, reach)
     _conditions(problem, program, columns)
     _moves(problem, program, columns)
     _energy(problem, program, columns)
@@ -196,7 +200,7 @@ def build_model(point: Point, whole: str, radius: float) -> Model:
     return Model(program, columns, controls, _profile(point, program, columns, controls))
 
 
-def _decisions(point: Point, program: Program, whole: str, radius: float) -> Columns:
+def _decisions(point: Point, program: Program, whole: str, radius: float, reach: int) -> Columns:
     problem, plan = point.problem, point.plan
     offers, stores, periods = problem.offers, problem.stores, problem.periods
     least, most = offers.least, offers.most
@@ -215,8 +219,8 @@ def _decisions(point: Point, program: Program, whole: str, radius: float) -> Col
     devices, held = len(problem.devices), whole != FREE
     steps = np.empty((devices, periods), dtype=np.int64)
     for row, device in enumerate(problem.devices):
-        own = plan.steps[row]
-        lowest, highest = (own, own) if held else (device.lowest, device.highest)
+        own, away = plan.steps[row], 0 if held else reach
+        lowest, highest = np.maximum(device.lowest, own - away), np.minimum(device.highest, own + away)
         steps[row] = program.columns(periods, lowest, highest, whole=not held)
     per_step = np.repeat([device.cost for device in problem.devices], periods)
     raised, lowered = (

@@ -13,7 +13,7 @@ from gridclear.optimise.algorithms import Found
 from gridclear.optimise.curvature import Curvature, curvatures
 from gridclear.optimise.highs import TIME_LIMIT, Solver
 from gridclear.optimise.linearise import Local, Point, assess
-from gridclear.optimise.model import FREE, HELD, Model, build_model
+from gridclear.optimise.model import EVERYWHERE, FREE, HELD, Model, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.weights import Weights
 
@@ -33,6 +33,8 @@ _MISSED_MVA = 2e-6
 _SHORT_MVA = 1e-5
 #: Share of the time left that a search of whole steps may take: the rest is for settling what it found.
 _PATIENCE = 0.8
+#: Steps that devices may go from a settled plan in one search.
+_REACH = 2
 _MOST_ROUNDS, _MOST_SEARCHES = 15, 6
 #: Programs until the limits and planes that are missing are found.
 _MOST_PROGRAMS = 25
@@ -205,9 +207,11 @@ class Stage:
                 radius /= 4.0
         return point
 
-    def _program(self, point: Point, freedom: str, radius: float) -> tuple[Model, Solver, Floats]:
+    def _program(
+        self, point: Point, freedom: str, radius: float, reach: int = EVERYWHERE
+    ) -> tuple[Model, Solver, Floats]:
         """Write the program around a point, relaxed, with the planes that are known and its costs."""
-        model = build_model(point, freedom, radius)
+        model = build_model(point, freedom, radius, reach)
         solver = Solver(model.program)
         solver.relax(whole=False)
         solver.add(model.planes(self._planes.at(point)))
@@ -240,7 +244,9 @@ class Stage:
 
         None where the relaxed program already promises no more than the plan to start from.
         """
-        model, solver, cost = self._program(point, FREE, 1.0)
+        # Far from a state that keeps its limits, what the program says of them is worth little.
+        reach = EVERYWHERE if start is None else _REACH
+        model, solver, cost = self._program(point, FREE, 1.0, reach)
         answer = self._complete(point, curvature, model, solver, cost)
         worth = self._worth(float(model.program.cost @ answer.x), answer.objective)
         if start is not None and self.weights.merit(point) - answer.objective <= 2.0 * worth:
