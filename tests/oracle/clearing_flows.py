@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .clearing_market import UNCURED, add_profile, point_nodes, short_eur
-from .clearing_problem import CURE_UNIT
+from .clearing_market import FINE, add_beyond, add_profile, point_nodes
 
 if TYPE_CHECKING:
     from .clearing_grid import Grid
@@ -124,8 +123,8 @@ class FlowRows:
                 beyond = self._beyond(t, k)
                 row = model.rows(-np.inf, side * limit**2)
                 model.add(row, w[node], side)
-                model.add(row, beyond, -2.0 * limit)
-                model.multiply(row, beyond, beyond, -side)
+                model.add(row, beyond, -2.0 * limit * FINE)
+                model.multiply(row, beyond, beyond, -side * FINE**2)
         return w
 
     def _split(self, column: int, bounds: tuple[float, float], chosen: np.ndarray) -> np.ndarray:
@@ -145,12 +144,9 @@ class FlowRows:
         return parts
 
     def _beyond(self, t: int, limit: int) -> int:
-        unit = CURE_UNIT[self.clearing.limits["kind"].iloc[limit]]
-        over = self._over[t, limit] / unit
-        column = self.model.variables(np.zeros(1), over, over)
-        self.model.price(column, UNCURED * 100.0 * short_eur(self.clearing))
-        self._uncured.append(int(column[0]))
-        return int(column[0])
+        """Column of what stays beyond a true voltage limit that the base state breaks."""
+        self._uncured.append(add_beyond(self.model, self.clearing, self._over[t, limit]))
+        return self._uncured[-1]
 
     def _pairs(
         self, grid: Grid, pairs: list[Pair], w: np.ndarray

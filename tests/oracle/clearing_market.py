@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHORT = 100.0  # dearest offers that a Mvar outside its band is worth
 UNCURED = 20.0  # and Mvar that a hundredth left beyond a true limit is worth
+# Amounts beyond true limits are variables in thousandths: their weight makes a rounding of them matter.
+FINE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,6 +229,19 @@ def short_eur(clearing: Clearing) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         price = np.where(size > 0.0, np.abs(offers.cost_eur) / size, 0.0).max(initial=0.0)
     return SHORT * max(float(price), 1.0)
+
+
+def weighed_eur(clearing: Clearing, cost_eur: float, short_mvar: float, uncured: float) -> float:
+    """What the oracles minimise: the aims in one currency; ``uncured`` in the units of `CURE_UNIT`."""
+    short = short_eur(clearing)
+    return cost_eur + short * short_mvar + UNCURED * 100.0 * short * uncured
+
+
+def add_beyond(model: Quadratic, clearing: Clearing, over: float) -> int:
+    """Column of what stays beyond a true limit, in `FINE`; ``over`` does in the base state."""
+    column = model.variables(np.zeros(1), over / FINE, over / FINE)
+    model.price(column, weighed_eur(clearing, 0.0, 0.0, FINE))
+    return int(column[0])
 
 
 def add_profile(

@@ -15,7 +15,7 @@ import pyscipopt
 
 from .clearing_flows import FlowRows
 from .clearing_grid import grids_of
-from .clearing_market import add_market, add_steps
+from .clearing_market import FINE, add_market, add_steps
 from .quadratic import Quadratic
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .clearing_problem import Clearing
     from .quadratic import Arrays
 
+FEASIBLE = 1e-7
 STATUS = {"optimal": "proved", "gaplimit": "proved", "timelimit": "time", "infeasible": "infeasible"}
 
 
@@ -69,6 +70,8 @@ def solve_global(clearing: Clearing, *, gap: float = 1e-4, seconds: float = 60.0
     scip.addObjoffset(constant)
     scip.setRealParam("limits/gap", gap)
     scip.setRealParam("limits/time", seconds)
+    scip.setRealParam("numerics/feastol", FEASIBLE)
+    scip.setIntParam("propagating/probing/maxprerounds", 0)  # does not end with such a tolerance
     scip.optimize()
     word, taken = str(scip.getStatus()), time.perf_counter() - began
     if not scip.getNSols():
@@ -89,7 +92,7 @@ def solve_global(clearing: Clearing, *, gap: float = 1e-4, seconds: float = 60.0
         charge_mw=x[market.charge],
         discharge_mw=x[market.discharge],
         shortfall_mvar=np.maximum(x[flows.short], 0.0),
-        uncured=float(x[flows.uncured].sum()),
+        uncured=FINE * float(x[flows.uncured].sum()),
         seconds=taken,
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from .clearing_grid import grids_of, loadings
-from .clearing_market import add_market, add_steps, moves_eur
+from .clearing_market import FINE, add_market, add_steps, moves_eur
 from .clearing_states import StateRows, losses_mw
 from .quadratic import Quadratic
 
@@ -125,7 +125,7 @@ def solve_continuous(
         discharge_mw=x[market.discharge],
         v=v,
         shortfall_mvar=np.maximum(x[states.short], 0.0),
-        uncured=float(x[states.uncured].sum()),
+        uncured=FINE * float(x[states.uncured].sum()),
         iterations=int(stats["iter_count"]),
         model_s=model_s,
         solve_s=solve_s,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .clearing_market import UNCURED, add_profile, point_nodes, short_eur
+from .clearing_market import FINE, add_beyond, add_profile, point_nodes
 from .clearing_problem import CURE_UNIT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class States:
     """Columns by period: ``e``, ``f`` (node,), ``p``, ``q`` (given node,) of what is put in at the nodes of
-    given voltage (``ref`` before ``pv``); ``short`` (point, period); ``uncured`` (limit,) as in `CURE_UNIT`.
+    given voltage (``ref`` before ``pv``); ``short`` (point, period); ``uncured`` (limit,) in `FINE`.
     """
 
     e: list[np.ndarray]
@@ -49,7 +49,6 @@ class StateRows:
         self._over = self._side * (self.clearing.base - self._limit)  # NaN without supply
         self._exchanges = self._quantities()
         self._uncured: list[int] = []
-        self._weight = UNCURED * 100.0 * short_eur(self.clearing)
 
     def add(self, watched: np.ndarray | None = None) -> States:
         """Add everything; ``watched`` (period, limit): currents that get a row, all without."""
@@ -142,11 +141,8 @@ class StateRows:
 
     def _beyond(self, t: int, limit: int) -> int:
         """Column of what stays beyond a true limit that the base state breaks."""
-        over = self._over[t, limit] / self._unit[limit]
-        column = self.model.variables(np.zeros(1), over, over)
-        self.model.price(column, self._weight)
-        self._uncured.append(int(column[0]))
-        return int(column[0])
+        self._uncured.append(add_beyond(self.model, self.clearing, self._over[t, limit] / self._unit[limit]))
+        return self._uncured[-1]
 
     def _magnitudes(self, t: int, grid: Grid, e: np.ndarray, f: np.ndarray) -> None:
         c, model = self.clearing, self.model
@@ -173,8 +169,8 @@ class StateRows:
                 row = model.rows(-np.inf, side * limit**2)
                 for part in (e, f):
                     model.multiply(row, part[node], part[node], side)
-                model.add(row, beyond, -2.0 * limit)
-                model.multiply(row, beyond, beyond, -side)
+                model.add(row, beyond, -2.0 * limit * FINE)
+                model.multiply(row, beyond, beyond, -side * FINE**2)
 
     def _currents(self, t: int, grid: Grid, e: np.ndarray, f: np.ndarray, watched: np.ndarray | None) -> None:
         c, model, ends = self.clearing, self.model, grid.ends
@@ -229,7 +225,7 @@ class StateRows:
         most = model.variables(np.zeros(1), np.inf, self.clearing.base[t, ends.limit[end]] / 100.0)[0]
         row = model.rows(limit, limit)
         model.add(row, most, 1.0)
-        model.add(row, np.array([beyond]), -1.0)
+        model.add(row, np.array([beyond]), -FINE)
         if ends.tap[end] >= 0:
             tap = grid.taps[ends.tap[end]]
             scaled = model.variables(np.zeros(1), np.inf, self.clearing.base[t, ends.limit[end]] / 100.0)[0]
@@ -260,7 +256,7 @@ class StateRows:
             row = model.rows(-np.inf, side * (self._limit[limit] if broken else most))
             model.add(row, p if quantity == "p" else q, side * base)
             if broken:
-                model.add(row, self._beyond(t, limit), -CURE_UNIT["exchange"])
+                model.add(row, self._beyond(t, limit), -FINE * CURE_UNIT["exchange"])
 
     def _quantities(self) -> list[tuple[int, int, str]]:
         """Exchange limits: row, point, ``p``, ``q`` or ``s``; of a point in the order of `measure`."""
