@@ -14,6 +14,8 @@ from gridclear.optimise.program import Program
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.linearise import Local, Point
     from gridclear.optimise.problem import Problem
@@ -228,10 +230,10 @@ def _decisions(point: Point, program: Program, whole: str, radius: float, reach:
     )
     shape, gives = (stores.count, periods), plan.discharge > 0.0
     charge, discharge = (
-        program.columns(stores.count * periods, least.ravel(), most.ravel()).reshape(shape)
-        for least, most in (
-            (stores.least_charge, np.where(held & gives, stores.least_charge, stores.most_charge)),
-            (stores.least_discharge, np.where(held & ~gives, stores.least_discharge, stores.most_discharge)),
+        program.columns(stores.count * periods, *_powers(now, least, most, held & other, radius)).reshape(shape)
+        for now, least, most, other in (
+            (plan.charge, stores.least_charge, stores.most_charge, gives),
+            (plan.discharge, stores.least_discharge, stores.most_discharge, ~gives),
         )
     )
     energy = program.columns(
@@ -249,6 +251,15 @@ def _decisions(point: Point, program: Program, whole: str, radius: float, reach:
     return Columns(
         share, chosen, steps, raised, lowered, charge, discharge, energy, way, short, loss, broken, uncured
     )
+
+
+def _powers(
+    now: Floats, least: Floats, most: Floats, idle: NDArray[np.bool_], radius: float
+) -> tuple[Floats, Floats]:
+    """Range of charging or discharging: not far from the present one, none where the other way is held."""
+    low, high = np.maximum(least, now - radius * most), np.minimum(most, now + radius * most)
+    high = np.where(idle, least, high)
+    return np.minimum(low, high).ravel(), high.ravel()
 
 
 def _one_way(problem: Problem, program: Program, charge: Ints, discharge: Ints) -> Ints:
