@@ -32,6 +32,13 @@ def with_steps(steps):
     return lambda _, plan: replace(plan, steps=plan.steps + steps)
 
 
+def with_moves(problem, plan):
+    """Every device to one end of its range, and back to the schedule."""
+    steps = plan.steps.copy()
+    steps[:, 0] = [device.highest or device.lowest for device in problem.devices]
+    return replace(plan, steps=steps)
+
+
 def with_storage(charge, discharge):
     return lambda _, plan: replace(plan, charge=plan.charge + charge, discharge=plan.discharge + discharge)
 
@@ -42,7 +49,7 @@ def with_storage(charge, discharge):
         (with_share(1.5), "a share is not 0 … 1 of what is offered"),
         (with_share(-0.5), "a share is not 0 … 1 of what is offered"),
         (with_share(0.01), "an offer is taken below its least amount"),
-        (with_steps(np.array([[1, -1]])), "a device moves more often than it may"),
+        (with_moves, "a device moves more often than it may"),
         (with_storage(100.0, 0.0), "a storage leaves its powers"),
         (with_storage(0.1, 0.1), "a storage charges and discharges at once"),
         (with_storage(0.0, 0.9), "a storage ends below its least energy"),

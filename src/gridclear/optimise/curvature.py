@@ -160,7 +160,8 @@ def _states(point: Point, lanes: _Lanes) -> tuple[Activations, Ints]:
     ground = problem.activations(plan).ground
     if ground is not None:
         value = ground.value[lanes.period]
-        np.subtract.at(value, (slice(None), np.searchsorted(ground.cell, problem.stores.bus)), stored)
+        for store, place in enumerate(np.searchsorted(ground.cell, problem.stores.bus)):
+            value[:, place] -= stored[:, store]
         moved = moved.on(ground.cell, value)
     return moved, problem.scenarios.setting(positions)
 
