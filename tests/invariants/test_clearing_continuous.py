@@ -12,7 +12,7 @@ import gridclear as gc
 from oracle.clearing_grid import grids_of
 from oracle.clearing_judge import Judge
 from oracle.clearing_nlp import solve_continuous
-from oracle.clearing_plans import devices_of, schedule_of, shares_of, steps_of
+from oracle.clearing_plans import as_decided, devices_of, schedule_of, shares_of, steps_of
 from oracle.clearing_problem import clearing_of
 
 SAME = 5e-4  # of the cost
@@ -31,13 +31,6 @@ def problem(case):
     """The clearing as the oracles read it, and its grids."""
     clearing = clearing_of(case)
     return clearing, grids_of(clearing)
-
-
-def as_decided(clearing, share):
-    """Bounds that keep smallest amounts and groups as they were decided."""
-    offers, taken = clearing.offers, share > 1e-9
-    bound = (offers.least > 0.0) | (offers.exclusive >= 0)
-    return np.where(taken, offers.least, 0.0), np.where(bound & ~taken, 0.0, 1.0)
 
 
 def test_cost_is_that_of_ipopt_with_devices_and_smallest_amounts_as_decided(case, problem):

@@ -33,6 +33,13 @@ def shares_of(clearing: Clearing, schedule: pd.DataFrame) -> np.ndarray:
     return share
 
 
+def as_decided(clearing: Clearing, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds that keep smallest amounts and groups as they were decided."""
+    offers, taken = clearing.offers, share > 1e-9
+    bound = (offers.least > 0.0) | (offers.exclusive >= 0)
+    return np.where(taken, offers.least, 0.0), np.where(bound & ~taken, 0.0, 1.0)
+
+
 def steps_of(clearing: Clearing, devices: pd.DataFrame) -> np.ndarray:
     """Steps of every decided device, (period, device)."""
     steps = np.zeros((len(clearing.starts), len(clearing.devices)))
