@@ -110,8 +110,9 @@ def run(name: str, settings: Settings) -> Result:
     rows += [
         _peer_row(one, answer, seconds.get(one, answer.seconds), base) for one, answer in relaxed.items()
     ]
-    size = f"{len(clearing.offers.unit)} rows of bids, {case.horizon.periods} periods, {len(case.grid.tables['bus'])} buses"
-    notes = [f"{size}, {len(clearing.devices)} devices or groups; median of {settings.repeats} runs.", *notes]
+    size = f"{len(case.grid.tables['bus'])} buses, {case.horizon.periods} periods"
+    decided = f"{len(clearing.offers.unit)} rows of bids, {len(clearing.devices)} devices or groups"
+    notes = [f"{size}, {decided}; median of {settings.repeats} runs.", *notes]
     targets = _targets(ASKED.get(name, Asked()), found, verdicts, seconds, relaxed)
     return Result("clearing", name, tuple(rows), (*notes, *TERMS), tuple(targets))
 
@@ -135,14 +136,17 @@ def _row(
         "bound EUR": answer.bound_eur,
         "gap": answer.gap,
         "violation": max(verdict.worst, 0.0),
-        "short Mvar": float(verdict.shortfall_mvar.sum()),
+        "short Mvar": _short(verdict.shortfall_mvar),
         "s": seconds,
         "× Ipopt": seconds / base,
     }
 
 
+def _short(shortfall_mvar: np.ndarray) -> float:
+    return float(shortfall_mvar[shortfall_mvar > NOTHING_MVAR].sum())
+
+
 def _peer_row(peer: str, answer: Continuous, seconds: float, base: float) -> dict[str, Cell]:
-    short = float(answer.shortfall_mvar.sum())
     return {
         "algorithm": peer,
         "status": answer.status,
@@ -150,7 +154,7 @@ def _peer_row(peer: str, answer: Continuous, seconds: float, base: float) -> dic
         "bound EUR": math.nan,
         "gap": math.nan,
         "violation": math.nan,
-        "short Mvar": 0.0 if short < NOTHING_MVAR else short,
+        "short Mvar": _short(answer.shortfall_mvar),
         "s": seconds,
         "× Ipopt": seconds / base,
     }
