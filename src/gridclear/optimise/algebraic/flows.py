@@ -1,0 +1,376 @@
+"""The branch flow equations in Pyomo, and the limits on top of them.
+
+With v = |V|², the power S = P + jQ that enters the series impedance z = r + jx of a branch, ℓ = |I|² in it, and
+u the squared voltages at its two ends, behind the ideal transformers (u = v/|t|²):
+
+    u_to = u_from - 2 (r P + x Q) + |z|² ℓ
+    Σ of what branches and shunts draw at a node = injections of elements, offers, storages and sources
+    P² + Q² = u_from ℓ                                                                   (flow)
+    arg(V_from/t_from) - arg(V_to/t_to) = arg(u_from - z* S)      where branches close a loop     (angle)
+
+The first two are stated here, with a branch drawing S + y_f* u_from at its from end and -(S - z ℓ) + y_t* u_to
+at its to end. What becomes of (flow) and (angle) makes the models (M. E. Baran and F. F. Wu, "Optimal sizing
+of capacitors placed on a radial distribution system", IEEE Trans. Power Delivery 4(1), 1989; M. Farivar and
+S. H. Low, "Branch flow model: relaxations and convexification", IEEE Trans. Power Systems 28(3), 2013).
+
+A tap changer at step k divides u by ρ_k². With one variable ``at[k]`` per position this is linear: v is
+the sum of parts w_k that are nothing unless at[k] = 1, and u = Σ w_k/ρ_k². A bank draws Σ k w_k per step.
+Limits are soft, with the weights of the aims: |V| as v (linear: distances are those of v over twice the
+limit), currents at both ends as P² + Q² <= L² v, powers of connection points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyomo.environ as pyo
+
+from gridclear.errors import CaseError, Issue
+from gridclear.network.limits import TOLERANCE, sides
+from gridclear.optimise.algebraic.decisions import HELD, SMOOTH
+from gridclear.optimise.algebraic.grid import FROM, TO, PeriodGrid, steps_of
+from gridclear.optimise.model import PERCENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gridclear.network.network import Floats
+    from gridclear.optimise.algebraic.grid import Tap
+    from gridclear.optimise.problem import Problem
+
+#: A Pyomo expression, or a number.
+Expression = Any
+#: Column of the apparent power among the limits of exchange, after those of P and Q.
+_SIZE = 4
+#: Ratios by step that differ from a straight line by less are one.
+_STRAIGHT = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Cone:
+    """``p² + q² <= a · b`` with a, b not negative; ``flow`` says whether equality is what is meant."""
+
+    p: Expression
+    q: Expression
+    a: Expression
+    b: Expression
+    flow: bool
+
+
+class Flows:
+    """States the grid of one period on a model of the decisions.
+
+    Parameters
+    ----------
+    m : ConcreteModel
+        From ``decision_model``.
+    block : Block
+        Where the period's variables and equations go.
+    problem : Problem
+    grid : PeriodGrid
+    unit : float
+        As in ``period_grids``.
+    wholes : str
+        As in ``decision_model``.
+    """
+
+    def __init__(
+        self,
+        m: pyo.ConcreteModel,
+        block: pyo.Block,
+        problem: Problem,
+        grid: PeriodGrid,
+        unit: float,
+        wholes: str,
+    ) -> None:
+        self.m, self.block, self.problem, self.grid, self.unit = m, block, problem, grid, unit
+        self.wholes = wholes
+        self.nodes, self.branches = range(len(grid.held)), range(len(grid.z))
+        self.cones: list[Cone] = []
+        #: Share that the wholes of the devices make of a squared voltage: (device, node) → parts by step.
+        self._parts: dict[tuple[int, int], dict[int, Expression]] = {}
+        self._variables()
+        self._inner = self._inner_voltages()
+
+    def v(self, node: int) -> Expression:
+        """Squared voltage of a node."""
+        held = self.grid.held[node]
+        return self.block.v[node] if np.isnan(held) else float(held**2)
+
+    def u(self, branch: int, end: int) -> Expression:
+        """Squared voltage at an end of a series impedance."""
+        return self._inner[branch, end]
+
+    def _variables(self) -> None:
+        block, grid = self.block, self.grid
+        free = np.flatnonzero(np.isnan(grid.held)).tolist()
+        block.v = pyo.Var(
+            free,
+            bounds=lambda _, i: (float(grid.low[i] ** 2), float(grid.high[i] ** 2)),
+            initialize=lambda _, i: float(abs(grid.v0[i]) ** 2),
+        )
+        inner, flow = grid.inner0, grid.flow0
+        widest = grid.high[grid.from_node] / np.abs(grid.ratio)
+        for tap in grid.taps:
+            if tap.end == FROM:
+                widest[tap.branch] /= np.abs(tap.ratio).min()
+        power = widest * grid.most
+        most = (grid.most**2).tolist()
+        for name, start in (("p", flow.real), ("q", flow.imag)):
+            variable = pyo.Var(
+                self.branches,
+                bounds=lambda _, b: (-float(power[b]), float(power[b])),
+                initialize=dict(enumerate(start.tolist())),
+            )
+            setattr(block, name, variable)
+        current = (np.abs(flow) / np.abs(inner[:, 0])) ** 2
+        block.ell = pyo.Var(
+            self.branches, bounds=lambda _, b: (0.0, most[b]), initialize=dict(enumerate(current.tolist()))
+        )
+        slack = range(grid.n_free, len(grid.held))
+        block.source_p = pyo.Var(slack, initialize=0.0)
+        block.source_q = pyo.Var(slack, initialize=0.0)
+        generators = [i for i in range(grid.n_free) if not np.isnan(grid.held[i])]
+        block.generator_q = pyo.Var(generators, initialize=0.0)
+        block.part = pyo.Var(pyo.Any, dense=False, bounds=(0.0, None), initialize=0.0)
+        block.parts = pyo.ConstraintList()
+        block.inner = pyo.Var(pyo.Any, dense=False, initialize=1.0)
+        block.transform = pyo.ConstraintList()
+
+    def _range(self, node: int) -> tuple[float, float]:
+        """Bounds of a node's squared voltage."""
+        held = self.grid.held[node]
+        if not np.isnan(held):
+            return float(held**2), float(held**2)
+        return float(self.grid.low[node] ** 2), float(self.grid.high[node] ** 2)
+
+    def parts(self, device: int, node: int) -> dict[int, Expression]:
+        """Parts of a node's squared voltage by step: that of the device's step is all of it."""
+        key = (device, node)
+        if key not in self._parts:
+            block, t = self.block, self.grid.period
+            (low, high), steps = self._range(node), steps_of(self.problem.devices[device], self.problem.periods)
+            found = {}
+            for k in steps:
+                part, at = block.part[device, node, k], self.m.at[device, k, t]
+                block.parts.add(part <= high * at)
+                block.parts.add(part >= low * at)
+                part.set_value(float(abs(self.grid.v0[node]) ** 2) if k == 0 else 0.0)
+                found[k] = part
+            block.parts.add(pyo.quicksum(found.values()) == self.v(node))
+            self._parts[key] = found
+        return self._parts[key]
+
+    def stepped(self, device: int, node: int) -> Expression:
+        """Step of a device times a node's squared voltage."""
+        t = self.grid.period
+        if self.wholes in (HELD, SMOOTH):
+            step = self.m.steps[device, t]
+            return (step.value if self.wholes == HELD else step) * self.v(node)
+        return pyo.quicksum(k * part for k, part in self.parts(device, node).items() if k)
+
+    def ratio(self, tap: Tap) -> Expression:
+        """Size of ρ of a tap changer, straight in the step or one number per position."""
+        size, t = np.abs(tap.ratio), self.grid.period
+        steps = steps_of(self.problem.devices[tap.device], self.problem.periods)
+        if self.wholes == HELD:
+            return float(size[round(self.m.steps[tap.device, t].value) - steps[0]])
+        if self.wholes == SMOOTH:
+            level, slope = self._straight(tap, size, np.array(steps))
+            return level + slope * self.m.steps[tap.device, t]
+        return pyo.quicksum(float(size[k - steps[0]]) * self.m.at[tap.device, k, t] for k in steps)
+
+    def _straight(self, tap: Tap, size: Floats, steps: Floats) -> tuple[float, float]:
+        """Coefficients of ρ = a + b · step."""
+        slope = float(size[-1] - size[0]) / max(int(steps[-1] - steps[0]), 1)
+        level = float(size[0] - slope * steps[0])
+        if np.abs(level + slope * steps - size).max() > _STRAIGHT:
+            what = f"the ratio of tap changer {tap.device} is not proportional to its position"
+            raise CaseError((Issue("tap_changers", "", "mode", what, "a model that decides whole positions"),))
+        return level, slope
+
+    def _inner_voltages(self) -> dict[tuple[int, int], Expression]:
+        grid, block = self.grid, self.block
+        found: dict[tuple[int, int], Expression] = {}
+        for b in self.branches:
+            found[b, FROM] = self.v(grid.from_node[b]) * float(1.0 / abs(grid.ratio[b]) ** 2)
+            found[b, TO] = self.v(grid.to_node[b])
+        for tap in grid.taps:
+            key = tap.branch, tap.end
+            node = int((grid.from_node if tap.end == FROM else grid.to_node)[tap.branch])
+            fixed = 1.0 / abs(grid.ratio[tap.branch]) ** 2 if tap.end == FROM else 1.0
+            size = np.abs(tap.ratio) ** 2
+            (low, high), start = self._range(node), abs(grid.inner0[key]) ** 2
+            inner = block.inner[key]
+            inner.setlb(low * fixed / size.max())
+            inner.setub(high * fixed / size.min())
+            inner.set_value(float(start))
+            if self.wholes in (HELD, SMOOTH):
+                block.transform.add(self.ratio(tap) ** 2 * inner == fixed * self.v(node))
+            else:
+                steps = steps_of(self.problem.devices[tap.device], self.problem.periods)
+                block.transform.add(
+                    inner
+                    == pyo.quicksum(
+                        float(fixed / size[k - steps[0]]) * part
+                        for k, part in self.parts(tap.device, node).items()
+                    )
+                )
+            found[key] = inner
+        return found
+
+    def state(
+        self, current: Callable[[int], Expression], magnitude: Callable[[int], Expression]
+    ) -> Expression:
+        """State voltage drops and balances.
+
+        Parameters
+        ----------
+        current : callable
+            Squared series current of a branch that the equations take.
+        magnitude : callable
+            |V| of a node, asked for where anything is injected at constant current.
+
+        Returns
+        -------
+        Expression
+            Power lost in p.u., with ``ell`` of the block for the currents.
+        """
+        block, grid = self.block, self.grid
+        z, ground = grid.z, grid.ground
+        ell = [current(b) for b in self.branches]
+        block.drop = pyo.Constraint(
+            self.branches,
+            rule=lambda block, b: (
+                self.u(b, TO)
+                == self.u(b, FROM)
+                - 2.0 * (float(z[b].real) * block.p[b] + float(z[b].imag) * block.q[b])
+                + float(abs(z[b]) ** 2) * ell[b]
+            ),
+        )
+        drawn: list[list[tuple[Expression, Expression]]] = [[] for _ in self.nodes]
+        self.ends: dict[tuple[int, int], tuple[Expression, Expression]] = {}
+        lost: list[Expression] = []
+        for b in self.branches:
+            own = block.p[b], block.q[b]
+            far = own[0] - float(z[b].real) * ell[b], own[1] - float(z[b].imag) * ell[b]
+            for end, sign, (p, q) in ((FROM, 1.0, own), (TO, -1.0, far)):
+                y, u = ground[b, end], self.u(b, end)
+                self.ends[b, end] = sign * p + float(y.real) * u, sign * q - float(y.imag) * u
+                drawn[(grid.from_node if end == FROM else grid.to_node)[b]].append(self.ends[b, end])
+                lost.append(float(y.real) * u)
+            lost.append(float(z[b].real) * block.ell[b])
+        for i in self.nodes:
+            y = grid.shunt[i]
+            if y:
+                drawn[i].append((float(y.real) * self.v(i), -float(y.imag) * self.v(i)))
+                lost.append(float(y.real) * self.v(i))
+        for bank in grid.banks:
+            y, stepped = bank.per_step, self.stepped(bank.device, bank.node)
+            drawn[bank.node].append((float(y.real) * stepped, -float(y.imag) * stepped))
+            lost.append(float(y.real) * stepped)
+        given = self._injections(magnitude)
+        block.balance_p = pyo.Constraint(
+            self.nodes, rule=lambda _, i: pyo.quicksum(p for p, _ in drawn[i]) == given[i][0]
+        )
+        block.balance_q = pyo.Constraint(
+            self.nodes, rule=lambda _, i: pyo.quicksum(q for _, q in drawn[i]) == given[i][1]
+        )
+        return self.unit * pyo.quicksum(lost)
+
+    def _injections(self, magnitude: Callable[[int], Expression]) -> list[tuple[Expression, Expression]]:
+        """Active and reactive power that is put in at every node."""
+        m, block, grid, t = self.m, self.block, self.grid, self.grid.period
+        p: list[list[Expression]] = [[] for _ in self.nodes]
+        q: list[list[Expression]] = [[] for _ in self.nodes]
+        terms = [(i, order, 1.0, grid.injection[order, i]) for order in range(3) for i in self.nodes]
+        terms += [(one.node, one.order, m.share[one.item], one.power) for one in grid.offered]
+        for node, order, share, power in terms:
+            if power == 0.0:
+                continue
+            voltage = 1.0 if order == 0 else magnitude(node) if order == 1 else self.v(node)
+            for into, value in ((p, power.real), (q, power.imag)):
+                if value:
+                    into[node].append(float(value) * share * voltage)
+        for store, node in enumerate(grid.stored.tolist()):
+            if node >= 0:
+                p[node].append((m.discharge[store, t] - m.charge[store, t]) / self.unit)
+        for i in block.source_p:
+            p[i].append(block.source_p[i])
+            q[i].append(block.source_q[i])
+        for i in block.generator_q:
+            q[i].append(block.generator_q[i])
+        return [(pyo.quicksum(p[i]), pyo.quicksum(q[i])) for i in self.nodes]
+
+    def limit(self) -> None:
+        """State the limits of voltages, currents and exchanges, and the profile."""
+        self.block.limits = pyo.ConstraintList()
+        problem, grid = self.problem, self.grid
+        compiled, t = problem.compiled, grid.period
+        network, own = compiled.networks[grid.topology], compiled.limits[grid.topology]
+        true, effective = own.numbered, problem.base.limits.numbered(grid.topology)[t]
+        sign, unit = sides(network, own, np.arange(len(true)))
+        with np.errstate(invalid="ignore"):
+            sick = sign / unit * (effective - true) > TOLERANCE
+        n, branches = len(self.nodes), len(self.branches)
+        for c in np.flatnonzero(np.isfinite(effective)).tolist():
+            targets = [(float(effective[c]), self.m.broken[t])]
+            if sick[c]:
+                targets.append((float(true[c]), self.m.uncured[t, c]))
+            for level, excess in targets:
+                if c < 2 * n:
+                    if np.isnan(grid.held[c % n]):
+                        over = float(sign[c]) * (self.v(c % n) - level**2) * (0.5 / level)
+                        self.block.limits.add(PERCENT * over <= excess)
+                elif c < 2 * n + branches:
+                    self._limit_current(c - 2 * n, level, excess, own.per_rated[c - 2 * n])
+                else:
+                    point, column = divmod(c - 2 * n - branches, 5)
+                    self._limit_exchange(point, column, level, excess, float(sign[c]), float(unit[c]))
+        self._profile()
+
+    def _limit_current(self, branch: int, level: float, excess: Expression, per_rated: Floats) -> None:
+        """|I| at both ends: P² + Q² <= v · (L² + 2 L · excess), the excess at 1 p.u. of voltage."""
+        for end, node in ((FROM, self.grid.from_node[branch]), (TO, self.grid.to_node[branch])):
+            if per_rated[end] > 0.0:
+                most = level / float(per_rated[end]) / self.unit
+                p, q = self.ends[branch, end]
+                self.cones.append(
+                    Cone(p, q, self.v(node) + (2.0 / PERCENT / level) * excess, most**2, flow=False)
+                )
+
+    def exchange(self, point: int) -> tuple[Expression, Expression]:
+        """Power of a connection point in p.u.; ``point`` is a place among those that are fed."""
+        own = self.problem.compiled.limits[self.grid.topology]
+        node, share = int(own.point_node[point]), float(own.point_share[point]) * self.unit
+        return share * self.block.source_p[node], share * self.block.source_q[node]
+
+    def _limit_exchange(
+        self, point: int, column: int, level: float, excess: Expression, sign: float, unit: float
+    ) -> None:
+        p, q = self.exchange(point)
+        slack, scale = excess * (unit / PERCENT), 1.0 / self.unit
+        if column < _SIZE:
+            self.block.limits.add(sign * ((p, q)[column // 2] - level) <= slack)
+            return
+        level = max(level, TOLERANCE * unit)
+        self.cones.append(
+            Cone(p * scale, q * scale, 1.0 + 2.0 / level * slack, (level * scale) ** 2, flow=False)
+        )
+
+    def _profile(self) -> None:
+        """Exchanges within their bands, or so many Mvar beside them."""
+        problem, grid, m = self.problem, self.grid, self.m
+        requests, base = problem.requests, problem.compiled.s_base_mva
+        points = problem.compiled.limits[grid.topology].point.tolist()
+        self.block.profile = pyo.ConstraintList()
+        for r in np.flatnonzero(requests.period == grid.period).tolist():
+            if int(requests.point[r]) not in points:
+                continue
+            q = self.exchange(points.index(int(requests.point[r])))[1]
+            away = base * (q - float(requests.q[r]))
+            band = base * float(requests.tolerance[r])
+            self.block.profile.add(away <= band + m.over[r])
+            self.block.profile.add(away >= -band - m.under[r])

@@ -1,0 +1,79 @@
+"""From a problem to a solution by one of the models: the frame that they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyomo.environ as pyo
+
+from gridclear.optimise.algebraic.decisions import Solution, decision_model, read_plan, set_objective
+from gridclear.optimise.algebraic.flows import Flows
+from gridclear.optimise.algebraic.grid import period_grids, power_unit
+from gridclear.optimise.algebraic.solvers import SOLVED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gridclear.network.network import Floats
+    from gridclear.optimise.algebraic.flows import Cone, Expression
+    from gridclear.optimise.algebraic.solvers import Ended
+    from gridclear.optimise.problem import Plan, Problem
+
+
+def build(
+    problem: Problem, wholes: str, physics: Callable[[Flows], Expression], plan: Plan | None = None
+) -> tuple[pyo.ConcreteModel, list[Flows]]:
+    """State a clearing.
+
+    Parameters
+    ----------
+    problem : Problem
+    wholes : str
+        As in ``decision_model``.
+    physics : callable
+        States a period's grid by ``Flows.state``, with what the model adds, and gives the power lost.
+    plan : Plan, optional
+        As in ``decision_model``.
+
+    Returns
+    -------
+    ConcreteModel
+        Without its cones.
+    list of Flows
+        One per period that has a grid: those whose base state has a solution.
+    """
+    m = decision_model(problem, wholes, plan)
+    unit = power_unit(problem)
+    grids = period_grids(problem, unit)
+    m.grid = pyo.Block([grid.period for grid in grids])
+    flows, lost = [], {}
+    for grid in grids:
+        own = Flows(m, m.grid[grid.period], problem, grid, unit, wholes)
+        lost[grid.period] = physics(own)
+        own.limit()
+        flows.append(own)
+    set_objective(m, problem, lost)
+    return m, flows
+
+
+def cones_of(flows: list[Flows]) -> list[Cone]:
+    """Cones of all periods."""
+    return [cone for own in flows for cone in own.cones]
+
+
+def solution(m: pyo.ConcreteModel, problem: Problem, flows: list[Flows], ended: Ended) -> Solution:
+    """Read what a solver left in a model; nothing is taken where it found nothing in its time."""
+    if not ended.found:
+        return Solution(problem.nothing(), float("nan"), ended.bound, (), complete=False)
+
+    def magnitudes(own: Flows) -> Floats:
+        return np.sqrt([pyo.value(own.v(node)) for node in own.nodes])
+
+    return Solution(
+        plan=read_plan(m, problem),
+        objective=ended.objective,
+        bound=ended.bound,
+        vm=tuple((own.grid.period, magnitudes(own)) for own in flows),
+        complete=ended.state == SOLVED,
+    )
