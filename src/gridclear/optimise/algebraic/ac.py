@@ -9,10 +9,9 @@ import numpy as np
 import pyomo.environ as pyo
 
 from gridclear.errors import OptionError
-from gridclear.optimise.algebraic.cones import state_cones
 from gridclear.optimise.algebraic.decisions import HELD, SMOOTH, WHOLE
-from gridclear.optimise.algebraic.flows import FROM, Cone
-from gridclear.optimise.algebraic.model import build, cones_of, solution
+from gridclear.optimise.algebraic.flows import FROM
+from gridclear.optimise.algebraic.model import build, solution, state_limits
 from gridclear.optimise.algebraic.solvers import DIVISIBLE, LINEAR, ModelSolver
 from gridclear.optimise.algorithms import Found
 
@@ -97,7 +96,7 @@ class Ac:
             )
         solver = ModelSolver(self.solver)
         m, flows = build(problem, wholes, _state, held)
-        state_cones(m, cones_of(flows), equal=True)
+        state_limits(m, flows)
         ended = solver.solve(m, seconds=deadline.left, gap=self.gap)
         return solution(m, problem, flows, ended)
 
@@ -123,11 +122,13 @@ def _state(flows: Flows) -> Expression:
             block.magnitude.add(known[node] ** 2 == flows.v(node))
         return known[node]
 
-    lost = flows.state(lambda b: block.ell[b], magnitude)
-    for b in flows.branches:
-        # In a loop it follows from the angles: a global search likes to know, a local one does not.
-        if flows.wholes == WHOLE or not grid.meshed[b]:
-            flows.cones.append(Cone(block.p[b], block.q[b], flows.u(b, FROM), block.ell[b], flow=True))
+    ell = flows.squared_currents()
+    lost = flows.state(lambda b: ell[b], magnitude, lambda b: ell[b])
+    # In a loop it follows from the angles: a global search likes to know, a local one does not.
+    block.flow = pyo.Constraint(
+        [b for b in flows.branches if flows.wholes == WHOLE or not grid.meshed[b]],
+        rule=lambda block, b: block.p[b] ** 2 + block.q[b] ** 2 == flows.u(b, FROM) * block.ell[b],
+    )
     _angles(flows)
     return lost
 

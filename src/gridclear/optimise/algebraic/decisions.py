@@ -9,6 +9,7 @@ Variables, for items i, devices d, storages s, periods t and requests r:
 ``charge``, ``discharge``  power of a storage in p.u., ``energy`` at the end of the period
 ``over``, ``under``        Mvar by which an exchange lies above and below its band
 ``broken[t]``              per cent beyond the worst broken effective limit
+``lost[t]``                power lost, in the grid's unit, where a model bounds it from below
 ``uncured[t, c]``          per cent beyond a true limit that the base state breaks
 ========================== =====================================================================
 
@@ -88,6 +89,7 @@ def decision_model(problem: Problem, wholes: str, plan: Plan | None = None) -> p
     m.over = pyo.Var(requests, bounds=(0.0, None), initialize=0.0)
     m.under = pyo.Var(requests, bounds=(0.0, None), initialize=0.0)
     m.broken = pyo.Var(m.T, bounds=(0.0, None), initialize=0.0)
+    m.lost = pyo.Var(m.T, initialize=0.0)
     m.uncured = pyo.Var(pyo.Any, dense=False, bounds=(0.0, None), initialize=0.0)
     if wholes == HELD:
         _hold(m, problem, problem.nothing() if plan is None else plan)

@@ -50,13 +50,20 @@ _STRAIGHT = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Cone:
-    """``p² + q² <= a · b`` with a, b not negative; ``flow`` says whether equality is what is meant."""
+    """``p² + q² <= a · b`` with a, b not negative."""
 
     p: Expression
     q: Expression
     a: Expression
     b: Expression
-    flow: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """``left <= right``."""
+
+    left: Expression
+    right: Expression
 
 
 class Flows:
@@ -74,6 +81,17 @@ class Flows:
         As in ``period_grids``.
     wholes : str
         As in ``decision_model``.
+
+    linear : bool
+        Whether positions times squared voltages are linear around the base state: ``v at[k]`` becomes
+        ``v₀ at[k] + (v - v₀)`` at the base state's step, without the last term at others.
+
+    Attributes
+    ----------
+    limits : list of Row
+        Limits that are linear, but for the profile; not stated yet.
+    currents : list of Cone
+        Limits of currents and apparent powers; not stated yet.
     """
 
     def __init__(
@@ -84,11 +102,14 @@ class Flows:
         grid: PeriodGrid,
         unit: float,
         wholes: str,
+        *,
+        linear: bool,
     ) -> None:
         self.m, self.block, self.problem, self.grid, self.unit = m, block, problem, grid, unit
-        self.wholes = wholes
+        self.wholes, self.linear = wholes, linear
         self.nodes, self.branches = range(len(grid.held)), range(len(grid.z))
-        self.cones: list[Cone] = []
+        self.limits: list[Row] = []
+        self.currents: list[Cone] = []
         #: Share that the wholes of the devices make of a squared voltage: (device, node) → parts by step.
         self._parts: dict[tuple[int, int], dict[int, Expression]] = {}
         self._variables()
@@ -111,13 +132,12 @@ class Flows:
             bounds=lambda _, i: (float(grid.low[i] ** 2), float(grid.high[i] ** 2)),
             initialize=lambda _, i: float(abs(grid.v0[i]) ** 2),
         )
-        inner, flow = grid.inner0, grid.flow0
+        flow = grid.flow0
         widest = grid.high[grid.from_node] / np.abs(grid.ratio)
         for tap in grid.taps:
             if tap.end == FROM:
                 widest[tap.branch] /= np.abs(tap.ratio).min()
         power = widest * grid.most
-        most = (grid.most**2).tolist()
         for name, start in (("p", flow.real), ("q", flow.imag)):
             variable = pyo.Var(
                 self.branches,
@@ -125,10 +145,6 @@ class Flows:
                 initialize=dict(enumerate(start.tolist())),
             )
             setattr(block, name, variable)
-        current = (np.abs(flow) / np.abs(inner[:, 0])) ** 2
-        block.ell = pyo.Var(
-            self.branches, bounds=lambda _, b: (0.0, most[b]), initialize=dict(enumerate(current.tolist()))
-        )
         slack = range(grid.n_free, len(grid.held))
         block.source_p = pyo.Var(slack, initialize=0.0)
         block.source_q = pyo.Var(slack, initialize=0.0)
@@ -150,18 +166,35 @@ class Flows:
         """Parts of a node's squared voltage by step: that of the device's step is all of it."""
         key = (device, node)
         if key not in self._parts:
-            block, t = self.block, self.grid.period
-            (low, high), steps = self._range(node), steps_of(self.problem.devices[device], self.problem.periods)
-            found = {}
-            for k in steps:
-                part, at = block.part[device, node, k], self.m.at[device, k, t]
-                block.parts.add(part <= high * at)
-                block.parts.add(part >= low * at)
-                part.set_value(float(abs(self.grid.v0[node]) ** 2) if k == 0 else 0.0)
-                found[k] = part
-            block.parts.add(pyo.quicksum(found.values()) == self.v(node))
-            self._parts[key] = found
+            steps, t = steps_of(self.problem.devices[device], self.problem.periods), self.grid.period
+            if self.linear or not np.isnan(self.grid.held[node]):
+                square, base = float(abs(self.grid.v0[node]) ** 2), self._base_step(device, steps)
+                self._parts[key] = {k: square * self.m.at[device, k, t] for k in steps}
+                self._parts[key][base] += self.v(node) - square
+            else:
+                self._parts[key] = self._new_parts(device, node, steps)
         return self._parts[key]
+
+    def _new_parts(self, device: int, node: int, steps: range) -> dict[int, Expression]:
+        block, (low, high) = self.block, self._range(node)
+        found = {}
+        for k in steps:
+            part, at = block.part[device, node, k], self.m.at[device, k, self.grid.period]
+            block.parts.add(part <= high * at)
+            block.parts.add(part >= low * at)
+            part.set_value(float(abs(self.grid.v0[node]) ** 2) if k == 0 else 0.0)
+            found[k] = part
+        block.parts.add(pyo.quicksum(found.values()) == self.v(node))
+        return found
+
+    def _base_step(self, device: int, steps: range) -> int:
+        """Step of the base state, or the nearest that the device can be at."""
+        movable, problem = self.problem.devices[device], self.problem
+        away = (
+            problem.base.positions[self.grid.period, movable.device[0]]
+            - problem.compiled.positions[movable.device[0]]
+        )
+        return min(max(int(away * movable.step[0]), steps[0]), steps[-1])
 
     def stepped(self, device: int, node: int) -> Expression:
         """Step of a device times a node's squared voltage."""
@@ -204,8 +237,9 @@ class Flows:
             size = np.abs(tap.ratio) ** 2
             (low, high), start = self._range(node), abs(grid.inner0[key]) ** 2
             inner = block.inner[key]
-            inner.setlb(low * fixed / size.max())
-            inner.setub(high * fixed / size.min())
+            if not self.linear:
+                inner.setlb(low * fixed / size.max())
+                inner.setub(high * fixed / size.min())
             inner.set_value(float(start))
             if self.wholes in (HELD, SMOOTH):
                 block.transform.add(self.ratio(tap) ** 2 * inner == fixed * self.v(node))
@@ -221,22 +255,36 @@ class Flows:
             found[key] = inner
         return found
 
+    def squared_currents(self) -> pyo.Var:
+        """Give the block variables ``ell``."""
+        grid, most = self.grid, (self.grid.most**2).tolist()
+        start = np.abs(grid.flow0 / grid.inner0[:, FROM]) ** 2
+        self.block.ell = pyo.Var(
+            self.branches, bounds=lambda _, b: (0.0, most[b]), initialize=dict(enumerate(start.tolist()))
+        )
+        return self.block.ell
+
     def state(
-        self, current: Callable[[int], Expression], magnitude: Callable[[int], Expression]
+        self,
+        current: Callable[[int], Expression],
+        magnitude: Callable[[int], Expression],
+        paid: Callable[[int], Expression],
     ) -> Expression:
         """State voltage drops and balances.
 
         Parameters
         ----------
         current : callable
-            Squared series current of a branch that the equations take.
+            Squared series current of a branch in the equations.
         magnitude : callable
             |V| of a node, asked for where anything is injected at constant current.
+        paid : callable
+            Squared series current of a branch in the losses that are paid for.
 
         Returns
         -------
         Expression
-            Power lost in p.u., with ``ell`` of the block for the currents.
+            Power lost, in the grid's unit.
         """
         block, grid = self.block, self.grid
         z, ground = grid.z, grid.ground
@@ -261,7 +309,7 @@ class Flows:
                 self.ends[b, end] = sign * p + float(y.real) * u, sign * q - float(y.imag) * u
                 drawn[(grid.from_node if end == FROM else grid.to_node)[b]].append(self.ends[b, end])
                 lost.append(float(y.real) * u)
-            lost.append(float(z[b].real) * block.ell[b])
+            lost.append(float(z[b].real) * paid(b))
         for i in self.nodes:
             y = grid.shunt[i]
             if y:
@@ -278,7 +326,7 @@ class Flows:
         block.balance_q = pyo.Constraint(
             self.nodes, rule=lambda _, i: pyo.quicksum(q for _, q in drawn[i]) == given[i][1]
         )
-        return self.unit * pyo.quicksum(lost)
+        return pyo.quicksum(lost)
 
     def _injections(self, magnitude: Callable[[int], Expression]) -> list[tuple[Expression, Expression]]:
         """Active and reactive power that is put in at every node."""
@@ -305,8 +353,7 @@ class Flows:
         return [(pyo.quicksum(p[i]), pyo.quicksum(q[i])) for i in self.nodes]
 
     def limit(self) -> None:
-        """State the limits of voltages, currents and exchanges, and the profile."""
-        self.block.limits = pyo.ConstraintList()
+        """Collect the limits of voltages, currents and exchanges, and state the profile."""
         problem, grid = self.problem, self.grid
         compiled, t = problem.compiled, grid.period
         network, own = compiled.networks[grid.topology], compiled.limits[grid.topology]
@@ -323,7 +370,7 @@ class Flows:
                 if c < 2 * n:
                     if np.isnan(grid.held[c % n]):
                         over = float(sign[c]) * (self.v(c % n) - level**2) * (0.5 / level)
-                        self.block.limits.add(PERCENT * over <= excess)
+                        self.limits.append(Row(PERCENT * over, excess))
                 elif c < 2 * n + branches:
                     self._limit_current(c - 2 * n, level, excess, own.per_rated[c - 2 * n])
                 else:
@@ -337,8 +384,8 @@ class Flows:
             if per_rated[end] > 0.0:
                 most = level / float(per_rated[end]) / self.unit
                 p, q = self.ends[branch, end]
-                self.cones.append(
-                    Cone(p, q, self.v(node) + (2.0 / PERCENT / level) * excess, most**2, flow=False)
+                self.currents.append(
+                    Cone(p, q, self.v(node) + (2.0 / PERCENT / level) * excess, most**2)
                 )
 
     def exchange(self, point: int) -> tuple[Expression, Expression]:
@@ -353,11 +400,11 @@ class Flows:
         p, q = self.exchange(point)
         slack, scale = excess * (unit / PERCENT), 1.0 / self.unit
         if column < _SIZE:
-            self.block.limits.add(sign * ((p, q)[column // 2] - level) <= slack)
+            self.limits.append(Row(sign * ((p, q)[column // 2] - level), slack))
             return
         level = max(level, TOLERANCE * unit)
-        self.cones.append(
-            Cone(p * scale, q * scale, 1.0 + 2.0 / level * slack, (level * scale) ** 2, flow=False)
+        self.currents.append(
+            Cone(p * scale, q * scale, 1.0 + 2.0 / level * slack, (level * scale) ** 2)
         )
 
     def _profile(self) -> None:

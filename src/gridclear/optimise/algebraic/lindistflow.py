@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyomo.environ as pyo
 
-from gridclear.optimise.algebraic.cones import solve_by_planes
+from gridclear.optimise.algebraic.cones import Lazy, Total, solve_by_planes
 from gridclear.optimise.algebraic.decisions import WHOLE
 from gridclear.optimise.algebraic.flows import FROM, Cone
-from gridclear.optimise.algebraic.model import build, cones_of, solution
+from gridclear.optimise.algebraic.model import build, solution
 from gridclear.optimise.algebraic.solvers import ModelSolver
 from gridclear.optimise.algorithms import Found
 
@@ -81,8 +81,14 @@ class LinDistFlow:
             It ended in a way that is no answer.
         """
         solver = ModelSolver(self.solver)
-        m, flows = build(problem, WHOLE, _state)
-        ended = solve_by_planes(m, cones_of(flows), solver, deadline, self.gap)
+        totals: list[Total] = []
+        m, flows = build(problem, WHOLE, lambda own: _state(own, totals), linear=True)
+        lazy = Lazy(
+            cones=[cone for own in flows for cone in own.currents],
+            rows=[row for own in flows for row in own.limits],
+            totals=totals,
+        )
+        ended = solve_by_planes(m, lazy, solver, deadline, self.gap, states=[own.block for own in flows])
         return solution(m, problem, flows, ended)
 
 
@@ -90,7 +96,7 @@ class LinDistFlow:
 lindistflow = LinDistFlow()
 
 
-def _state(flows: Flows) -> Expression:
+def _state(flows: Flows, totals: list[Total]) -> Expression:
     block, grid = flows.block, flows.grid
     inner, flow = np.abs(grid.inner0[:, FROM]) ** 2, grid.flow0
     ell = np.abs(flow) ** 2 / inner
@@ -103,13 +109,12 @@ def _state(flows: Flows) -> Expression:
         size = float(np.abs(grid.v0[node]))
         return 0.5 * size + (0.5 / size) * flows.v(node)
 
-    lost = flows.state(current, magnitude)
-    block.unpaid = pyo.ConstraintList()
-    for b in flows.branches:
-        if grid.z[b].real > 0.0:
-            flows.cones.append(Cone(block.p[b], block.q[b], flows.u(b, FROM), block.ell[b], flow=True))
-        else:
-            block.unpaid.add(block.ell[b] == current(b))
+    # Where resistance is negative, as in equivalents of three windings, a plane from below says nothing.
+    convex = [b for b in flows.branches if grid.z[b].real > 0.0]
+    rest = flows.state(current, magnitude, lambda b: 0.0 if grid.z[b].real > 0.0 else current(b))
+    lost = flows.m.lost[grid.period]
+    cones = tuple(Cone(block.p[b], block.q[b], flows.u(b, FROM), 0.0) for b in convex)
+    totals.append(Total(lost, rest, cones, grid.z[convex].real))
     _angles(flows, inner)
     return lost
 
@@ -132,4 +137,7 @@ def _angles(flows: Flows, inner: np.ndarray[tuple[int], np.dtype[np.float64]]) -
         change = float(turn.imag) * real + float(turn.real) * imaginary
         return theta(int(grid.from_node[b])) - theta(int(grid.to_node[b])) == change
 
+    for loop in grid.loops:
+        if (loop < grid.n_free).all():
+            block.angle[int(loop[0])].fix(0.0)
     block.loop = pyo.Constraint(closed, rule=rule)

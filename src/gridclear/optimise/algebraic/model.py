@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gridclear.network.network import Floats
-    from gridclear.optimise.algebraic.flows import Cone, Expression
+    from gridclear.optimise.algebraic.flows import Expression
     from gridclear.optimise.algebraic.solvers import Ended
     from gridclear.optimise.problem import Plan, Problem
 
 
 def build(
-    problem: Problem, wholes: str, physics: Callable[[Flows], Expression], plan: Plan | None = None
+    problem: Problem,
+    wholes: str,
+    physics: Callable[[Flows], Expression],
+    plan: Plan | None = None,
+    *,
+    linear: bool = False,
 ) -> tuple[pyo.ConcreteModel, list[Flows]]:
     """State a clearing.
 
@@ -32,14 +37,17 @@ def build(
     wholes : str
         As in ``decision_model``.
     physics : callable
-        States a period's grid by ``Flows.state``, with what the model adds, and gives the power lost.
+        States a period's grid by ``Flows.state``, with what the model adds, and gives the power lost in the
+        grid's unit.
     plan : Plan, optional
         As in ``decision_model``.
+    linear : bool
+        As in ``Flows``.
 
     Returns
     -------
     ConcreteModel
-        Without its cones.
+        Without its limits but the profile.
     list of Flows
         One per period that has a grid: those whose base state has a solution.
     """
@@ -49,17 +57,22 @@ def build(
     m.grid = pyo.Block([grid.period for grid in grids])
     flows, lost = [], {}
     for grid in grids:
-        own = Flows(m, m.grid[grid.period], problem, grid, unit, wholes)
-        lost[grid.period] = physics(own)
+        own = Flows(m, m.grid[grid.period], problem, grid, unit, wholes, linear=linear)
+        lost[grid.period] = unit * physics(own)
         own.limit()
         flows.append(own)
     set_objective(m, problem, lost)
     return m, flows
 
 
-def cones_of(flows: list[Flows]) -> list[Cone]:
-    """Cones of all periods."""
-    return [cone for own in flows for cone in own.cones]
+def state_limits(m: pyo.ConcreteModel, flows: list[Flows]) -> None:
+    """State limits as they are, cones as quadratic constraints."""
+    m.limits = pyo.ConstraintList()
+    for own in flows:
+        for row in own.limits:
+            m.limits.add(row.left <= row.right)
+        for cone in own.currents:
+            m.limits.add(cone.p**2 + cone.q**2 <= cone.a * cone.b)
 
 
 def solution(m: pyo.ConcreteModel, problem: Problem, flows: list[Flows], ended: Ended) -> Solution:
