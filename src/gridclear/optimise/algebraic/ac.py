@@ -50,7 +50,7 @@ class Ac:
         A solver of nonconvex quadratic programs that Pyomo knows.
     whole : bool
         False lets devices and least amounts be divisible, as a solver without whole variables needs; the
-        plan is then rounded.
+        plan is the nearest whole one, and its voltages are not those of the solution.
     gap : float
         Relative gap of a global search.
     """
@@ -98,7 +98,7 @@ class Ac:
         m, flows = build(problem, wholes, _state, held)
         state_limits(m, flows)
         ended = solver.solve(m, seconds=deadline.left, gap=self.gap)
-        return solution(m, problem, flows, ended)
+        return solution(m, problem, flows, ended, deadline)
 
 
 #: The algorithm with its defaults.

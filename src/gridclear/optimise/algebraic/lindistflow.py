@@ -89,7 +89,7 @@ class LinDistFlow:
             totals=totals,
         )
         ended = solve_by_planes(m, lazy, solver, deadline, self.gap, states=[own.block for own in flows])
-        return solution(m, problem, flows, ended)
+        return solution(m, problem, flows, ended, deadline)
 
 
 #: The algorithm with its defaults.

@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyomo.environ as pyo
 
-from gridclear.optimise.algebraic.decisions import Solution, decision_model, read_plan, set_objective
+from gridclear.optimise.algebraic.decisions import (
+    HULL,
+    SMOOTH,
+    Solution,
+    decision_model,
+    read_plan,
+    set_objective,
+)
 from gridclear.optimise.algebraic.flows import Flows
 from gridclear.optimise.algebraic.grid import period_grids, power_unit
+from gridclear.optimise.algebraic.rounding import nearest_plan
 from gridclear.optimise.algebraic.solvers import SOLVED
 
 if TYPE_CHECKING:
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats
     from gridclear.optimise.algebraic.flows import Expression
     from gridclear.optimise.algebraic.solvers import Ended
+    from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.problem import Plan, Problem
 
 
@@ -75,7 +84,9 @@ def state_limits(m: pyo.ConcreteModel, flows: list[Flows]) -> None:
             m.limits.add(cone.p**2 + cone.q**2 <= cone.a * cone.b)
 
 
-def solution(m: pyo.ConcreteModel, problem: Problem, flows: list[Flows], ended: Ended) -> Solution:
+def solution(
+    m: pyo.ConcreteModel, problem: Problem, flows: list[Flows], ended: Ended, deadline: Deadline
+) -> Solution:
     """Read what a solver left in a model; nothing is taken where it found nothing in its time."""
     if not ended.found:
         return Solution(problem.nothing(), float("nan"), ended.bound, (), complete=False)
@@ -83,8 +94,9 @@ def solution(m: pyo.ConcreteModel, problem: Problem, flows: list[Flows], ended: 
     def magnitudes(own: Flows) -> Floats:
         return np.sqrt([pyo.value(own.v(node)) for node in own.nodes])
 
+    divisible = bool(flows) and flows[0].wholes in (HULL, SMOOTH)
     return Solution(
-        plan=read_plan(m, problem),
+        plan=nearest_plan(m, problem, deadline) if divisible else read_plan(m, problem),
         objective=ended.objective,
         bound=ended.bound,
         vm=tuple((own.grid.period, magnitudes(own)) for own in flows),

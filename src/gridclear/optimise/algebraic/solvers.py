@@ -35,7 +35,7 @@ _INSTALL = {
 _OPTIONS: dict[str, dict[str, object]] = {
     "highs": {"primal_feasibility_tolerance": 1e-9, "mip_feasibility_tolerance": 1e-9, "random_seed": 1},
     "scip_direct": {"numerics/feastol": 1e-9},
-    "ipopt": {"tol": 1e-9, "constr_viol_tol": 1e-9, "max_iter": 500},
+    "ipopt": {"tol": 1e-9, "constr_viol_tol": 1e-9, "max_iter": 500, "bound_relax_factor": 1e-10},
 }
 #: Whole variables may be off by this.
 _WHOLE = 1e-5
