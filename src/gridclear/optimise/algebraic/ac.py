@@ -11,7 +11,7 @@ import pyomo.environ as pyo
 from gridclear.errors import OptionError
 from gridclear.optimise.algebraic.decisions import HELD, SMOOTH, WHOLE
 from gridclear.optimise.algebraic.flows import FROM
-from gridclear.optimise.algebraic.model import build, solution, state_limits
+from gridclear.optimise.algebraic.model import build, solution, solve_with_limits
 from gridclear.optimise.algebraic.solvers import DIVISIBLE, LINEAR, ModelSolver
 from gridclear.optimise.algorithms import Found
 
@@ -96,8 +96,7 @@ class Ac:
             )
         solver = ModelSolver(self.solver)
         m, flows = build(problem, wholes, _state, held)
-        state_limits(m, flows)
-        ended = solver.solve(m, seconds=deadline.left, gap=self.gap)
+        ended = solve_with_limits(m, flows, solver, deadline, self.gap)
         return solution(m, problem, flows, ended, deadline)
 
 

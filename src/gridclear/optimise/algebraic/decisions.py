@@ -7,10 +7,11 @@ Variables, for items i, devices d, storages s, periods t and requests r:
 ``at[d, k, t]``            whether a device is at step k; ``steps[d, t]`` = Σ k · at[d, k, t]
 ``raised``, ``lowered``    moves into a period
 ``charge``, ``discharge``  power of a storage in p.u., ``energy`` at the end of the period
-``over``, ``under``        Mvar by which an exchange lies above and below its band
-``broken[t]``              per cent beyond the worst broken effective limit
 ``lost[t]``                power lost, in the grid's unit, where a model bounds it from below
-``uncured[t, c]``          per cent beyond a true limit that the base state breaks
+``penalty["over", r]``     EUR that the Mvar of an exchange above its band weigh, ``under`` those below
+``penalty["broken", t]``   EUR of the per cent beyond the worst broken effective limit
+``penalty["uncured", t,``  EUR of the per cent beyond a true limit that the base state breaks
+``c]``
 ========================== =====================================================================
 
 The aims stand in one objective in EUR, with the weights of ``optimise.weights``.
@@ -80,36 +81,26 @@ def decision_model(problem: Problem, wholes: str, plan: Plan | None = None) -> p
     """
     m = pyo.ConcreteModel()
     m.T = pyo.Set(initialize=range(problem.periods))
-    yes_or_no = pyo.Binary if wholes == WHOLE else pyo.UnitInterval
-    _offers(m, problem, yes_or_no)
-    _devices(m, problem, yes_or_no, positions=wholes in (WHOLE, HULL))
-    _stores(m, problem, yes_or_no)
+    held = (problem.nothing() if plan is None else plan) if wholes == HELD else None
+    _offers(m, problem, whole=wholes == WHOLE, held=held)
+    _devices(m, problem, wholes, held)
+    _stores(m, problem, whole=wholes == WHOLE, held=held)
     _capability(m, problem)
-    requests = range(len(problem.requests.q))
-    m.over = pyo.Var(requests, bounds=(0.0, None), initialize=0.0)
-    m.under = pyo.Var(requests, bounds=(0.0, None), initialize=0.0)
-    m.broken = pyo.Var(m.T, bounds=(0.0, None), initialize=0.0)
+    _aims(m, problem)
     m.lost = pyo.Var(m.T, initialize=0.0)
-    m.uncured = pyo.Var(pyo.Any, dense=False, bounds=(0.0, None), initialize=0.0)
-    if wholes == HELD:
-        _hold(m, problem, problem.nothing() if plan is None else plan)
     return m
 
 
 def set_objective(m: pyo.ConcreteModel, problem: Problem, loss: dict[int, pyo.Expression]) -> None:
     """State the aims: ``loss`` is the power lost by period in p.u."""
-    offers, weights = problem.offers, Weights.of(problem)
+    offers = problem.offers
     price = np.bincount(offers.item, weights=offers.cost, minlength=len(offers.most))
     m.cost = pyo.Expression(
         expr=pyo.quicksum(float(price[i]) * m.share[i] for i in m.share)
         + pyo.quicksum(problem.devices[d].cost * (m.raised[d, t] + m.lowered[d, t]) for d, t in m.raised)
         + problem.loss_price * pyo.quicksum(loss.values())
     )
-    m.aims = pyo.Expression(
-        expr=weights.short * pyo.quicksum(m.over[r] + m.under[r] for r in m.over)
-        + weights.uncured * pyo.quicksum(m.uncured.values())
-        + weights.broken * pyo.quicksum(m.broken.values())
-    )
+    m.aims = pyo.Expression(expr=pyo.quicksum(m.penalty.values()))
     m.objective = pyo.Objective(expr=m.cost + m.aims)
 
 
@@ -117,10 +108,9 @@ def read_plan(m: pyo.ConcreteModel, problem: Problem) -> Plan:
     """Round what a solver left in the model to a plan that keeps the conditions on shares and ranges."""
     offers, stores = problem.offers, problem.stores
     share = np.array([pyo.value(m.share[i]) for i in m.share])
-    share = np.where(share < _NOTHING, 0.0, np.clip(share, 0.0, offers.most))
-    for i in m.chosen:
-        taken = pyo.value(m.chosen[i]) > 0.5 and offers.most[i] >= offers.least[i]
-        share[i] = np.clip(share[i], offers.least[i], offers.most[i]) if taken else 0.0
+    share = np.where(share < _NOTHING, 0.0, np.minimum(share, offers.most))
+    # Between nothing and the least there is a solver's rounding error only.
+    share = np.where(share >= offers.least, share, np.where(share > 0.5 * offers.least, offers.least, 0.0))
     shape = (len(problem.devices), problem.periods)
     steps = np.array([pyo.value(m.steps[d, t]) for d, t in m.steps]).reshape(shape)
     net = np.array([pyo.value(m.charge[s, t] - m.discharge[s, t]) for s, t in m.charge])
@@ -135,43 +125,56 @@ def read_plan(m: pyo.ConcreteModel, problem: Problem) -> Plan:
     )
 
 
-def _offers(m: pyo.ConcreteModel, problem: Problem, yes_or_no: pyo.Set) -> None:
-    """``least · chosen <= share <= most · chosen``; of an exclusive group one at most is chosen."""
+def _offers(m: pyo.ConcreteModel, problem: Problem, *, whole: bool, held: Plan | None) -> None:
+    """``least · chosen <= share <= most · chosen``; of an exclusive group one at most is chosen.
+
+    Divisible, that is ``0 <= share <= most`` and ``Σ share/most <= 1``.
+    """
     offers = problem.offers
-    least, most = offers.least.tolist(), offers.most.tolist()
-    m.share = pyo.Var(range(len(most)), bounds=lambda _, i: (0.0, most[i]), initialize=0.0)
     asked = offers.least > 0.0
     asked[offers.item[offers.exclusive >= 0]] = True
-    m.chosen = pyo.Var(np.flatnonzero(asked).tolist(), domain=yes_or_no, initialize=0.0)
-    m.at_least = pyo.Constraint(m.chosen.index_set(), rule=lambda m, i: m.share[i] >= least[i] * m.chosen[i])
-    m.at_most = pyo.Constraint(m.chosen.index_set(), rule=lambda m, i: m.share[i] <= most[i] * m.chosen[i])
+    low, high = np.zeros(len(asked)), offers.most.copy()
+    if held is not None:
+        taken = held.share > 0.0
+        low, high = np.where(asked & taken, offers.least, low), np.where(asked & ~taken, 0.0, high)
+    least, most, low, high = (values.tolist() for values in (offers.least, offers.most, low, high))
+    m.share = pyo.Var(
+        range(len(most)),
+        bounds=lambda _, i: (low[i], high[i]),
+        initialize=lambda _, i: 0.0 if held is None else float(held.share[i]),
+    )
+    places = np.flatnonzero(asked).tolist() if whole else []
+    m.chosen = pyo.Var(places, domain=pyo.Binary, initialize=0.0)
+    m.at_least = pyo.Constraint(places, rule=lambda m, i: m.share[i] >= least[i] * m.chosen[i])
+    m.at_most = pyo.Constraint(places, rule=lambda m, i: m.share[i] <= most[i] * m.chosen[i])
     groups: dict[tuple[int, int], list[int]] = {}
-    for row in np.flatnonzero(offers.exclusive >= 0).tolist():
-        key = (int(offers.period[row]), int(offers.exclusive[row]))
-        groups.setdefault(key, []).append(int(offers.item[row]))
+    for row in np.flatnonzero((offers.exclusive >= 0) & (held is None)).tolist():
+        item = int(offers.item[row])
+        if most[item] > 0.0:
+            groups.setdefault((int(offers.period[row]), int(offers.exclusive[row])), []).append(item)
     m.exclusive = pyo.Constraint(
-        list(groups), rule=lambda m, t, g: pyo.quicksum(m.chosen[i] for i in groups[t, g]) <= 1.0
+        list(groups),
+        rule=lambda m, *group: (
+            pyo.quicksum(m.chosen[i] if whole else m.share[i] / most[i] for i in groups[group]) <= 1.0
+        ),
     )
 
 
-def _devices(m: pyo.ConcreteModel, problem: Problem, yes_or_no: pyo.Set, *, positions: bool) -> None:
+def _devices(m: pyo.ConcreteModel, problem: Problem, wholes: str, held: Plan | None) -> None:
     """One step at a time; changes are moves, and moves have budgets."""
     devices = range(len(problem.devices))
     reach = [steps_of(device, problem.periods) for device in problem.devices]
     m.steps = pyo.Var(devices, m.T, bounds=lambda _, d, t: (reach[d][0], reach[d][-1]), initialize=0.0)
-    if positions:
-        places = [(d, k, t) for d in devices for t in m.T for k in reach[d]]
-        m.at = pyo.Var(places, domain=yes_or_no, initialize=lambda _, d, k, t: float(k == 0))
-        m.one_step = pyo.Constraint(
-            devices, m.T, rule=lambda m, d, t: pyo.quicksum(m.at[d, k, t] for k in reach[d]) == 1.0
-        )
-        m.which_step = pyo.Constraint(
-            devices,
-            m.T,
-            rule=lambda m, d, t: m.steps[d, t] == pyo.quicksum(k * m.at[d, k, t] for k in reach[d]),
-        )
-    m.raised = pyo.Var(devices, m.T, bounds=(0.0, None), initialize=0.0)
-    m.lowered = pyo.Var(devices, m.T, bounds=(0.0, None), initialize=0.0)
+    most = [len(own) - 1 for own in reach]
+    m.raised = pyo.Var(devices, m.T, bounds=lambda _, d, t: (0.0, most[d]), initialize=0.0)
+    m.lowered = pyo.Var(devices, m.T, bounds=lambda _, d, t: (0.0, most[d]), initialize=0.0)
+    if held is not None:
+        change = np.diff(held.steps, axis=1, prepend=0)
+        for d, t in m.steps:
+            m.steps[d, t].fix(int(held.steps[d, t]))
+            m.raised[d, t].fix(max(int(change[d, t]), 0))
+            m.lowered[d, t].fix(max(-int(change[d, t]), 0))
+        return
     m.moves = pyo.Constraint(
         devices,
         m.T,
@@ -186,37 +189,57 @@ def _devices(m: pyo.ConcreteModel, problem: Problem, yes_or_no: pyo.Set, *, posi
             pyo.quicksum(m.raised[d, t] + m.lowered[d, t] for t in range(begin, end)) <= most
         ),
     )
-
-
-def _stores(m: pyo.ConcreteModel, problem: Problem, yes_or_no: pyo.Set) -> None:
-    """Energy is kept; a storage never charges and discharges at once."""
-    stores, hours = problem.stores, problem.compiled.case.horizon.hours
-    S = range(stores.count)  # noqa: N806  sets have capitals in algebra
-    most_in, most_out = stores.most_charge.tolist(), stores.most_discharge.tolist()
-    scheduled = stores.scheduled
-
-    def start(charges: bool) -> dict[tuple[int, int], float]:  # noqa: FBT001
-        power = np.maximum(scheduled if charges else -scheduled, 0.0)
-        return {(s, t): float(power[s, t]) for s in S for t in m.T}
-
-    m.charge = pyo.Var(S, m.T, bounds=lambda _, s, t: (0.0, most_in[s][t]), initialize=start(True))  # noqa: FBT003
-    m.discharge = pyo.Var(S, m.T, bounds=lambda _, s, t: (0.0, most_out[s][t]), initialize=start(False))  # noqa: FBT003
-    m.charges = pyo.Var(S, m.T, domain=yes_or_no, initialize=0.0)
-    m.energy = pyo.Var(
-        S,
+    if wholes == SMOOTH:
+        return
+    places = [(d, k, t) for d in devices for t in m.T for k in reach[d]]
+    domain = pyo.Binary if wholes == WHOLE else pyo.UnitInterval
+    m.at = pyo.Var(places, domain=domain, initialize=lambda _, d, k, t: float(k == 0))
+    m.one_step = pyo.Constraint(
+        devices, m.T, rule=lambda m, d, t: pyo.quicksum(m.at[d, k, t] for k in reach[d]) == 1.0
+    )
+    m.which_step = pyo.Constraint(
+        devices,
         m.T,
+        rule=lambda m, d, t: m.steps[d, t] == pyo.quicksum(k * m.at[d, k, t] for k in reach[d]),
+    )
+
+
+def _stores(m: pyo.ConcreteModel, problem: Problem, *, whole: bool, held: Plan | None) -> None:
+    """Energy is kept; a storage never charges and discharges at once, or as parts of its time, divisible."""
+    stores, hours = problem.stores, problem.compiled.case.horizon.hours
+    numbers, places = range(stores.count), [(s, t) for s in range(stores.count) for t in m.T]
+    most_in, most_out = stores.most_charge, stores.most_discharge
+    start = (np.maximum(stores.scheduled, 0.0), np.maximum(-stores.scheduled, 0.0))
+    if held is not None:
+        charges = held.charge >= held.discharge
+        most_in, most_out = np.where(charges, most_in, 0.0), np.where(charges, 0.0, most_out)
+        start = (held.charge, held.discharge)
+    for name, most, first in zip(("charge", "discharge"), (most_in, most_out), start, strict=True):
+        bounds = {(s, t): (0.0, float(most[s, t])) for s, t in places}
+        variable = pyo.Var(places, bounds=bounds, initialize={(s, t): float(first[s, t]) for s, t in places})
+        setattr(m, name, variable)
+    m.charges = pyo.Var(places if whole else [], domain=pyo.Binary, initialize=0.0)
+    m.charging = pyo.Constraint(
+        m.charges.index_set(), rule=lambda m, s, t: m.charge[s, t] <= float(most_in[s, t]) * m.charges[s, t]
+    )
+    m.discharging = pyo.Constraint(
+        m.charges.index_set(),
+        rule=lambda m, s, t: m.discharge[s, t] <= float(most_out[s, t]) * (1.0 - m.charges[s, t]),
+    )
+    both = [(s, t) for s, t in places if not whole and most_in[s, t] > 0.0 and most_out[s, t] > 0.0]
+    m.part_of_time = pyo.Constraint(
+        both,
+        rule=lambda m, s, t: (
+            m.charge[s, t] / float(most_in[s, t]) + m.discharge[s, t] / float(most_out[s, t]) <= 1.0
+        ),
+    )
+    m.energy = pyo.Var(
+        places,
         bounds=lambda _, s, t: (_finite(stores.low[s]), _finite(stores.high[s])),
         initialize=lambda _, s, t: float(stores.start[s]),
     )
-    m.charging = pyo.Constraint(
-        S, m.T, rule=lambda m, s, t: m.charge[s, t] <= most_in[s][t] * m.charges[s, t]
-    )
-    m.discharging = pyo.Constraint(
-        S, m.T, rule=lambda m, s, t: m.discharge[s, t] <= most_out[s][t] * (1.0 - m.charges[s, t])
-    )
     m.balance_of_energy = pyo.Constraint(
-        S,
-        m.T,
+        places,
         rule=lambda m, s, t: (
             m.energy[s, t]
             == (m.energy[s, t - 1] if t else float(stores.start[s]))
@@ -224,14 +247,26 @@ def _stores(m: pyo.ConcreteModel, problem: Problem, yes_or_no: pyo.Set) -> None:
             - hours / float(stores.discharging[s]) * m.discharge[s, t]
         ),
     )
-    ends = [s for s in S if np.isfinite(stores.end[s])]
     m.energy_left = pyo.Constraint(
-        ends, rule=lambda m, s: m.energy[s, problem.periods - 1] >= float(stores.end[s])
+        [s for s in numbers if np.isfinite(stores.end[s])],
+        rule=lambda m, s: m.energy[s, problem.periods - 1] >= float(stores.end[s]),
     )
 
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _aims(m: pyo.ConcreteModel, problem: Problem) -> None:
+    """What is weighed beside the cost; a solver sees its weight in EUR, so that no cost is large."""
+    weights = Weights.of(problem)
+    m.penalty = pyo.Var(pyo.Any, dense=False, bounds=(0.0, None), initialize=0.0)
+    m.weight = {"over": weights.short, "under": weights.short, "uncured": weights.uncured, "broken": weights.broken}
+
+
+def missed(m: pyo.ConcreteModel, aim: str, *key: int) -> pyo.Expression:
+    """Amount by which an aim is missed: ``over`` or ``under`` in Mvar, ``broken`` or ``uncured`` in per cent."""
+    return m.penalty[(aim, *key)] * (1.0 / m.weight[aim])
 
 
 def _capability(m: pyo.ConcreteModel, problem: Problem) -> None:
@@ -248,15 +283,3 @@ def _capability(m: pyo.ConcreteModel, problem: Problem) -> None:
         return low, pyo.quicksum(float(value[k]) * every[place[k]] for k in own), high
 
     m.capability = pyo.Constraint(range(len(able.low)), rule=row)
-
-
-def _hold(m: pyo.ConcreteModel, problem: Problem, plan: Plan) -> None:
-    """Hold what is whole as a plan has it; shares within what is taken stay free."""
-    for i in m.chosen:
-        m.chosen[i].fix(float(plan.share[i] > 0.0))
-    for d, t in m.steps:
-        m.steps[d, t].fix(int(plan.steps[d, t]))
-    for s, t in m.charges:
-        m.charges[s, t].fix(float(plan.charge[s, t] >= plan.discharge[s, t]))
-    start = dict(enumerate(plan.share.tolist()))
-    m.share.set_values(start)

@@ -29,7 +29,7 @@ import pyomo.environ as pyo
 
 from gridclear.errors import CaseError, Issue
 from gridclear.network.limits import TOLERANCE, sides
-from gridclear.optimise.algebraic.decisions import HELD, SMOOTH
+from gridclear.optimise.algebraic.decisions import HELD, SMOOTH, missed
 from gridclear.optimise.algebraic.grid import FROM, TO, PeriodGrid, steps_of
 from gridclear.optimise.model import PERCENT
 
@@ -259,8 +259,10 @@ class Flows:
         """Give the block variables ``ell``."""
         grid, most = self.grid, (self.grid.most**2).tolist()
         start = np.abs(grid.flow0 / grid.inner0[:, FROM]) ** 2
+        # Where the flow equations hold, the lower bound follows; a local solver is better off without it.
+        low = None if self.wholes in (HELD, SMOOTH) else 0.0
         self.block.ell = pyo.Var(
-            self.branches, bounds=lambda _, b: (0.0, most[b]), initialize=dict(enumerate(start.tolist()))
+            self.branches, bounds=lambda _, b: (low, most[b]), initialize=dict(enumerate(start.tolist()))
         )
         return self.block.ell
 
@@ -363,9 +365,9 @@ class Flows:
             sick = sign / unit * (effective - true) > TOLERANCE
         n, branches = len(self.nodes), len(self.branches)
         for c in np.flatnonzero(np.isfinite(effective)).tolist():
-            targets = [(float(effective[c]), self.m.broken[t])]
+            targets = [(float(effective[c]), missed(self.m, "broken", t))]
             if sick[c]:
-                targets.append((float(true[c]), self.m.uncured[t, c]))
+                targets.append((float(true[c]), missed(self.m, "uncured", t, c)))
             for level, excess in targets:
                 if c < 2 * n:
                     if np.isnan(grid.held[c % n]):
@@ -419,5 +421,5 @@ class Flows:
             q = self.exchange(points.index(int(requests.point[r])))[1]
             away = base * (q - float(requests.q[r]))
             band = base * float(requests.tolerance[r])
-            self.block.profile.add(away <= band + m.over[r])
-            self.block.profile.add(away >= -band - m.under[r])
+            self.block.profile.add(away <= band + missed(m, "over", r))
+            self.block.profile.add(away >= -band - missed(m, "under", r))

@@ -19,15 +19,19 @@ from gridclear.optimise.algebraic.flows import Flows
 from gridclear.optimise.algebraic.grid import period_grids, power_unit
 from gridclear.optimise.algebraic.rounding import nearest_plan
 from gridclear.optimise.algebraic.solvers import SOLVED
+from gridclear.optimise.model import PERCENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gridclear.network.network import Floats
-    from gridclear.optimise.algebraic.flows import Expression
-    from gridclear.optimise.algebraic.solvers import Ended
+    from gridclear.optimise.algebraic.flows import Cone, Expression, Row
+    from gridclear.optimise.algebraic.solvers import Ended, ModelSolver
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.problem import Plan, Problem
+
+#: Per cent from a limit at which it is stated from the start, and by which an answer may break one.
+_NEAR, _MISSED = 0.5, 1e-6
 
 
 def build(
@@ -74,14 +78,55 @@ def build(
     return m, flows
 
 
-def state_limits(m: pyo.ConcreteModel, flows: list[Flows]) -> None:
-    """State limits as they are, cones as quadratic constraints."""
+def solve_with_limits(
+    m: pyo.ConcreteModel, flows: list[Flows], solver: ModelSolver, deadline: Deadline, gap: float
+) -> Ended:
+    """Solve with those limits that matter: near ones from the start, others when an answer breaks them.
+
+    Parameters
+    ----------
+    m : ConcreteModel
+    flows : list of Flows
+        Their limits are stated as they are, those of currents as quadratic constraints.
+    solver : ModelSolver
+    deadline : Deadline
+    gap : float
+
+    Returns
+    -------
+    Ended
+    """
     m.limits = pyo.ConstraintList()
-    for own in flows:
-        for row in own.limits:
+    rows = [row for own in flows for row in own.limits]
+    cones = [cone for own in flows for cone in own.currents]
+    stated = _state_broken(m, rows, cones, set(), near=True)
+    ended = solver.solve(m, seconds=deadline.left, gap=gap)
+    while ended.state == SOLVED and not deadline.passed:
+        found = _state_broken(m, rows, cones, stated, near=False)
+        if not found:
+            break
+        stated |= found
+        ended = solver.solve(m, seconds=deadline.left, gap=gap)
+    return ended
+
+
+def _state_broken(
+    m: pyo.ConcreteModel, rows: list[Row], cones: list[Cone], stated: set[int], *, near: bool
+) -> set[int]:
+    """State the limits that the model's values break, or come near to; give their numbers."""
+    found = set()
+    for number, row in enumerate(rows):
+        over = pyo.value(row.left) - pyo.value(row.right)
+        if number not in stated and over > (-_NEAR if near else _MISSED):
             m.limits.add(row.left <= row.right)
-        for cone in own.currents:
+            found.add(number)
+    for number, cone in enumerate(cones, start=len(rows)):
+        p, q, most = pyo.value(cone.p), pyo.value(cone.q), pyo.value(cone.a) * pyo.value(cone.b)
+        over = 0.5 * PERCENT * ((p * p + q * q) / most - 1.0)
+        if number not in stated and over > (-_NEAR if near else _MISSED):
             m.limits.add(cone.p**2 + cone.q**2 <= cone.a * cone.b)
+            found.add(number)
+    return found
 
 
 def solution(

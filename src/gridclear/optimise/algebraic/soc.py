@@ -12,7 +12,7 @@ from gridclear.errors import CaseError, Issue
 from gridclear.optimise.algebraic.cones import Lazy, solve_by_planes
 from gridclear.optimise.algebraic.decisions import HULL, WHOLE
 from gridclear.optimise.algebraic.flows import FROM, Cone
-from gridclear.optimise.algebraic.model import build, solution, state_limits
+from gridclear.optimise.algebraic.model import build, solution, solve_with_limits
 from gridclear.optimise.algebraic.solvers import DIVISIBLE, LINEAR, ModelSolver
 from gridclear.optimise.algorithms import Found
 
@@ -93,11 +93,10 @@ class Soc:
             rows = [row for own in flows for row in own.limits]
             ended = solve_by_planes(m, Lazy(cones, rows), solver, deadline, self.gap)
         else:
-            state_limits(m, flows)
             m.cones = pyo.ConstraintList()
             for cone in cones:
                 m.cones.add(cone.p**2 + cone.q**2 <= cone.a * cone.b)
-            ended = solver.solve(m, seconds=deadline.left, gap=self.gap)
+            ended = solve_with_limits(m, flows, solver, deadline, self.gap)
         return solution(m, problem, flows, ended, deadline)
 
 
