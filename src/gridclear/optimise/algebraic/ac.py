@@ -9,8 +9,8 @@ import numpy as np
 import pyomo.environ as pyo
 
 from gridclear.errors import OptionError
+from gridclear.optimise.algebraic.branches import FROM
 from gridclear.optimise.algebraic.decisions import HELD, SMOOTH, WHOLE
-from gridclear.optimise.algebraic.flows import FROM
 from gridclear.optimise.algebraic.model import build, solution, solve_with_limits
 from gridclear.optimise.algebraic.solvers import DIVISIBLE, LINEAR, ModelSolver
 from gridclear.optimise.algorithms import Found
@@ -92,11 +92,12 @@ class Ac:
         wholes = HELD if held is not None else WHOLE if self.whole else SMOOTH
         if wholes == WHOLE and self.solver in DIVISIBLE:
             raise OptionError(
-                f"solver is '{self.solver}', which knows no whole variables; give whole=False, or take 'scip_direct'"
+                f"solver is '{self.solver}', which knows no whole variables; "
+                "give whole=False, or take 'scip_direct'"
             )
         solver = ModelSolver(self.solver)
-        m, flows = build(problem, wholes, _state, held)
-        ended = solve_with_limits(m, flows, solver, deadline, self.gap)
+        m, flows, limits = build(problem, wholes, _state, held)
+        ended = solve_with_limits(m, limits, solver, deadline, self.gap)
         return solution(m, problem, flows, ended, deadline)
 
 

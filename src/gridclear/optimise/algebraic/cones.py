@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gridclear.network.network import Floats, Ints
-    from gridclear.optimise.algebraic.flows import Cone, Expression, Row
+    from gridclear.optimise.algebraic.flows import Expression
+    from gridclear.optimise.algebraic.limits import Cone, Row
     from gridclear.optimise.algebraic.solvers import ModelSolver
     from gridclear.optimise.algorithms import Deadline
 
@@ -86,8 +87,8 @@ def solve_by_planes(
     Notes
     -----
     ``b >= (p² + q²)/a`` is convex for a > 0; its tangent at (p₀, q₀, a₀) is
-    ``b >= 2 (p₀ p + q₀ q)/a₀ - (p₀² + q₀²)/a₀² a`` (J. E. Kelley, "The cutting-plane method for solving convex
-    programs", SIAM Journal 8(4), 1960). Whole variables are let loose until the answer keeps everything.
+    ``b >= 2 (p₀ p + q₀ q)/a₀ - (p₀² + q₀²)/a₀² a`` (J. E. Kelley, "The cutting-plane method for solving
+    convex programs", SIAM Journal 8(4), 1960). Whole variables are let loose until the answer keeps all.
     """
     planes = _Planes(m, lazy, states)
     planes.add(first=True)
@@ -203,7 +204,9 @@ class _Planes:
 
     def _row(self, form: Forms, number: int) -> Expression:
         own = slice(form.matrix.indptr[number], form.matrix.indptr[number + 1])
-        return self._expression(form.matrix.indices[own], form.matrix.data[own], float(form.level[number]))
+        return self._expression(
+            form.matrix.indices[own].astype(np.int64), form.matrix.data[own], float(form.level[number])
+        )
 
     def _expression(self, column: Ints, value: Floats, level: float) -> Expression:
         return level + pyo.quicksum(

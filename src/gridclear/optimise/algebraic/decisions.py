@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyomo.environ as pyo
 
-from gridclear.optimise.algebraic.grid import steps_of
+from gridclear.optimise.algebraic.branches import steps_of
 from gridclear.optimise.problem import Plan
 from gridclear.optimise.weights import Weights
 
@@ -114,9 +114,7 @@ def read_plan(m: pyo.ConcreteModel, problem: Problem) -> Plan:
     shape = (len(problem.devices), problem.periods)
     steps = np.array([pyo.value(m.steps[d, t]) for d, t in m.steps]).reshape(shape)
     net = np.array([pyo.value(m.charge[s, t] - m.discharge[s, t]) for s, t in m.charge])
-    net = np.clip(
-        net.reshape(stores.count, problem.periods), -stores.most_discharge, stores.most_charge
-    )
+    net = np.clip(net.reshape(stores.count, problem.periods), -stores.most_discharge, stores.most_charge)
     return Plan(
         share=share,
         steps=np.rint(steps).astype(np.int64),
@@ -164,10 +162,10 @@ def _devices(m: pyo.ConcreteModel, problem: Problem, wholes: str, held: Plan | N
     """One step at a time; changes are moves, and moves have budgets."""
     devices = range(len(problem.devices))
     reach = [steps_of(device, problem.periods) for device in problem.devices]
-    m.steps = pyo.Var(devices, m.T, bounds=lambda _, d, t: (reach[d][0], reach[d][-1]), initialize=0.0)
+    m.steps = pyo.Var(devices, m.T, bounds=lambda _, d, __: (reach[d][0], reach[d][-1]), initialize=0.0)
     most = [len(own) - 1 for own in reach]
-    m.raised = pyo.Var(devices, m.T, bounds=lambda _, d, t: (0.0, most[d]), initialize=0.0)
-    m.lowered = pyo.Var(devices, m.T, bounds=lambda _, d, t: (0.0, most[d]), initialize=0.0)
+    m.raised = pyo.Var(devices, m.T, bounds=lambda _, d, __: (0.0, most[d]), initialize=0.0)
+    m.lowered = pyo.Var(devices, m.T, bounds=lambda _, d, __: (0.0, most[d]), initialize=0.0)
     if held is not None:
         change = np.diff(held.steps, axis=1, prepend=0)
         for d, t in m.steps:
@@ -193,7 +191,7 @@ def _devices(m: pyo.ConcreteModel, problem: Problem, wholes: str, held: Plan | N
         return
     places = [(d, k, t) for d in devices for t in m.T for k in reach[d]]
     domain = pyo.Binary if wholes == WHOLE else pyo.UnitInterval
-    m.at = pyo.Var(places, domain=domain, initialize=lambda _, d, k, t: float(k == 0))
+    m.at = pyo.Var(places, domain=domain, initialize=lambda _, __, k, ___: float(k == 0))
     m.one_step = pyo.Constraint(
         devices, m.T, rule=lambda m, d, t: pyo.quicksum(m.at[d, k, t] for k in reach[d]) == 1.0
     )
@@ -235,8 +233,8 @@ def _stores(m: pyo.ConcreteModel, problem: Problem, *, whole: bool, held: Plan |
     )
     m.energy = pyo.Var(
         places,
-        bounds=lambda _, s, t: (_finite(stores.low[s]), _finite(stores.high[s])),
-        initialize=lambda _, s, t: float(stores.start[s]),
+        bounds=lambda _, s, __: (_finite(float(stores.low[s])), _finite(float(stores.high[s]))),
+        initialize=lambda _, s, __: float(stores.start[s]),
     )
     m.balance_of_energy = pyo.Constraint(
         places,
@@ -258,19 +256,24 @@ def _finite(value: float) -> float | None:
 
 
 def _aims(m: pyo.ConcreteModel, problem: Problem) -> None:
-    """What is weighed beside the cost; a solver sees its weight in EUR, so that no cost is large."""
+    """Weigh what comes before the cost; a solver sees the weight in EUR, so that no cost is large."""
     weights = Weights.of(problem)
     m.penalty = pyo.Var(pyo.Any, dense=False, bounds=(0.0, None), initialize=0.0)
-    m.weight = {"over": weights.short, "under": weights.short, "uncured": weights.uncured, "broken": weights.broken}
+    m.weight = {
+        "over": weights.short,
+        "under": weights.short,
+        "uncured": weights.uncured,
+        "broken": weights.broken,
+    }
 
 
 def missed(m: pyo.ConcreteModel, aim: str, *key: int) -> pyo.Expression:
-    """Amount by which an aim is missed: ``over`` or ``under`` in Mvar, ``broken`` or ``uncured`` in per cent."""
+    """Miss an aim by so much: ``over`` or ``under`` in Mvar, ``broken`` or ``uncured`` in per cent."""
     return m.penalty[(aim, *key)] * (1.0 / m.weight[aim])
 
 
 def _capability(m: pyo.ConcreteModel, problem: Problem) -> None:
-    """What inverters can do, as linear rows."""
+    """State what inverters can do, as linear rows."""
     able = problem.capability
     every = [*m.share.values(), *m.charge.values(), *m.discharge.values()]
     first, place, value = able.matrix.indptr, able.matrix.indices, able.matrix.data
@@ -278,7 +281,7 @@ def _capability(m: pyo.ConcreteModel, problem: Problem) -> None:
     def row(_: pyo.ConcreteModel, number: int) -> object:
         own = range(first[number], first[number + 1])
         low, high = _finite(able.low[number]), _finite(able.high[number])
-        if not len(own) or (low is None and high is None):
+        if not own or (low is None and high is None):
             return pyo.Constraint.Skip
         return low, pyo.quicksum(float(value[k]) * every[place[k]] for k in own), high
 

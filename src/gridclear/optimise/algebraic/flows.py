@@ -1,69 +1,46 @@
-"""The branch flow equations in Pyomo, and the limits on top of them.
+"""The branch flow equations in Pyomo.
 
-With v = |V|², the power S = P + jQ that enters the series impedance z = r + jx of a branch, ℓ = |I|² in it, and
-u the squared voltages at its two ends, behind the ideal transformers (u = v/|t|²):
+With v = |V|², the power S = P + jQ that enters the series impedance z = r + jx of a branch, ℓ = |I|² in it,
+and u the squared voltages at its two ends, behind the ideal transformers (u = v/|t|²):
 
     u_to = u_from - 2 (r P + x Q) + |z|² ℓ
     Σ of what branches and shunts draw at a node = injections of elements, offers, storages and sources
     P² + Q² = u_from ℓ                                                                   (flow)
     arg(V_from/t_from) - arg(V_to/t_to) = arg(u_from - z* S)      where branches close a loop     (angle)
 
-The first two are stated here, with a branch drawing S + y_f* u_from at its from end and -(S - z ℓ) + y_t* u_to
-at its to end. What becomes of (flow) and (angle) makes the models (M. E. Baran and F. F. Wu, "Optimal sizing
-of capacitors placed on a radial distribution system", IEEE Trans. Power Delivery 4(1), 1989; M. Farivar and
-S. H. Low, "Branch flow model: relaxations and convexification", IEEE Trans. Power Systems 28(3), 2013).
+The first two are stated here, with a branch drawing S + y_f* u_from at its from end and
+-(S - z ℓ) + y_t* u_to at its to end. What becomes of (flow) and (angle) makes the models (M. E. Baran and
+F. F. Wu, "Optimal sizing of capacitors placed on a radial distribution system", IEEE Trans. Power Delivery
+4(1), 1989; M. Farivar and S. H. Low, "Branch flow model: relaxations and convexification", IEEE Trans. Power
+Systems 28(3), 2013).
 
 A tap changer at step k divides u by ρ_k². With one variable ``at[k]`` per position this is linear: v is
 the sum of parts w_k that are nothing unless at[k] = 1, and u = Σ w_k/ρ_k². A bank draws Σ k w_k per step.
-Limits are soft, with the weights of the aims: |V| as v (linear: distances are those of v over twice the
-limit), currents at both ends as P² + Q² <= L² v, powers of connection points.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyomo.environ as pyo
 
 from gridclear.errors import CaseError, Issue
-from gridclear.network.limits import TOLERANCE, sides
-from gridclear.optimise.algebraic.decisions import HELD, SMOOTH, missed
-from gridclear.optimise.algebraic.grid import FROM, TO, PeriodGrid, steps_of
-from gridclear.optimise.model import PERCENT
+from gridclear.optimise.algebraic.branches import FROM, TO, steps_of
+from gridclear.optimise.algebraic.decisions import HELD, SMOOTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gridclear.network.network import Floats
-    from gridclear.optimise.algebraic.grid import Tap
+    from gridclear.optimise.algebraic.branches import Tap
+    from gridclear.optimise.algebraic.grid import PeriodGrid
     from gridclear.optimise.problem import Problem
 
 #: A Pyomo expression, or a number.
 Expression = Any
-#: Column of the apparent power among the limits of exchange, after those of P and Q.
-_SIZE = 4
 #: Ratios by step that differ from a straight line by less are one.
 _STRAIGHT = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class Cone:
-    """``p² + q² <= a · b`` with a, b not negative."""
-
-    p: Expression
-    q: Expression
-    a: Expression
-    b: Expression
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """``left <= right``."""
-
-    left: Expression
-    right: Expression
 
 
 class Flows:
@@ -88,10 +65,8 @@ class Flows:
 
     Attributes
     ----------
-    limits : list of Row
-        Limits that are linear, but for the profile; not stated yet.
-    currents : list of Cone
-        Limits of currents and apparent powers; not stated yet.
+    ends : dict of (branch, end) to (p, q)
+        What branches draw at their nodes, after ``state``.
     """
 
     def __init__(
@@ -108,8 +83,7 @@ class Flows:
         self.m, self.block, self.problem, self.grid, self.unit = m, block, problem, grid, unit
         self.wholes, self.linear = wholes, linear
         self.nodes, self.branches = range(len(grid.held)), range(len(grid.z))
-        self.limits: list[Row] = []
-        self.currents: list[Cone] = []
+        self.ends: dict[tuple[int, int], tuple[Expression, Expression]] = {}
         #: Share that the wholes of the devices make of a squared voltage: (device, node) → parts by step.
         self._parts: dict[tuple[int, int], dict[int, Expression]] = {}
         self._variables()
@@ -221,7 +195,9 @@ class Flows:
         level = float(size[0] - slope * steps[0])
         if np.abs(level + slope * steps - size).max() > _STRAIGHT:
             what = f"the ratio of tap changer {tap.device} is not proportional to its position"
-            raise CaseError((Issue("tap_changers", "", "mode", what, "a model that decides whole positions"),))
+            raise CaseError(
+                (Issue("tap_changers", "", "mode", what, "a model that decides whole positions"),)
+            )
         return level, slope
 
     def _inner_voltages(self) -> dict[tuple[int, int], Expression]:
@@ -301,7 +277,6 @@ class Flows:
             ),
         )
         drawn: list[list[tuple[Expression, Expression]]] = [[] for _ in self.nodes]
-        self.ends: dict[tuple[int, int], tuple[Expression, Expression]] = {}
         lost: list[Expression] = []
         for b in self.branches:
             own = block.p[b], block.q[b]
@@ -353,73 +328,3 @@ class Flows:
         for i in block.generator_q:
             q[i].append(block.generator_q[i])
         return [(pyo.quicksum(p[i]), pyo.quicksum(q[i])) for i in self.nodes]
-
-    def limit(self) -> None:
-        """Collect the limits of voltages, currents and exchanges, and state the profile."""
-        problem, grid = self.problem, self.grid
-        compiled, t = problem.compiled, grid.period
-        network, own = compiled.networks[grid.topology], compiled.limits[grid.topology]
-        true, effective = own.numbered, problem.base.limits.numbered(grid.topology)[t]
-        sign, unit = sides(network, own, np.arange(len(true)))
-        with np.errstate(invalid="ignore"):
-            sick = sign / unit * (effective - true) > TOLERANCE
-        n, branches = len(self.nodes), len(self.branches)
-        for c in np.flatnonzero(np.isfinite(effective)).tolist():
-            targets = [(float(effective[c]), missed(self.m, "broken", t))]
-            if sick[c]:
-                targets.append((float(true[c]), missed(self.m, "uncured", t, c)))
-            for level, excess in targets:
-                if c < 2 * n:
-                    if np.isnan(grid.held[c % n]):
-                        over = float(sign[c]) * (self.v(c % n) - level**2) * (0.5 / level)
-                        self.limits.append(Row(PERCENT * over, excess))
-                elif c < 2 * n + branches:
-                    self._limit_current(c - 2 * n, level, excess, own.per_rated[c - 2 * n])
-                else:
-                    point, column = divmod(c - 2 * n - branches, 5)
-                    self._limit_exchange(point, column, level, excess, float(sign[c]), float(unit[c]))
-        self._profile()
-
-    def _limit_current(self, branch: int, level: float, excess: Expression, per_rated: Floats) -> None:
-        """|I| at both ends: P² + Q² <= v · (L² + 2 L · excess), the excess at 1 p.u. of voltage."""
-        for end, node in ((FROM, self.grid.from_node[branch]), (TO, self.grid.to_node[branch])):
-            if per_rated[end] > 0.0:
-                most = level / float(per_rated[end]) / self.unit
-                p, q = self.ends[branch, end]
-                self.currents.append(
-                    Cone(p, q, self.v(node) + (2.0 / PERCENT / level) * excess, most**2)
-                )
-
-    def exchange(self, point: int) -> tuple[Expression, Expression]:
-        """Power of a connection point in p.u.; ``point`` is a place among those that are fed."""
-        own = self.problem.compiled.limits[self.grid.topology]
-        node, share = int(own.point_node[point]), float(own.point_share[point]) * self.unit
-        return share * self.block.source_p[node], share * self.block.source_q[node]
-
-    def _limit_exchange(
-        self, point: int, column: int, level: float, excess: Expression, sign: float, unit: float
-    ) -> None:
-        p, q = self.exchange(point)
-        slack, scale = excess * (unit / PERCENT), 1.0 / self.unit
-        if column < _SIZE:
-            self.limits.append(Row(sign * ((p, q)[column // 2] - level), slack))
-            return
-        level = max(level, TOLERANCE * unit)
-        self.currents.append(
-            Cone(p * scale, q * scale, 1.0 + 2.0 / level * slack, (level * scale) ** 2)
-        )
-
-    def _profile(self) -> None:
-        """Exchanges within their bands, or so many Mvar beside them."""
-        problem, grid, m = self.problem, self.grid, self.m
-        requests, base = problem.requests, problem.compiled.s_base_mva
-        points = problem.compiled.limits[grid.topology].point.tolist()
-        self.block.profile = pyo.ConstraintList()
-        for r in np.flatnonzero(requests.period == grid.period).tolist():
-            if int(requests.point[r]) not in points:
-                continue
-            q = self.exchange(points.index(int(requests.point[r])))[1]
-            away = base * (q - float(requests.q[r]))
-            band = base * float(requests.tolerance[r])
-            self.block.profile.add(away <= band + missed(m, "over", r))
-            self.block.profile.add(away >= -band - missed(m, "under", r))

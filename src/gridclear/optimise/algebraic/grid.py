@@ -1,14 +1,4 @@
-"""One period's grid as branch flow models see it: series impedances, ideal transformers, shunts, injections.
-
-A branch of the compiled network has four admittances. They are those of
-
-    from node — ideal transformer t:1 — shunt y_f — series impedance z — shunt y_t — to node,
-
-    y_ff = (1/z + y_f)/|t|²,  y_ft = -1/(z t*),  y_tf = -1/(z t),  y_tt = 1/z + y_t,
-
-for every |t|; the one taken here makes the shunts equal. A step of a tap changer puts another ideal
-transformer ρ:1 at one of the ends. Whether it does just that is checked for every position.
-"""
+"""One period of a grid as branch flow models see it: branches, shunts, injections, ranges."""
 
 from __future__ import annotations
 
@@ -19,44 +9,21 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from gridclear.errors import CaseError, Issue
+from gridclear.optimise.algebraic.branches import series_of, taps_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gridclear.network.movables import Movable
     from gridclear.network.network import Complexes, Floats, Ints, Network
+    from gridclear.optimise.algebraic.branches import Tap
     from gridclear.optimise.problem import Problem
 
     Flags = NDArray[np.bool_]
 
-FROM, TO = 0, 1
-#: Relative difference of admittances that counts as none.
-_SAME = 1e-9
 #: Voltages that are looked at: so much below and above the effective limits, else this range in p.u.
 _BELOW, _ABOVE, _RANGE = 0.8, 1.2, (0.5, 1.5)
 #: Currents that are looked at, in terms of the effective limit.
 _CURRENT = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Tap:
-    """A decided tap changer on a branch.
-
-    Attributes
-    ----------
-    branch, end : int
-        ``FROM`` or ``TO``: where its ideal transformer stands.
-    device : int
-        Among the problem's devices.
-    ratio : (step,) complex
-        ρ at every one of ``steps_of`` the device; 1 at none.
-    """
-
-    branch: int
-    end: int
-    device: int
-    ratio: Complexes
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,13 +116,14 @@ class PeriodGrid:
         inner = self.inner0
         return np.asarray(inner[:, 0] * np.conj((inner[:, 0] - inner[:, 1]) / self.z))
 
-
     @property
     def loops(self) -> tuple[Ints, ...]:
         """Nodes of every connected set of meshed branches."""
         closed = np.flatnonzero(self.meshed)
         shape = (len(self.held), len(self.held))
-        links = sparse.coo_array((np.ones(len(closed)), (self.from_node[closed], self.to_node[closed])), shape)
+        links = sparse.coo_array(
+            (np.ones(len(closed)), (self.from_node[closed], self.to_node[closed])), shape
+        )
         count, label = connected_components(links, directed=False)
         touched = np.unique([self.from_node[closed], self.to_node[closed]])
         return tuple(own for one in range(count) if len(own := touched[label[touched] == one]))
@@ -200,12 +168,12 @@ def _period_grid(problem: Problem, unit: float, period: int) -> PeriodGrid:
     for movable in problem.devices:
         reference[movable.device] = compiled.positions[movable.device]
     y = _at(network, reference)
-    ratio, series = _series(problem, network, y)
+    ratio, series = series_of(problem, network, y)
     ground = np.stack([y[:, 0] * np.abs(ratio) ** 2 - series, y[:, 3] - series], axis=1)
     meshed = _meshed(network)
-    taps, ratio0 = _taps(problem, network, y, _at(network, base), meshed)
+    taps, ratio0 = taps_of(problem, network, y, _at(network, base), meshed)
     shunt, banks = _shunts(problem, network, reference, unit)
-    low, high = _voltages(problem, network, topology, period)
+    low, high = _voltages(problem, topology, period)
     v0 = problem.base.nodes[topology][period]
     held = np.full(network.n_node, np.nan)
     generator = np.flatnonzero(network.structure.is_pv)
@@ -214,7 +182,7 @@ def _period_grid(problem: Problem, unit: float, period: int) -> PeriodGrid:
     injection, offered, stored = _injections(problem, network, unit, period)
     z = unit / series
     outer = np.stack([high[network.structure.from_node] / np.abs(ratio), high[network.structure.to_node]])
-    rated = _currents(problem, network, topology, period, np.abs(ratio)) / unit
+    rated = _currents(problem, topology, period, np.abs(ratio)) / unit
     # What the shunts at its ends take flows beside the series impedance.
     rated += (np.abs(ground.T) / unit * outer).max(axis=0)
     return PeriodGrid(
@@ -225,7 +193,7 @@ def _period_grid(problem: Problem, unit: float, period: int) -> PeriodGrid:
         to_node=network.structure.to_node,
         z=z,
         ratio=ratio,
-        ground=ground / unit,
+        ground=np.asarray(ground / unit, dtype=np.complex128),
         shunt=shunt / unit,
         meshed=meshed,
         taps=taps,
@@ -248,79 +216,6 @@ def _at(network: Network, positions: Ints) -> Complexes:
     for changer, branches in enumerate(table.branches):
         y[branches] = table.admittance[changer][positions[changer] - table.lowest[changer]]
     return y
-
-
-def _refuse(problem: Problem, network: Network, branch: int, what: str, expected: str) -> CaseError:
-    table, index = str(network.labels.element_type[branch]), network.labels.element[branch]
-    name = str(problem.compiled.case.grid.labels(table).loc[index])
-    return CaseError((Issue("grid.json", f"{table} {name}", "", what, expected),))
-
-
-def _series(problem: Problem, network: Network, y: Complexes) -> tuple[Complexes, Complexes]:
-    """Ratio t and series admittance of every branch."""
-    apart = np.abs(np.abs(y[:, 1]) - np.abs(y[:, 2])) > _SAME * np.abs(y[:, 1])
-    for branch in np.flatnonzero(apart).tolist():
-        raise _refuse(
-            problem,
-            network,
-            branch,
-            "it conducts otherwise in one direction than in the other",
-            "the algorithm 'successive', or the same impedance both ways",
-        )
-    size = np.sqrt(np.abs(y[:, 3]) / np.abs(y[:, 0]))
-    root = size * np.sqrt(y[:, 1] * y[:, 2])
-    series = np.where((np.conj(y[:, 3]) * root).real > 0.0, root, -root)
-    return -series / y[:, 2], series
-
-
-def _taps(
-    problem: Problem, network: Network, y: Complexes, y0: Complexes, meshed: Flags
-) -> tuple[tuple[Tap, ...], Complexes]:
-    """Decided tap changers, and what all of them make of the base state."""
-    found, ratio0 = [], np.ones((len(y), 2), dtype=np.complex128)
-    for number, movable in enumerate(problem.devices):
-        for device, step in zip(movable.device.tolist(), movable.step.tolist(), strict=True):
-            if device >= len(network.taps.element):
-                continue
-            position = problem.compiled.positions[device] + step * np.array(
-                steps_of(movable, problem.periods), dtype=np.int64
-            )
-            table = network.taps.admittance[device][position - network.taps.lowest[device]]
-            for column, branch in enumerate(network.taps.branches[device].tolist()):
-                own = np.concatenate([table[:, column], y0[branch][None]])
-                if np.abs(own - y[branch]).max() <= _SAME * np.abs(y[branch]).max():
-                    continue
-                end, ratio = _ideal(problem, network, branch, own, y[branch])
-                if meshed[branch] and np.abs(ratio.imag).max() > _SAME:
-                    raise _refuse(
-                        problem,
-                        network,
-                        branch,
-                        "its tap shifts the phase inside a mesh",
-                        "the algorithm 'successive', or the mode 'fixed' for the tap changer",
-                    )
-                ratio0[branch, end] = ratio[-1]
-                found.append(Tap(branch, end, number, ratio[:-1]))
-    return tuple(found), ratio0
-
-
-def _ideal(
-    problem: Problem, network: Network, branch: int, table: Complexes, y: Complexes
-) -> tuple[int, Complexes]:
-    """Find the ideal transformer that leads from a branch's admittances to those of a table, and its end."""
-    for end, (own, out, back, other) in ((FROM, (0, 1, 2, 3)), (TO, (3, 2, 1, 0))):
-        ratio = y[back] / table[:, back]
-        made = np.stack([y[own] / np.abs(ratio) ** 2, y[out] / np.conj(ratio)], axis=1)
-        wrong = np.abs(np.concatenate([made - table[:, [own, out]], (y[other] - table[:, [other]])], axis=1))
-        if wrong.max() <= _SAME * np.abs(y).max():
-            return end, ratio
-    raise _refuse(
-        problem,
-        network,
-        branch,
-        "its impedance changes with the position of its tap",
-        "the algorithm 'successive', or the mode 'fixed' for the tap changer",
-    )
 
 
 def _shunts(
@@ -368,7 +263,7 @@ def _injections(
 _KIND = (1.0, 1.0j)
 
 
-def _voltages(problem: Problem, network: Network, topology: int, period: int) -> tuple[Floats, Floats]:
+def _voltages(problem: Problem, topology: int, period: int) -> tuple[Floats, Floats]:
     limits, base = problem.base.limits, np.abs(problem.base.nodes[topology][period])
     low, high = limits.vm_min[topology][period], limits.vm_max[topology][period]
     return (
@@ -377,7 +272,7 @@ def _voltages(problem: Problem, network: Network, topology: int, period: int) ->
     )
 
 
-def _currents(problem: Problem, network: Network, topology: int, period: int, ratio: Floats) -> Floats:
+def _currents(problem: Problem, topology: int, period: int, ratio: Floats) -> Floats:
     """Largest series currents that are looked at in p.u.; infinite without a limit."""
     limits = problem.compiled.limits[topology]
     loading = problem.base.limits.loading[topology][period]
@@ -398,10 +293,3 @@ def _meshed(network: Network) -> Flags:
         if not loose.any():
             return left
         left &= ~loose
-
-
-def steps_of(movable: Movable, periods: int) -> range:
-    """Steps that a device can be at, as far as its moves over the whole horizon let it go."""
-    whole = [most for begin, end, most in movable.budgets if begin == 0 and end >= periods]
-    most = min(whole, default=max(movable.highest, -movable.lowest))
-    return range(max(movable.lowest, -most), min(movable.highest, most) + 1)

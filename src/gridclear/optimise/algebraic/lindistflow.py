@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyomo.environ as pyo
 
+from gridclear.optimise.algebraic.branches import FROM
 from gridclear.optimise.algebraic.cones import Lazy, Total, solve_by_planes
 from gridclear.optimise.algebraic.decisions import WHOLE
-from gridclear.optimise.algebraic.flows import FROM, Cone
+from gridclear.optimise.algebraic.limits import Cone
 from gridclear.optimise.algebraic.model import build, solution
 from gridclear.optimise.algebraic.solvers import ModelSolver
 from gridclear.optimise.algorithms import Found
@@ -82,10 +83,10 @@ class LinDistFlow:
         """
         solver = ModelSolver(self.solver)
         totals: list[Total] = []
-        m, flows = build(problem, WHOLE, lambda own: _state(own, totals), linear=True)
+        m, flows, limits = build(problem, WHOLE, lambda own: _state(own, totals), linear=True)
         lazy = Lazy(
-            cones=[cone for own in flows for cone in own.currents],
-            rows=[row for own in flows for row in own.limits],
+            cones=[cone for own in limits for cone in own.cones],
+            rows=[row for own in limits for row in own.rows],
             totals=totals,
         )
         ended = solve_by_planes(m, lazy, solver, deadline, self.gap, states=[own.block for own in flows])

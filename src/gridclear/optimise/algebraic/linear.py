@@ -1,4 +1,4 @@
-"""Linear expressions of a Pyomo model as matrices, and states that linear equations determine put out of it."""
+"""Linear expressions of a Pyomo model as matrices; states that linear equations determine put out of it."""
 
 from __future__ import annotations
 
@@ -113,8 +113,9 @@ class Eliminated:
 
     def without(self, form: Forms) -> Forms:
         """Put the states out of expressions."""
-        grown = sparse.csr_array(form.matrix)
-        grown.resize((grown.shape[0], self.matrix.shape[0]))
+        own = form.matrix
+        shape = (len(form.level), self.matrix.shape[0])
+        grown = sparse.csr_array((own.data, own.indices, own.indptr), shape=shape)
         found = sparse.csr_array(grown @ self.matrix)
         found.eliminate_zeros()
         return Forms(found, form.level + grown @ self.level)
@@ -169,4 +170,6 @@ def eliminate(blocks: Sequence[pyo.Block], variables: Variables) -> Eliminated:
     row, column, value = (np.concatenate([part[k] for part in parts]) for k in range(3))
     total = np.zeros(count)
     total[state] = np.concatenate([np.zeros(0), *level])
-    return Eliminated(state, sparse.csr_array(sparse.coo_array((value, (row, column)), (count, count))), total)
+    return Eliminated(
+        state, sparse.csr_array(sparse.coo_array((value, (row, column)), (count, count))), total
+    )

@@ -17,6 +17,7 @@ from gridclear.optimise.algebraic.decisions import (
 )
 from gridclear.optimise.algebraic.flows import Flows
 from gridclear.optimise.algebraic.grid import period_grids, power_unit
+from gridclear.optimise.algebraic.limits import Limits, state_profile
 from gridclear.optimise.algebraic.rounding import nearest_plan
 from gridclear.optimise.algebraic.solvers import SOLVED
 from gridclear.optimise.model import PERCENT
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gridclear.network.network import Floats
-    from gridclear.optimise.algebraic.flows import Cone, Expression, Row
+    from gridclear.optimise.algebraic.flows import Expression
+    from gridclear.optimise.algebraic.limits import Cone, Row
     from gridclear.optimise.algebraic.solvers import Ended, ModelSolver
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.problem import Plan, Problem
@@ -41,7 +43,7 @@ def build(
     plan: Plan | None = None,
     *,
     linear: bool = False,
-) -> tuple[pyo.ConcreteModel, list[Flows]]:
+) -> tuple[pyo.ConcreteModel, list[Flows], list[Limits]]:
     """State a clearing.
 
     Parameters
@@ -60,34 +62,37 @@ def build(
     Returns
     -------
     ConcreteModel
-        Without its limits but the profile.
+        Without limits.
     list of Flows
         One per period that has a grid: those whose base state has a solution.
+    list of Limits
+        In the same order.
     """
     m = decision_model(problem, wholes, plan)
     unit = power_unit(problem)
     grids = period_grids(problem, unit)
     m.grid = pyo.Block([grid.period for grid in grids])
-    flows, lost = [], {}
+    flows, limits, lost = [], [], {}
     for grid in grids:
         own = Flows(m, m.grid[grid.period], problem, grid, unit, wholes, linear=linear)
         lost[grid.period] = unit * physics(own)
-        own.limit()
+        state_profile(own)
+        limits.append(Limits(own))
         flows.append(own)
     set_objective(m, problem, lost)
-    return m, flows
+    return m, flows, limits
 
 
 def solve_with_limits(
-    m: pyo.ConcreteModel, flows: list[Flows], solver: ModelSolver, deadline: Deadline, gap: float
+    m: pyo.ConcreteModel, limits: list[Limits], solver: ModelSolver, deadline: Deadline, gap: float
 ) -> Ended:
     """Solve with those limits that matter: near ones from the start, others when an answer breaks them.
 
     Parameters
     ----------
     m : ConcreteModel
-    flows : list of Flows
-        Their limits are stated as they are, those of currents as quadratic constraints.
+    limits : list of Limits
+        Stated as they are, those of currents as quadratic constraints.
     solver : ModelSolver
     deadline : Deadline
     gap : float
@@ -97,8 +102,8 @@ def solve_with_limits(
     Ended
     """
     m.limits = pyo.ConstraintList()
-    rows = [row for own in flows for row in own.limits]
-    cones = [cone for own in flows for cone in own.currents]
+    rows = [row for own in limits for row in own.rows]
+    cones = [cone for own in limits for cone in own.cones]
     stated = _state_broken(m, rows, cones, set(), near=True)
     ended = solver.solve(m, seconds=deadline.left, gap=gap)
     while ended.state == SOLVED and not deadline.passed:

@@ -19,7 +19,9 @@ _MOVE = 0.1
 _GAP = 1e-3
 
 
-def nearest_plan(relaxed: pyo.ConcreteModel, problem: Problem, deadline: Deadline, solver: str = "highs") -> Plan:
+def nearest_plan(
+    relaxed: pyo.ConcreteModel, problem: Problem, deadline: Deadline, solver: str = "highs"
+) -> Plan:
     """Round what a solver left in a model of divisible decisions.
 
     Parameters

@@ -9,9 +9,10 @@ import numpy as np
 import pyomo.environ as pyo
 
 from gridclear.errors import CaseError, Issue
+from gridclear.optimise.algebraic.branches import FROM
 from gridclear.optimise.algebraic.cones import Lazy, solve_by_planes
 from gridclear.optimise.algebraic.decisions import HULL, WHOLE
-from gridclear.optimise.algebraic.flows import FROM, Cone
+from gridclear.optimise.algebraic.limits import Cone
 from gridclear.optimise.algebraic.model import build, solution, solve_with_limits
 from gridclear.optimise.algebraic.solvers import DIVISIBLE, LINEAR, ModelSolver
 from gridclear.optimise.algorithms import Found
@@ -33,9 +34,9 @@ class Soc:
 
     in place of the equality, and without the equation of the angles (Farivar and Low 2013; in other variables
     R. A. Jabr 2006). Every state of the AC equations is one of the model, so the objective is never above
-    theirs, within the voltages and currents that ``Ac`` looks at. Where the relaxation is not tight, the model
-    believes in currents that do not flow: that pays where reactive power is to be absorbed and offers are
-    dearer than losses.
+    theirs, within the voltages and currents that ``Ac`` looks at. Where the relaxation is not tight, the
+    model believes in currents that do not flow: that pays where reactive power is to be absorbed and offers
+    are dearer than losses.
 
     Covers meshes and several slacks (angles are free: flows may go round in circles, which costs losses),
     three windings, outages by period, generators with voltage control. Refuses loads of constant current,
@@ -87,16 +88,16 @@ class Soc:
         solver = ModelSolver(self.solver)
         wholes = WHOLE if self.whole and self.solver not in DIVISIBLE else HULL
         cones: list[Cone] = []
-        m, flows = build(problem, wholes, lambda own: _state(own, cones))
+        m, flows, limits = build(problem, wholes, lambda own: _state(own, cones))
         if self.solver in LINEAR:
-            cones += [cone for own in flows for cone in own.currents]
-            rows = [row for own in flows for row in own.limits]
+            cones += [cone for own in limits for cone in own.cones]
+            rows = [row for own in limits for row in own.rows]
             ended = solve_by_planes(m, Lazy(cones, rows), solver, deadline, self.gap)
         else:
             m.cones = pyo.ConstraintList()
             for cone in cones:
                 m.cones.add(cone.p**2 + cone.q**2 <= cone.a * cone.b)
-            ended = solve_with_limits(m, flows, solver, deadline, self.gap)
+            ended = solve_with_limits(m, limits, solver, deadline, self.gap)
         return solution(m, problem, flows, ended, deadline)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,13 @@ _INSTALL = {
 }
 #: Options that make solvers exact enough to be confirmed by AC power flows, and repeat themselves.
 _OPTIONS: dict[str, dict[str, object]] = {
-    "highs": {"primal_feasibility_tolerance": 1e-9, "mip_feasibility_tolerance": 1e-9, "random_seed": 1},
+    "highs": {
+        "primal_feasibility_tolerance": 1e-9,
+        "mip_feasibility_tolerance": 1e-9,
+        "random_seed": 1,
+        # HiGHS has one number of threads in a process: that of gridclear's own programs.
+        "threads": 1,
+    },
     "scip_direct": {"numerics/feastol": 1e-9},
     "ipopt": {"tol": 1e-9, "constr_viol_tol": 1e-9, "max_iter": 500, "bound_relax_factor": 1e-10},
 }
@@ -165,7 +172,7 @@ class ModelSolver:
 
     def _by_casadi(self, model: pyo.ConcreteModel, seconds: float) -> Ended:
         """Solve by the Ipopt that comes with CasADi, by way of Pyomo's NL format."""
-        import casadi  # noqa: PLC0415  optional
+        casadi: Any = import_module("casadi")
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.nl"
