@@ -53,7 +53,7 @@ class LinDistFlow:
     """
 
     solver: str = "highs"
-    gap: float = 1e-4
+    gap: float = 1e-3
 
     def __call__(self, problem: Problem, deadline: Deadline) -> Found:
         """Clear."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyomo.environ as pyo
 
 from gridclear.errors import SolverError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: What a move weighs beside a step away from where it should be.
 _MOVE = 0.1
+#: What reactive power of a period that is missing weighs, beside a share of the largest offer.
+_TOTAL = 10.0
 _GAP = 1e-3
 
 
@@ -35,8 +38,9 @@ def nearest_plan(
     Returns
     -------
     Plan
-        Least sum of distances: of shares, of steps, of powers of storages; few moves before many. It keeps
-        budgets of moves, least amounts, exclusive groups, capability and energy, but knows no grid.
+        Least sum of distances: of shares and of what they give together in a period, of steps, of powers of
+        storages; few moves before many. It keeps budgets of moves, least amounts, exclusive groups, capability
+        and energy, but knows no grid.
 
     Raises
     ------
@@ -54,6 +58,17 @@ def nearest_plan(
             at = float(pyo.value(aim[key]))
             m.distances.add(own[key] - at <= m.away[name, key])
             m.distances.add(at - own[key] <= m.away[name, key])
+    for t in m.T:
+        # What the offers of a period give together matters more than who gives it.
+        rows = np.flatnonzero(problem.offers.period == t)
+        size = np.abs(problem.offers.q[rows]).max(initial=0.0)
+        if size > 0.0:
+            parts = zip(
+                (problem.offers.q[rows] / size).tolist(), problem.offers.item[rows].tolist(), strict=True
+            )
+            change = pyo.quicksum(part * (m.share[i] - pyo.value(relaxed.share[i])) for part, i in parts)
+            m.distances.add(change <= m.away["total", t] / _TOTAL)
+            m.distances.add(-change <= m.away["total", t] / _TOTAL)
     m.objective = pyo.Objective(
         expr=pyo.quicksum(m.away.values())
         + _MOVE * pyo.quicksum(m.raised[key] + m.lowered[key] for key in m.raised)
