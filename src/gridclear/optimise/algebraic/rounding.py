@@ -39,8 +39,8 @@ def nearest_plan(
     -------
     Plan
         Least sum of distances: of shares and of what they give together in a period, of steps, of powers of
-        storages; few moves before many. It keeps budgets of moves, least amounts, exclusive groups, capability
-        and energy, but knows no grid.
+        storages; few moves before many. It keeps budgets of moves, least amounts, exclusive groups,
+        capability and energy, but knows no grid.
 
     Raises
     ------
