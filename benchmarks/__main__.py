@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from . import cold, guarantees, lights, memory, output, power_flow, scaling
+from . import clearing, cold, guarantees, lights, memory, output, power_flow, scaling
 from .registry import Benchmark, MissingPeerError, Settings, keep_freed_memory
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         memory.BENCHMARK,
         lights.BENCHMARK,
         guarantees.BENCHMARK,
+        clearing.BENCHMARK,
         cold.BENCHMARK,
     )
 }

@@ -20,6 +20,8 @@ PACKAGES = (
     "gridclear",
     "power-grid-model",
     "lightsim2grid",
+    "casadi",
+    "highspy",
     "pandapower",
     "numba",
     "numpy",

@@ -25,6 +25,7 @@ from gridclear.optimise.linearise import assess
 from gridclear.optimise.offers import MARKETS
 from gridclear.optimise.pricing import prices
 from gridclear.optimise.problem import DEVICES, build_problem
+from gridclear.optimise.rules import check_shape
 from gridclear.powerflow.base import base_state
 from gridclear.powerflow.scenarios import Scenarios
 
@@ -45,8 +46,9 @@ class Clearing(Result):
     ``status`` says what was proved: ``optimal`` (everything is kept, and no schedule is cheaper by 0.5 % or
     more), ``confirmed`` (every limit and the profile are kept; how far the cost is from the least is not
     proved), ``closest`` (the same, with the closest profile that was found to be deliverable), ``deadline``
-    (the best confirmed schedule when time was over) or ``no-solution`` (no schedule was confirmed: the
-    tables hold the one that comes closest, for inspection only).
+    (the best confirmed schedule when time was over) or ``no-solution`` (no schedule was confirmed, or a
+    period has no power flow even with the forecast alone: the tables hold what comes closest, for inspection
+    only; ``provenance["proof"]`` says what it breaks).
 
     Attributes
     ----------
@@ -138,7 +140,7 @@ def clear(
     CaseError
         The case has nothing that could be cleared, or holds what gridclear does not represent.
     OptionError
-        An option is none of those.
+        An option is none of those, or an algorithm gave what is no plan.
     SolverError
         A solver ended in a way that is no answer.
 
@@ -165,6 +167,7 @@ def clear(
         )
     with watch.phase("solve"):
         found = chosen(problem, deadline)
+        check_shape(problem, found.plan)
     with watch.phase("confirm"):
         point = assess(problem, found.plan)
         proof = proof_of(problem, found.plan, threads)
@@ -177,7 +180,7 @@ def clear(
         costs = cost_table(point)
         cost = float(costs["eur"].sum())
         least = proved.eur if np.isfinite(proved.eur) else float("nan")
-        gap = (cost - least) / abs(cost) if cost != 0.0 else float("nan")
+        gap = (cost - least) / abs(cost) if cost else float("nan")
         seconds = watch.seconds["base"] + watch.seconds["solve"] + watch.seconds["confirm"]
         scalars = {"cost_eur": cost, "bound_eur": least, "gap": gap, "solved_s": seconds}
         return Clearing(
@@ -203,7 +206,7 @@ def _options(algorithm: str | Algorithm, devices: str, market: str, *, bound: bo
 
 
 def _status(problem: Problem, proof: Proof, gap: float, *, complete: bool) -> str:
-    if not proof.confirmed:
+    if not (proof.confirmed and problem.base.solved.all()):
         return "no-solution"
     if gap < OPTIMAL_GAP and proof.delivers(problem):
         return "optimal"
