@@ -69,8 +69,9 @@ class Clearing(Result):
         part, eur: ``bids``, ``moves``, ``losses``.
     cost_eur, bound_eur, gap : float
         Their sum, a lower bound, and (cost - bound) / |cost|. No schedule costs less than the bound that keeps
-        every effective limit, cures what the base state breaks at least as far as this one, and delivers the
-        profile at least as closely. NaN if none was asked for or proved: the provenance says why.
+        every effective limit, brings every limit that the base state breaks at least as far back as this one,
+        and every request at least as close to its band. NaN if none was asked for or proved: the provenance
+        says why.
     solved_s : float
         Seconds from the compiled case to the confirmed schedule, the bound excluded.
     """

@@ -14,8 +14,12 @@ import numpy as np
 
 from gridclear.errors import SolverError
 from gridclear.optimise.circuit import NotCoveredError, build_circuit
-from gridclear.optimise.highs import OPTIMAL, Plane
+from gridclear.optimise.highs import INFEASIBLE, OPTIMAL
+from gridclear.optimise.limited import priced_weights
+from gridclear.optimise.linearise import assess
+from gridclear.optimise.pricing import prices
 from gridclear.optimise.relaxation import Relaxation
+from gridclear.optimise.successive import kept
 from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
 
 if TYPE_CHECKING:
@@ -33,8 +37,10 @@ if TYPE_CHECKING:
 #: Gap below which a schedule counts as optimal, and below which nothing more is tried.
 OPTIMAL_GAP, _ENOUGH = 5e-3, 2.5e-3
 #: Part of the cost that is kept back for the solver's tolerances.
-_RESERVE = 1e-6
-_MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 5, 2
+_RESERVE = 1e-5
+#: Part of the cost by which a bound may be above the cost, for the solver's tolerances.
+_CONTRADICTED = 1e-4
+_MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 5, 4
 #: Gain of a round, as a part of the cost, that is worth another.
 _GAIN = 3e-4
 #: Excess of a plane, in its own scale, that counts.
@@ -42,13 +48,13 @@ _MISSED = 1e-7
 #: Limits of a period that are looked at in a round.
 _WORST = 2
 #: Times that a direction is weighed as much as can be in one period.
-_MOST_TRIES = 2
+_MOST_TRIES = 3
 #: Price of losses in the planes where losses cost nothing, EUR per p.u.
 _LEAST_PRICE = 1e-3
 #: Doublings of a weight while the form stays definite, and halvings until it is.
 _DOUBLINGS = 24
 #: Weight of a quantity, by that of the losses, beyond which no more is gained.
-_STEEPEST = 30.0
+_STEEPEST = 4096.0
 #: Mvar or MW by which the program may misjudge a source.
 _MISJUDGED = 1e-4
 
@@ -60,8 +66,8 @@ class Bound:
     Attributes
     ----------
     eur : float
-        No schedule costs less that keeps every effective limit, cures what the base state breaks at least as
-        far as the plan, and delivers the profile at least as closely; -inf where nothing was proved.
+        No schedule costs less that keeps every effective limit, brings every limit that the base state breaks
+        at least as far back as the plan, and every request at least as close to its band; -inf where nothing was proved.
     reason : str
         Why nothing was proved, or why no more was tried; empty where the search came to its end.
     seconds : float
@@ -91,14 +97,20 @@ def lower_bound(point: Point, deadline: Deadline) -> Bound:
         A program ended in a way that is no answer.
     """
     start = time.monotonic()
+    # From here on, what the plan reaches is what is to be kept.
+    point = assess(kept(point), point.plan)
     try:
         circuits = _circuits(point)
     except NotCoveredError as what:
         return Bound(-np.inf, str(what), time.monotonic() - start)
     search = _Search(point, circuits, deadline)
     search.run()
-    eur = min(search.best, point.cost) - _RESERVE * abs(point.cost) if search.best > -np.inf else -np.inf
-    return Bound(eur, search.reason, time.monotonic() - start)
+    reserve = _RESERVE * abs(point.cost)
+    eur, reason = search.best - reserve, search.reason
+    if search.best > point.cost + _CONTRADICTED * abs(point.cost):
+        # The plan is a solution of every program: this cannot be.
+        eur, reason = -np.inf, "the programs contradict the plan"
+    return Bound(min(eur, point.cost), reason, time.monotonic() - start)
 
 
 def _circuits(point: Point) -> tuple[Circuit | None, ...]:
@@ -131,6 +143,7 @@ class _Search:
         self.relaxation = Relaxation(point, circuits)
         self.best, self.reason = -np.inf, ""
         self._weights: dict[int, Weights] = {}
+        self._priced: dict[int, Weights] = {}
         self._all = [number for number, _ in self.relaxation.periods]
         self._tries: dict[tuple[int, tuple[object, ...]], int] = {}
 
@@ -154,14 +167,26 @@ class _Search:
     def _begin(self) -> None:
         """Planes at the plan's states: of the losses, and of every source's powers."""
         cuts: list[Cut] = []
+        priced = prices(self.point)
         for number, own in self.relaxation.periods:
             state = self.relaxation.plan_state(number, own)
             if state is None:
                 continue
-            cuts += self._tried(number, own, state, [self._losses(own)])
+            losses = self._losses(own)
+            self._priced[number] = losses.plus(priced_weights(self.point, priced, number, own.circuit, state.voltage))
+            self._weights[number] = self._priced[number]
+            cuts += self._tried(number, own, state, [losses, self._priced[number]])
             for place in range(len(own.fed)):
                 for turn in (1.0, -1.0, 1.0j, -1.0j):
                     cuts += self._steepest(number, own, state, self._power(own, int(own.fed[place]), turn))
+        self.relaxation.add(cuts)
+
+    def _again(self) -> None:
+        """Planes at the plan's states once more, where ranges have become narrower."""
+        cuts: list[Cut] = []
+        for number, own in self.relaxation.periods:
+            if (state := self.relaxation.plan_state(number, own)) is not None:
+                cuts += self._tried(number, own, state, [self._priced[number]])
         self.relaxation.add(cuts)
 
     def _losses(self, own: Period) -> Weights:
@@ -202,7 +227,7 @@ class _Search:
         if best <= 0.0:
             return []
         return self._tried(
-            number, own, state, [losses.plus(direction.scaled(part * best)) for part in (1.0, 0.25)]
+            number, own, state, [losses.plus(direction.scaled(part * best)) for part in (1.0, 0.4, 0.1)]
         )
 
     def _rounds(self) -> Answer | None:
@@ -213,8 +238,8 @@ class _Search:
                 break
             before = answer.objective
             self._cut(answer.x, self._weights, self._all)
-            if number % 2 == 0 and (parts := self.relaxation.parts(answer)) is not None:
-                self.relaxation.tightened(parts)
+            if (parts := self.relaxation.parts(answer)) is not None and self.relaxation.tightened(parts):
+                self._again()
             answer = self._solved()
             if answer is not None and answer.objective - before < _GAIN * abs(self.point.cost):
                 break
@@ -229,11 +254,10 @@ class _Search:
             if parts is None:
                 break
             before = answer.objective
-            self.relaxation.tightened(parts)
-            t=time.process_time()
+            if self.relaxation.tightened(parts):
+                self._again()
             for probe in self.relaxation.probed(parts):
                 self._cut(probe.x, probe.weights, probe.periods)
-            print("  probe","closed",len(self.relaxation._closed),"of",sum(c.size for c in self.relaxation.lifted.step),"spare",parts.spare,"t",time.process_time()-t)
             answer = self._solved()
             if answer is None:
                 break
@@ -248,9 +272,10 @@ class _Search:
         answer = relaxation.solver.minimise(relaxation.cost, seconds=self.deadline.left)
         if answer.status != OPTIMAL or not len(answer.x):
             self.reason = f"the program is {answer.status}"
+            if answer.status == INFEASIBLE:
+                self.best = np.inf
             return None
         self.best = max(self.best, answer.objective)
-        print("lp", answer.objective, len(relaxation.cuts), time.process_time())
         if answer.dual is not None:
             self._weights.update(relaxation.weighed(answer.dual))
         return answer
@@ -258,15 +283,14 @@ class _Search:
     def _searched(self) -> Answer | None:
         """Solve with whole steps, and cut at the answer."""
         relaxation = self.relaxation
+        self._tries.clear()
         relaxation.solver.relax(whole=True)
-        t=time.monotonic()
         answer = relaxation.solver.minimise(
             relaxation.cost, gap=(0.5 * _ENOUGH, 0.0), seconds=min(self.deadline.left, 60.0)
         )
         relaxation.solver.relax(whole=False)
         if answer.bound > -np.inf:
             self.best = max(self.best, answer.bound)
-        print("mip", answer.status, answer.objective, answer.bound, time.monotonic()-t)
         if not len(answer.x) or not self._cut(answer.x, self._weights, self._all):
             return None
         return answer
@@ -281,11 +305,10 @@ class _Search:
             if state is None:
                 continue
             found = self._tried(number, own, state, [weights.get(number, self._losses(own))])
-            broken = self.relaxation.limited.broken(number, own.circuit, state.voltage, state.steps, x)
+            if weights is self._weights:
+                found += self._tried(number, own, state, [self._priced.get(number, self._losses(own))])
+            broken = self.relaxation.limited.broken(number, own.circuit, state.voltage, state.steps)
             wanted = [self._square(own, {quantity: 1.0}) for quantity in broken[:_WORST]]
-            uncured = self.relaxation.limited.uncured(number, own.circuit, broken)
-            if len(uncured) > 1:
-                wanted.append(self._square(own, uncured))
             for direction in wanted + self._misjudged(own, state, x):
                 key = (number, direction.key)
                 self._tries[key] = self._tries.get(key, 0) + 1

@@ -70,6 +70,8 @@ class Solver:
     Parameters
     ----------
     program : Program
+    tolerance : float
+        By which rows and reduced costs may be missed.
 
     Raises
     ------
@@ -77,7 +79,7 @@ class Solver:
         The program holds NaN, or the solver refuses it.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, tolerance: float = 1e-9) -> None:
         self._whole = np.flatnonzero(program.whole).astype(np.int32)
         self._range = program.lower[self._whole], program.upper[self._whole]
         self._search = len(self._whole) > 0
@@ -89,9 +91,9 @@ class Solver:
             ("random_seed", _SEED),
             # Dense rows, few columns: there is little to presolve, and it costs half of a search.
             ("presolve", "off"),
-            ("primal_feasibility_tolerance", 1e-9),
-            ("dual_feasibility_tolerance", 1e-9),
-            ("mip_feasibility_tolerance", 1e-9),
+            ("primal_feasibility_tolerance", tolerance),
+            ("dual_feasibility_tolerance", tolerance),
+            ("mip_feasibility_tolerance", tolerance),
         ):
             self._check(self._solver.setOptionValue(option, value), f"option {option}")
         self._check(self._solver.passModel(_model(program)), "the program")

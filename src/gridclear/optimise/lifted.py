@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
+from gridclear.optimise.most_losses import MostLosses
 from gridclear.optimise.program import Program
 
 if TYPE_CHECKING:
@@ -113,8 +114,6 @@ class Lifted:
         None where the plan has no state: nothing is asked for there, and nothing is counted.
     step : tuple by device, (period, step) of int
         Columns that say whether a device stands at a step.
-    uncured : mapping of (period, constraint) to int
-        Columns of what is beyond a true limit that the base state breaks, normalised.
     box : mapping of (period, fed) to ((2,), (2,))
         Ranges of the sources' active and reactive power in p.u.
     """
@@ -122,7 +121,6 @@ class Lifted:
     program: Labelled
     periods: tuple[Period | None, ...]
     step: tuple[Ints, ...]
-    uncured: Mapping[tuple[int, int], int]
     box: Mapping[tuple[int, int], tuple[Floats, Floats]]
 
 
@@ -145,22 +143,23 @@ def build_lifted(point: Point, circuits: tuple[Circuit | None, ...]) -> Lifted:
     step = tuple(_device(problem, program, number) for number in range(len(problem.devices)))
     charge, discharge = _stores(problem, program)
     _capability(problem, program, items, charge, discharge)
-    uncured = _uncured(point, program)
-    short = _short(point, program)
     box: dict[tuple[int, int], tuple[Floats, Floats]] = {}
     periods: list[Period | None] = []
+    losses: dict[int, MostLosses] = {}
     for number, circuit in enumerate(circuits):
         if circuit is None or point.local[number] is None:
             periods.append(None)
             continue
-        own = _period(problem, program, number, circuit, items, (charge, discharge), step)
-        for source, ranges in _exchange(point, program, number, own, short).items():
+        if id(circuit) not in losses:
+            losses[id(circuit)] = MostLosses(circuit)
+        own = _period(problem, program, number, circuit, items, (charge, discharge), step, losses[id(circuit)])
+        for source, ranges in _exchange(problem, program, number, own).items():
             box[number, source] = ranges
         for source, most in enumerate(_most_power(problem, number, own).tolist()):
             ranges = box.get((number, source), (np.array([-np.inf, np.inf]), np.array([-np.inf, np.inf])))
             box[number, source] = (np.clip(ranges[0], -most, most), np.clip(ranges[1], -most, most))
         periods.append(own)
-    return Lifted(program, tuple(periods), step, uncured, box)
+    return Lifted(program, tuple(periods), step, box)
 
 
 def _items(problem: Problem, program: Labelled) -> Ints:
@@ -269,42 +268,6 @@ def _capability(problem: Problem, program: Labelled, items: Ints, charge: Ints, 
     program.entries(row[matrix.coords[0]], every[matrix.coords[1]], matrix.data)
 
 
-def _uncured(point: Point, program: Labelled) -> dict[tuple[int, int], int]:
-    """Columns of what is uncured; together no more than the plan leaves."""
-    sick = [
-        (period, constraint)
-        for period, local in enumerate(point.local)
-        if local is not None
-        for constraint in local.sick.tolist()
-    ]
-    label = np.array([period for period, _ in sick], dtype=np.int64)
-    # How far the base state is beyond the limit.
-    most = [
-        float(local.beyond[constraint] - local.over[constraint])
-        for period, constraint in sick
-        if (local := point.local[period]) is not None
-    ]
-    column = program.labelled(label, len(sick), 0.0, np.array(most) + TOLERANCE)
-    if sick:
-        program.row(-np.inf, point.uncured + TOLERANCE * len(sick), (column, 1.0))
-    return dict(zip(sick, column.tolist(), strict=True))
-
-
-def _short(point: Point, program: Labelled) -> Ints:
-    """Columns of Mvar above and below the bands, (2, request); together no more than the plan's."""
-    requests = point.problem.requests
-    column = np.stack([program.labelled(requests.period, len(requests.q)) for _ in range(2)])
-    program.row(-np.inf, most_short(point), (column.ravel(), 1.0))
-    return column
-
-
-def most_short(point: Point) -> float:
-    """Mvar that a schedule may fall short of the profile to deliver as closely as a plan."""
-    return float(np.nansum(point.shortfall)) * point.problem.compiled.s_base_mva + DELIVERED_MVA * len(
-        point.problem.requests.q
-    )
-
-
 def _period(
     problem: Problem,
     program: Labelled,
@@ -313,6 +276,7 @@ def _period(
     items: Ints,
     stored: tuple[Ints, Ints],
     step: tuple[Ints, ...],
+    losses: MostLosses,
 ) -> Period:
     """Columns of one period; losses are what the sources give and the elements inject."""
     compiled, offers = problem.compiled, problem.offers
@@ -325,7 +289,12 @@ def _period(
     fed = np.flatnonzero(np.abs(given).sum(axis=1) > 0.0)
     active, reactive = (program.labelled(number, len(fed), -np.inf, np.inf) for _ in range(2))
     current = program.labelled(number, len(fed))
-    loss = program.labelled(number, 1, -np.inf, np.inf, problem.loss_price / base)
+    nodes, limits = circuit.network.n_node, problem.limits[int(compiled.topology[number])][number]
+    low = np.maximum(limits[:free] - TOLERANCE, 0.0)
+    high = limits[nodes : nodes + free] + TOLERANCE
+    most_power = np.abs(injected[:free]) + np.abs(change[:, :free]).T @ _most(problem, number)
+    most = base * losses.at(most_power, low, high)
+    loss = program.labelled(number, 1, -np.inf, most, problem.loss_price / base)
     constant = base * float(injected[:free].real.sum())
     program.row(
         constant,
@@ -334,18 +303,14 @@ def _period(
         (active, -1.0),
         (control, -base * change[:, :free].real.sum(axis=1)),
     )
-    limits = problem.base.limits
-    topology = int(compiled.topology[number])
     square: dict[tuple[int, int], Ints] = {}
     placed = [(one.node, one.device) for one in (*circuit.banks, *circuit.ratios)]
     for node, device in dict.fromkeys(placed):
         own = step[device][number]
-        low = max(float(limits.vm_min[topology][number, node]) - TOLERANCE, 0.0)
-        high = float(limits.vm_max[topology][number, node]) + TOLERANCE
         column = program.labelled(number, len(own))
         for taken, squared in zip(own.tolist(), column.tolist(), strict=True):
-            program.row(0.0, np.inf, (squared, 1.0), (taken, -(low**2)))
-            program.row(-np.inf, 0.0, (squared, 1.0), (taken, -(high**2)))
+            program.row(0.0, np.inf, (squared, 1.0), (taken, -(low[node] ** 2)))
+            program.row(-np.inf, 0.0, (squared, 1.0), (taken, -(high[node] ** 2)))
         square[node, device] = column
     return Period(circuit, fed, share, control, injected, change, active, reactive, current, square)
 
@@ -354,7 +319,9 @@ def _most_power(problem: Problem, number: int, own: Period) -> Floats:
     """Largest apparent power of every source that the limits of its branches let pass, in p.u."""
     circuit, topology = own.circuit, int(problem.compiled.topology[number])
     rated = problem.compiled.limits[topology].per_rated.T.ravel()
-    loading = np.tile(problem.base.limits.loading[topology][number] + TOLERANCE, 2)
+    nodes, branches = circuit.network.n_node, circuit.network.n_branch
+    loading = problem.limits[topology][number, 2 * nodes : 2 * nodes + branches]
+    loading = np.tile(loading + TOLERANCE, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         most = np.where(rated > 0.0, loading / rated, np.inf)
     for row, _, factor in circuit.scaling:
@@ -394,29 +361,35 @@ def injections(
 
 def reach(problem: Problem, number: int, moves: Floats) -> tuple[float, float]:
     """Range of what controls add up to in a period, by what each moves."""
-    offers, stores = problem.offers, problem.stores
-    rows = offers.period == number
-    most = np.concatenate(
-        [offers.most[offers.item[rows]], stores.most_charge[:, number], stores.most_discharge[:, number]]
-    )
+    most = _most(problem, number)
     return float(np.minimum(moves * most, 0.0).sum()), float(np.maximum(moves * most, 0.0).sum())
 
 
+def _most(problem: Problem, number: int) -> Floats:
+    """Largest values of a period's controls."""
+    offers, stores = problem.offers, problem.stores
+    rows = offers.period == number
+    return np.concatenate(
+        [offers.most[offers.item[rows]], stores.most_charge[:, number], stores.most_discharge[:, number]]
+    )
+
+
 def _exchange(
-    point: Point, program: Labelled, number: int, own: Period, short: Ints
+    problem: Problem, program: Labelled, number: int, own: Period
 ) -> dict[int, tuple[Floats, Floats]]:
     """Limits and requests of the connection points; ranges of the power of sources that feed alone."""
-    problem, circuit = point.problem, own.circuit
+    circuit = own.circuit
     compiled, requests = problem.compiled, problem.requests
     base, topology = compiled.s_base_mva, int(compiled.topology[number])
     limits = compiled.limits[topology]
     room = TOLERANCE * limits.exchange_scale
+    first = 2 * circuit.network.n_node + circuit.network.n_branch
     slack = np.array([circuit.sources[source].slack for source in own.fed])
     found: dict[int, tuple[Floats, Floats]] = {}
     for place, (name, node, share) in enumerate(
         zip(limits.point.tolist(), limits.point_node.tolist(), limits.point_share.tolist(), strict=True)
     ):
-        effective = problem.base.limits.exchange[topology][number, place]
+        effective = problem.limits[topology][number, first + 5 * place : first + 5 * place + 5]
         mine = np.flatnonzero(slack == node)
         ranges: list[Floats] = []
         for part, column, moved, given in (
@@ -426,16 +399,14 @@ def _exchange(
             low, high = effective[2 * part] - room, effective[2 * part + 1] + room
             terms = ((column[mine], share), (own.control, -share * base * moved))
             shift = share * base * given
-            program.row(low * base + shift, high * base + shift, *terms)
+            low, high = low * base, high * base
             asked = np.flatnonzero((requests.period == number) & (requests.point == name)) if part else []
             for request in asked:
-                least = requests.q[request] - requests.tolerance[request]
-                most = requests.q[request] + requests.tolerance[request]
-                above, below = short[:, request]
-                program.row(least * base + shift, np.inf, *terms, (below, 1.0))
-                program.row(-np.inf, most * base + shift, *terms, (above, -1.0))
-                low = max(low, least - most_short(point) / base)
-                high = min(high, most + most_short(point) / base)
+                band = requests.tolerance[request]
+                low = max(low, base * (requests.q[request] - band) - DELIVERED_MVA)
+                high = min(high, base * (requests.q[request] + band) + DELIVERED_MVA)
+            program.row(low + shift, high + shift, *terms)
+            low, high = low / base, high / base
             less, more = reach(problem, number, moved)
             ranges.append(np.array([low / share + given + less, high / share + given + more]))
         _circle(program, own, mine, node, share, float(effective[4] + room), base)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.optimise.supports import CURRENT, VOLTAGE, Quantity
+from gridclear.optimise.supports import CURRENT, VOLTAGE, Quantity, Weights
 
 if TYPE_CHECKING:
     from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.optimise.circuit import Circuit
     from gridclear.optimise.lifted import Lifted
     from gridclear.optimise.linearise import Point
+    from gridclear.optimise.pricing import Prices
 
 #: Normalised distance beyond a limit that counts.
 _BEYOND = 1e-6
@@ -32,7 +33,6 @@ class Ceiling:
 class Limited:
     """The limits of a point's periods, on squares.
 
-    Where the base state breaks a limit, the true one holds, plus what stays uncured.
 
     Parameters
     ----------
@@ -41,14 +41,15 @@ class Limited:
     """
 
     def __init__(self, point: Point, lifted: Lifted) -> None:
-        self._point, self._lifted = point, lifted
-        self._sick = frozenset(lifted.uncured.values())
-        self._compiled, self._effective = point.problem.compiled, point.problem.base.limits
+        self._lifted = lifted
+        self._compiled = point.problem.compiled
+        topology = self._compiled.topology.tolist()
+        self._limits = [point.problem.limits[own][period] for period, own in enumerate(topology)]
 
     def broken(
-        self, period: int, circuit: Circuit, voltage: Complexes, steps: Floats, x: Floats
+        self, period: int, circuit: Circuit, voltage: Complexes, steps: Floats
     ) -> list[Quantity]:
-        """Quantities that a state has beyond their limits, and beyond what a solution leaves uncured.
+        """Quantities that a state has beyond their limits.
 
         Parameters
         ----------
@@ -57,8 +58,6 @@ class Limited:
         voltage : (node,) complex
         steps : (device,)
             Where the devices stand in the state.
-        x : (column,)
-            The solution.
 
         Returns
         -------
@@ -67,7 +66,7 @@ class Limited:
         """
         nodes, branches = circuit.network.n_node, circuit.network.n_branch
         free = circuit.n_bus_node
-        limit = self._held(period, x, nodes)
+        limit = self._limits[period]
         magnitude = np.abs(voltage[:free])
         current = np.abs(circuit.current @ voltage)
         for row, device, factor in circuit.scaling:
@@ -91,26 +90,6 @@ class Limited:
         worst = [(quantity, distance) for quantity, distance in beyond if distance > _BEYOND]
         return [quantity for quantity, _ in sorted(worst, key=lambda one: -one[1])]
 
-    def _held(self, period: int, x: Floats, nodes: int) -> Floats:
-        """Limits as numbered by the kernels: true ones and what is uncured where the base state breaks them."""
-        topology = int(self._compiled.topology[period])
-        limit: Floats = self._effective.numbered(topology)[period].copy()
-        local = self._point.local[period]
-        if local is not None:
-            sign = np.where(local.sick < nodes, -1.0, 1.0)
-            left = np.array([x[self._lifted.uncured[period, one]] for one in local.sick.tolist()])
-            limit[local.sick] = self._compiled.limits[topology].numbered[local.sick] + sign * left
-        return limit
-
-    def uncured(self, period: int, circuit: Circuit, broken: list[Quantity]) -> dict[Quantity, float]:
-        """Quantities that the base state breaks, weighed so that their distances count alike."""
-        found: dict[Quantity, float] = {}
-        for quantity in broken:
-            ceiling = self.ceiling(period, circuit, quantity)
-            if len(ceiling.column) and ceiling.column[0] in self._sick:
-                found[quantity] = 1.0 / float(ceiling.value[0])
-        return found
-
     def ceiling(self, period: int, circuit: Circuit, quantity: Quantity) -> Ceiling:
         """Bound of a quantity in the program.
 
@@ -124,34 +103,75 @@ class Limited:
         -------
         Ceiling
         """
-        topology = int(self._compiled.topology[period])
         nodes, branches = circuit.network.n_node, circuit.network.n_branch
         kind, place, sign = quantity
         if kind == VOLTAGE:
-            number, unit = (place if sign < 0 else nodes + place), 1.0
-        else:
-            side, branch = divmod(place, branches)
-            number = 2 * nodes + branch
-            unit = 1.0 / float(self._compiled.limits[topology].per_rated[branch, side]) ** 2
-        effective = float(self._effective.numbered(topology)[period, number])
-        true = float(self._compiled.limits[topology].numbered[number])
-        uncured = self._lifted.uncured.get((period, number), -1)
-        held = true if uncured >= 0 else effective
-        edge = sign * unit * max(held + sign * TOLERANCE, 0.0) ** 2
-        column, value = np.zeros(0, dtype=np.int64), np.zeros(0)
-        if kind == VOLTAGE and uncured < 0:
             own = self._lifted.periods[period]
             for (node, _), squared in own.square.items() if own is not None else ():
                 if node == place:
                     return Ceiling(0.0, squared, np.full(len(squared), float(sign)))
-        if uncured >= 0:
-            # The chord of the square from the true limit to the effective one, or the tangent below.
-            rise = (true + effective + TOLERANCE) if sign > 0 else 2.0 * true
-            column, value = np.array([uncured]), np.array([unit * rise])
+            limit = float(self._limits[period][place if sign < 0 else nodes + place])
+            return _fixed(sign * max(limit + sign * TOLERANCE, 0.0) ** 2)
+        side, branch = divmod(place, branches)
+        topology = int(self._compiled.topology[period])
+        rated = float(self._compiled.limits[topology].per_rated[branch, side])
+        edge = ((float(self._limits[period][2 * nodes + branch]) + TOLERANCE) / rated) ** 2
         for row, device, factor in circuit.scaling:
-            if kind == CURRENT and row == place:
-                steps = self._lifted.step[device][period]
+            if row == place:
                 # One of the steps is taken: the edge goes with it.
-                value = np.concatenate([value / factor.min(), edge / factor])
-                return Ceiling(0.0, np.concatenate([column, steps]), value)
-        return Ceiling(edge, column, value)
+                return Ceiling(0.0, self._lifted.step[device][period], edge / factor)
+        return _fixed(edge)
+
+
+def _fixed(edge: float) -> Ceiling:
+    return Ceiling(edge, np.zeros(0, dtype=np.int64), np.zeros(0))
+
+
+def priced_weights(
+    point: Point, priced: Prices, period: int, circuit: Circuit, voltage: Complexes
+) -> Weights:
+    """Take the prices of a period's requests and limits as weights, beside those of the losses.
+
+    Parameters
+    ----------
+    point : Point
+        Where the prices are found.
+    priced : Prices
+    period : int
+    circuit : Circuit
+    voltage : (node,) complex
+        The point's.
+
+    Returns
+    -------
+    Weights
+    """
+    problem, compiled = point.problem, point.problem.compiled
+    topology = int(compiled.topology[period])
+    limits, network = compiled.limits[topology], circuit.network
+    power = np.zeros(len(circuit.sources), dtype=np.complex128)
+    slack = np.array([source.slack for source in circuit.sources])
+    for request in np.flatnonzero(problem.requests.period == period).tolist():
+        fed = np.flatnonzero(limits.point == problem.requests.point[request])
+        for place in fed.tolist():
+            worth = float(priced.request[request]) * compiled.case.horizon.hours * compiled.s_base_mva
+            power[slack == limits.point_node[place]] -= 1j * worth * float(limits.point_share[place])
+    weighed: dict[Quantity, float] = {}
+    nodes, branches = network.n_node, network.n_branch
+    current = np.abs(circuit.current @ voltage).reshape(2, branches)
+    for number in np.flatnonzero(priced.period == period).tolist():
+        constraint, worth = int(priced.constraint[number]), float(priced.value[number])
+        limit = float(problem.limits[topology][period, constraint])
+        if worth <= 0.0 or constraint >= 2 * nodes + branches:
+            continue
+        if constraint < 2 * nodes:
+            if constraint % nodes < circuit.n_bus_node:
+                sign = -1 if constraint < nodes else 1
+                weighed[Quantity(VOLTAGE, constraint % nodes, sign)] = worth / (2.0 * limit)
+            continue
+        branch = constraint - 2 * nodes
+        # The end with the larger loading.
+        side = int(np.argmax(limits.per_rated[branch] * current[:, branch]))
+        rated = float(limits.per_rated[branch, side])
+        weighed[Quantity(CURRENT, side * branches + branch, 1)] = worth * rated**2 / (2.0 * limit)
+    return Weights(power, np.zeros(len(power)), weighed)

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from gridclear.optimise.linearise import Point
     from gridclear.optimise.supports import State, Support
 
-#: Weights of squared currents at the sources, by what a single line would need, in the order that they are tried.
-_GUARDS = (1.02, 1.5, 4.0)
+#: Weights of squared currents at the sources, in the order that they are tried: of all that a single line
+#: would need, and of what limits need in it.
+_GUARDS = ((1.02, 0.0), (1.02, 1.0), (1.5, 1.5), (4.0, 4.0))
 #: Room for the solver's tolerances, in p.u. and as a part of the cost.
 _SLACK = 1e-6
+#: By which the solver may miss rows and reduced costs.
+_TOLERANCE = 1e-7
+#: Largest number in a row, by those of the powers.
+_LARGEST = 100.0
 #: Costs that are rounding errors.
 _TINY = 1e-10
 #: Part of its width below which a range counts as narrower.
@@ -110,7 +115,7 @@ class Relaxation:
         self.coupled = coupled_rows(program)
         self.matrix = program.matrix
         self._local = program.only(~self.coupled)
-        self.solver = Solver(program)
+        self.solver = Solver(program, _TOLERANCE)
         self.solver.relax(whole=False)
         self.cuts: list[Cut] = []
         #: Rows of the solver in their order behind the program's: a cut's, or None.
@@ -141,7 +146,7 @@ class Relaxation:
 
     def apart(self) -> Solver:
         """The program without the rows that tie periods together, with all planes."""
-        solver = Solver(self._local)
+        solver = Solver(self._local, _TOLERANCE)
         solver.add([*(cut.plane for cut in self.cuts), *self.ranges])
         return solver
 
@@ -304,18 +309,44 @@ class Relaxation:
         return self._forms[id(own.circuit)].state(power, steps)
 
     def guarded(self, number: int, own: Period, state: State, weights: Weights) -> Cut | None:
-        """Cut at a state; where reactive power is wanted, squared currents at the sources keep it definite."""
+        """Cut at a state; squared currents at the sources keep the form definite where it would not be.
+
+        Behind a source stands an impedance z = r + jx: reactive power that is wanted weighs x on the squared
+        current, against r of the losses, and a limited square of a voltage weighs |z|².
+        """
         free = own.circuit.n_free
-        given = 1.0 / own.circuit.admittance[free:].tocsr()[:, free:].diagonal()[own.fed]
-        wanted = np.zeros(len(weights.power))
-        price = weights.power[own.fed]
-        wanted[own.fed] = np.maximum(-(price.real * given.real + price.imag * given.imag), 0.0)
-        for factor in _GUARDS if wanted.any() else (0.0,):
-            current = np.maximum(factor * wanted, weights.current)
-            cut = self.cut(number, own, state, Weights(weights.power, current, weights.limits))
+        impedance = np.zeros(len(weights.power), dtype=np.complex128)
+        impedance[own.fed] = 1.0 / own.circuit.admittance[free:].tocsr()[:, free:].diagonal()[own.fed]
+        turned = weights.power.real * impedance.real + weights.power.imag * impedance.imag
+        limits = sum(weights.limits.values()) * np.abs(impedance) ** 2
+        for factor, more in _GUARDS:
+            wanted = np.maximum(factor * (more * limits - turned), 0.0)
+            if (factor, more) != _GUARDS[0] and not wanted.any():
+                break
+            more_current = np.maximum(wanted - weights.current, 0.0)
+            power = weights.power + self._offset(number, own, more_current)
+            added = Weights(power, weights.current + more_current, weights.limits)
+            cut = self.cut(number, own, state, added)
             if cut is not None:
                 return cut
         return None
+
+    def _offset(self, number: int, own: Period, current: Floats) -> Complexes:
+        """Weights of the sources' powers that, under the bounds of ``enclose``, offset those of currents."""
+        offset = np.zeros(len(current), dtype=np.complex128)
+        for place, source in enumerate(own.fed.tolist()):
+            if current[source] > 0.0 and (number, place) in self._box:
+                (low_p, high_p), (low_q, high_q) = self._box[number, place]
+                per = 1.0 / abs(own.circuit.sources[source].voltage[self._at(number, own, source)]) ** 2
+                offset[source] = current[source] * per * complex(low_p + high_p, low_q + high_q)
+        return offset
+
+    def _at(self, number: int, own: Period, source: int) -> int:
+        """Place of the plan's step in the table of a source's voltages."""
+        device = own.circuit.sources[source].device
+        if device < 0:
+            return 0
+        return int(self.point.plan.steps[device, number]) - self.problem.devices[device].lowest
 
     def cut(self, number: int, own: Period, state: State, weights: Weights) -> Cut | None:
         """Row of the plane that touches at a state; None where there is none."""
@@ -347,7 +378,8 @@ class Relaxation:
             ceiling = self.limited.ceiling(number, circuit, quantity)
             constant -= weight * ceiling.constant
             terms.append((ceiling.column, weight * ceiling.value))
-        size = max(weights.size, 1e-12)
+        largest = max(float(np.abs(value).max(initial=0.0)) for _, value in terms)
+        size = max(weights.size, largest / _LARGEST, 1e-12)
         plane = _plane([(column, -value / size) for column, value in terms], -constant / size)
         return Cut(number, plane, weights.scaled(1.0 / size))
 
@@ -368,10 +400,7 @@ class Relaxation:
             for low, high in ((low_p, high_p), (low_q, high_q))
         )
         per = 1.0 / np.abs(source.voltage) ** 2
-        at = 0
-        if source.device >= 0:
-            device = self.problem.devices[source.device]
-            at = int(self.point.plan.steps[source.device, number]) - device.lowest
+        at = self._at(number, own, int(own.fed[place]))
         constant = -per[at] * (low_p * high_p + low_q * high_q)
         away = per - per[at]
         table = constant + np.where(away > 0.0, away * most, away * least)

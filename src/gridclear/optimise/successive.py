@@ -81,11 +81,11 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
     point = Stage(problem, deadline).run(problem.nothing())
     short = float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva
     if (point.uncured > TOLERANCE or short > _SHORT_MVA) and not deadline.passed:
-        point = Stage(_kept(point), deadline).run(point.plan, first=False)
+        point = Stage(kept(point), deadline).run(point.plan, first=False)
     return Found(point.plan, complete=not deadline.passed)
 
 
-def _kept(point: Point) -> Problem:
+def kept(point: Point) -> Problem:
     """State the problem in which what a point has reached must be kept: as limits, and as bands."""
     problem, compiled = point.problem, point.problem.compiled
     limits = [own.copy() for own in problem.limits]
