@@ -124,6 +124,8 @@ class Circuit:
         Node of every row of ``current``.
     shunt : (node,) complex
         To ground, without the banks that are decided.
+    through : (branch, 2) complex
+        What the from end takes by the voltages of both ends.
     """
 
     network: Network
@@ -136,6 +138,7 @@ class Circuit:
     scaling: tuple[tuple[int, int, Floats], ...]
     near: Ints
     shunt: Complexes
+    through: Complexes
 
     @property
     def n_bus_node(self) -> int:
@@ -258,6 +261,7 @@ def build_circuit(network: Network, positions: Ints, devices: tuple[Movable, ...
         scaling=tuple(scaling),
         near=np.concatenate([near, far]),
         shunt=shunt,
+        through=values[:, :2],
     )
 
 

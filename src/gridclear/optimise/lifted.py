@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.optimise.most_losses import MostLosses
+from gridclear.optimise.extremes import Extremes
 from gridclear.optimise.program import Program
 
 if TYPE_CHECKING:
@@ -116,12 +116,15 @@ class Lifted:
         Columns that say whether a device stands at a step.
     box : mapping of (period, fed) to ((2,), (2,))
         Ranges of the sources' active and reactive power in p.u.
+    extremes : mapping of int to Extremes
+        By the identity of the circuit.
     """
 
     program: Labelled
     periods: tuple[Period | None, ...]
     step: tuple[Ints, ...]
     box: Mapping[tuple[int, int], tuple[Floats, Floats]]
+    extremes: Mapping[int, Extremes]
 
 
 def build_lifted(point: Point, circuits: tuple[Circuit | None, ...]) -> Lifted:
@@ -145,21 +148,21 @@ def build_lifted(point: Point, circuits: tuple[Circuit | None, ...]) -> Lifted:
     _capability(problem, program, items, charge, discharge)
     box: dict[tuple[int, int], tuple[Floats, Floats]] = {}
     periods: list[Period | None] = []
-    losses: dict[int, MostLosses] = {}
+    extremes: dict[int, Extremes] = {}
     for number, circuit in enumerate(circuits):
         if circuit is None or point.local[number] is None:
             periods.append(None)
             continue
-        if id(circuit) not in losses:
-            losses[id(circuit)] = MostLosses(circuit)
-        own = _period(problem, program, number, circuit, items, (charge, discharge), step, losses[id(circuit)])
+        if id(circuit) not in extremes:
+            extremes[id(circuit)] = Extremes(circuit)
+        own = _period(problem, program, number, circuit, items, (charge, discharge), step, extremes[id(circuit)])
         for source, ranges in _exchange(problem, program, number, own).items():
             box[number, source] = ranges
         for source, most in enumerate(_most_power(problem, number, own).tolist()):
             ranges = box.get((number, source), (np.array([-np.inf, np.inf]), np.array([-np.inf, np.inf])))
             box[number, source] = (np.clip(ranges[0], -most, most), np.clip(ranges[1], -most, most))
         periods.append(own)
-    return Lifted(program, tuple(periods), step, box)
+    return Lifted(program, tuple(periods), step, box, extremes)
 
 
 def _items(problem: Problem, program: Labelled) -> Ints:
@@ -276,7 +279,7 @@ def _period(
     items: Ints,
     stored: tuple[Ints, Ints],
     step: tuple[Ints, ...],
-    losses: MostLosses,
+    extremes: Extremes,
 ) -> Period:
     """Columns of one period; losses are what the sources give and the elements inject."""
     compiled, offers = problem.compiled, problem.offers
@@ -289,11 +292,9 @@ def _period(
     fed = np.flatnonzero(np.abs(given).sum(axis=1) > 0.0)
     active, reactive = (program.labelled(number, len(fed), -np.inf, np.inf) for _ in range(2))
     current = program.labelled(number, len(fed))
-    nodes, limits = circuit.network.n_node, problem.limits[int(compiled.topology[number])][number]
-    low = np.maximum(limits[:free] - TOLERANCE, 0.0)
-    high = limits[nodes : nodes + free] + TOLERANCE
-    most_power = np.abs(injected[:free]) + np.abs(change[:, :free]).T @ _most(problem, number)
-    most = base * losses.at(most_power, low, high)
+    low, high = kept_voltages(problem, number, circuit)
+    most_power = np.abs(injected[:free]) + largest_change(problem, number, change[:, :free])
+    most = base * extremes.losses(most_power, low, high)
     loss = program.labelled(number, 1, -np.inf, most, problem.loss_price / base)
     constant = base * float(injected[:free].real.sum())
     program.row(
@@ -359,13 +360,26 @@ def injections(
     return forecast, change
 
 
+def kept_voltages(problem: Problem, number: int, circuit: Circuit) -> tuple[Floats, Floats]:
+    """Lowest and highest voltage of every free node of the network in a period."""
+    nodes, free = circuit.network.n_node, circuit.n_bus_node
+    limits = problem.limits[int(problem.compiled.topology[number])][number]
+    return np.maximum(limits[:free] - TOLERANCE, 0.0), limits[nodes : nodes + free] + TOLERANCE
+
+
+def largest_change(problem: Problem, number: int, change: Complexes) -> Floats:
+    """Largest magnitude of what the controls of a period change at every node."""
+    found: Floats = np.abs(change).T @ largest(problem, number)
+    return found
+
+
 def reach(problem: Problem, number: int, moves: Floats) -> tuple[float, float]:
     """Range of what controls add up to in a period, by what each moves."""
-    most = _most(problem, number)
+    most = largest(problem, number)
     return float(np.minimum(moves * most, 0.0).sum()), float(np.maximum(moves * most, 0.0).sum())
 
 
-def _most(problem: Problem, number: int) -> Floats:
+def largest(problem: Problem, number: int) -> Floats:
     """Largest values of a period's controls."""
     offers, stores = problem.offers, problem.stores
     rows = offers.period == number

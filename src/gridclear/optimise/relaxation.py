@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.optimise.highs import OPTIMAL, Plane, Solver
-from gridclear.optimise.lifted import build_lifted, coupled_rows
+from gridclear.optimise.lifted import build_lifted, coupled_rows, kept_voltages, largest
 from gridclear.optimise.limited import Limited
 from gridclear.optimise.supports import Forms, Weights
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: Weights of squared currents at the sources, in the order that they are tried: of all that a single line
 #: would need, and of what limits need in it.
 _GUARDS = ((1.02, 0.0), (1.02, 1.0), (1.5, 1.5), (4.0, 4.0))
+#: Weights of the currents' distances from the plan's, by what a branch's impedance weighs.
+_NEAR = (0.0, 0.003, 0.03, 0.3)
 #: Room for the solver's tolerances, in p.u. and as a part of the cost.
 _SLACK = 1e-6
 #: By which the solver may miss rows and reduced costs.
@@ -121,6 +123,8 @@ class Relaxation:
         #: Rows of the solver in their order behind the program's: a cut's, or None.
         self._rows: list[Cut | None] = []
         self.ranges: list[Plane] = []
+        self._plans: dict[int, State | None] = {}
+        self._far: dict[int, Floats | None] = {}
         self._place = {number: place for place, (number, _) in enumerate(self.periods)}
         self._closed: set[int] = set()
         self._box = dict(self.lifted.box)
@@ -289,10 +293,31 @@ class Relaxation:
 
     def plan_state(self, number: int, own: Period) -> State | None:
         """State of the plan."""
+        if number not in self._plans:
+            control, steps = self._planned(number), self.point.plan.steps[:, number]
+            self._plans[number] = self._state(own, control, steps.astype(np.float64))
+        return self._plans[number]
+
+    def _planned(self, number: int) -> Floats:
+        """Controls of a period in the plan."""
         plan, problem = self.point.plan, self.problem
         share = plan.share[problem.offers.item[problem.offers.period == number]]
-        control = np.concatenate([share, plan.charge[:, number], plan.discharge[:, number]])
-        return self._state(own, control, plan.steps[:, number].astype(np.float64))
+        return np.concatenate([share, plan.charge[:, number], plan.discharge[:, number]])
+
+    def _distances(self, number: int, own: Period) -> Floats | None:
+        """Largest distances of the currents from the plan's."""
+        if number not in self._far:
+            self._far[number] = None
+            free, planned, plan = own.circuit.n_bus_node, self._planned(number), self.plan_state(number, own)
+            if plan is not None:
+                # From the plan, a control moves by its distance to one of its ends.
+                most = np.maximum(planned, largest(self.problem, number) - planned)
+                low, high = kept_voltages(self.problem, number, own.circuit)
+                power = (own.injected + planned @ own.change)[:free]
+                change = np.abs(own.change[:, :free]).T @ most
+                extremes = self.lifted.extremes[id(own.circuit)]
+                self._far[number] = extremes.distances(plan, power, change, low, high)
+        return self._far[number]
 
     def state(self, x: Floats, number: int, own: Period) -> State | None:
         """State of a solution of the program."""
@@ -325,8 +350,28 @@ class Relaxation:
                 break
             more_current = np.maximum(wanted - weights.current, 0.0)
             power = weights.power + self._offset(number, own, more_current)
-            added = Weights(power, weights.current + more_current, weights.limits)
+            added = replace(weights, power=power, current=weights.current + more_current)
             cut = self.cut(number, own, state, added)
+            if cut is not None:
+                return cut
+        return None
+
+    def nearer(self, number: int, own: Period, state: State, weights: Weights) -> Cut | None:
+        """Cut as ``guarded``, kept definite by the currents' distances from the plan's where need be."""
+        cut = self.guarded(number, own, state, weights)
+        far = self._distances(number, own) if cut is None else None
+        if far is None:
+            return cut
+        forms, through = self._forms[id(own.circuit)], own.circuit.through
+        balance = forms.balance(state, weights)
+        branches = own.circuit.network.n_branch
+        ends = balance[own.circuit.near].reshape(2, branches)
+        with np.errstate(divide="ignore"):
+            impedance = -1.0 / through[:, 1]
+        lost = (np.conj(ends.mean(axis=0)) * impedance).real
+        for part in _NEAR:
+            near = 1.05 * np.maximum(-lost, 0.0) + part * np.abs(balance).max() * np.abs(impedance)
+            cut = self.guarded(number, own, state, replace(weights, near=near))
             if cut is not None:
                 return cut
         return None
@@ -350,7 +395,7 @@ class Relaxation:
 
     def cut(self, number: int, own: Period, state: State, weights: Weights) -> Cut | None:
         """Row of the plane that touches at a state; None where there is none."""
-        found = self._forms[id(own.circuit)].support(state, weights)
+        found = self._forms[id(own.circuit)].support(state, weights, self._plans[number] or state)
         return None if found is None else self._row(number, own, state, found)
 
     def _row(self, number: int, own: Period, state: State, found: Support) -> Cut:
@@ -378,8 +423,11 @@ class Relaxation:
             ceiling = self.limited.ceiling(number, circuit, quantity)
             constant -= weight * ceiling.constant
             terms.append((ceiling.column, weight * ceiling.value))
-        largest = max(float(np.abs(value).max(initial=0.0)) for _, value in terms)
-        size = max(weights.size, largest / _LARGEST, 1e-12)
+        biggest = max(float(np.abs(value).max(initial=0.0)) for _, value in terms)
+        if len(weights.near):
+            far = self._distances(number, own)
+            constant -= np.inf if far is None else float(weights.near @ far**2)
+        size = max(weights.size, biggest / _LARGEST, 1e-12)
         plane = _plane([(column, -value / size) for column, value in terms], -constant / size)
         return Cut(number, plane, weights.scaled(1.0 / size))
 

@@ -62,11 +62,14 @@ class Weights:
         Of the squared currents of the sources; not negative.
     limits : mapping of Quantity to float
         Not negative.
+    near : (branch,)
+        Of the squared distances of the currents at the from ends from a plan's; not negative. Empty: none.
     """
 
     power: Complexes
     current: Floats
     limits: Mapping[Quantity, float] = field(default_factory=dict)
+    near: Floats = field(default_factory=lambda: np.zeros(0))
 
     def scaled(self, factor: float) -> Weights:
         """All of them times a factor."""
@@ -74,6 +77,7 @@ class Weights:
             self.power * factor,
             self.current * factor,
             {quantity: weight * factor for quantity, weight in self.limits.items()},
+            self.near * factor,
         )
 
     def plus(self, other: Weights) -> Weights:
@@ -81,7 +85,10 @@ class Weights:
         limits = dict(self.limits)
         for quantity, weight in other.limits.items():
             limits[quantity] = limits.get(quantity, 0.0) + weight
-        return Weights(self.power + other.power, self.current + other.current, limits)
+        near = self.near if not len(other.near) else other.near
+        if len(self.near) and len(other.near):
+            near = self.near + other.near
+        return Weights(self.power + other.power, self.current + other.current, limits, near)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -228,6 +235,10 @@ class Forms:
         self._flow = _Slots.of(row, column, buses, buses + size - free)
         self._flowing = self._flow.place(row, column)
         self._ends = circuit.current
+        branches = circuit.network.n_branch
+        # Both nodes of every branch, as its from end sees them.
+        self._near_node = np.stack([circuit.near[:branches], circuit.near[branches:]], axis=1)
+        self._near_value = circuit.through
 
     def _source_squares(self) -> tuple[Ints, Ints, Ints, Complexes]:
         """Entries of the squared currents of the sources: source, row, column, value."""
@@ -292,7 +303,7 @@ class Forms:
         ones = np.ones(len(setting.source), dtype=np.complex128)
         return np.concatenate([np.ones(self.circuit.n_bus_node), setting.ratio, ones])
 
-    def support(self, state: State, weights: Weights) -> Support | None:
+    def support(self, state: State, weights: Weights, plan: State) -> Support | None:
         """Find the plane that touches at a state.
 
         Parameters
@@ -300,6 +311,8 @@ class Forms:
         state : State
             The plane is sound whatever it is.
         weights : Weights
+        plan : State
+            From which the distances of currents count.
 
         Returns
         -------
@@ -309,6 +322,9 @@ class Forms:
         circuit, setting = self.circuit, state.setting
         value = self._shunted(setting)
         slot, square, slope = self._limited(state.voltage, weights)
+        if len(weights.near):
+            where, more, pull = self._near(state.voltage, weights.near, plan.voltage)
+            slot, square, slope = np.concatenate([slot, where]), np.concatenate([square, more]), slope + pull
         taken, _, _, own = self._squares
         slot = np.concatenate([slot, self._square])
         square = np.concatenate([square, weights.current[taken] * own])
@@ -317,7 +333,8 @@ class Forms:
         ) + 1j * np.bincount(
             self._squares[1], (weights.current[taken] * own * state.voltage[self._squares[2]]).imag, len(slope)
         )
-        balance = self._balance(state, value, weights.power, slope + fed)
+        slope = slope + fed
+        balance = self._balance(state, value, weights.power, slope)
         if not np.isfinite(balance).all():
             return None
         every = np.concatenate([balance, [balance[ratio.node] for ratio in circuit.ratios], weights.power])
@@ -326,7 +343,6 @@ class Forms:
         entry = np.concatenate([half, half.conj(), square])
         if not circuit.ratios:
             return self._least(slot, entry, Support(weights, balance, setting.bank, (), entry[:0], 0.0), setting)
-        slope = slope + fed
         for at, own_half in zip((self._row, self._column), (half, half.conj()), strict=True):
             other = self._column if at is self._row else self._row
             np.add.at(slope, at, own_half * state.voltage[other])
@@ -337,6 +353,13 @@ class Forms:
             if found is not None:
                 return found
         return None
+
+    def balance(self, state: State, weights: Weights) -> Complexes:
+        """Weights of the power balance at every node, the sources' own behind the free ones."""
+        value = self._shunted(state.setting)
+        _, _, slope = self._limited(state.voltage, weights)
+        found = self._balance(state, value, weights.power, slope)
+        return np.concatenate([found, [found[one.node] for one in self.circuit.ratios], weights.power])
 
     def _limited(self, voltage: Complexes, weights: Weights) -> tuple[Ints, Complexes, Complexes]:
         """Slots and entries of the limited squares, and their slope: the form times the voltages."""
@@ -355,6 +378,23 @@ class Forms:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.complex128), slope
         slot = self._slots.place(np.concatenate(row), np.concatenate(column))
         return slot, np.concatenate(value), slope
+
+    def _near(
+        self, voltage: Complexes, weight: Floats, plan: Complexes
+    ) -> tuple[Ints, Complexes, Complexes]:
+        """As ``_limited``, of the distances of currents: the plan's is a share of the first source's voltage."""
+        reference = self.circuit.n_free
+        own = np.flatnonzero(weight)
+        node, value = self._near_node[own], self._near_value[own].copy()
+        node = np.concatenate([node, np.full((len(own), 1), reference)], axis=1)
+        share = (value * plan[node[:, :2]]).sum(axis=1) / plan[reference]
+        value = np.concatenate([value, -share[:, None]], axis=1)
+        slope = np.zeros(len(voltage), dtype=np.complex128)
+        away = weight[own] * (value * voltage[node]).sum(axis=1)
+        np.add.at(slope, node, value.conj() * away[:, None])
+        row, column = np.repeat(node, 3, axis=1), np.tile(node, (1, 3))
+        entry = weight[own, None] * np.repeat(value.conj(), 3, axis=1) * np.tile(value, (1, 3))
+        return self._slots.place(row.ravel(), column.ravel()), entry.ravel(), slope
 
     def _balance(self, state: State, value: Complexes, power: Complexes, slope: Complexes) -> Complexes:
         """Weights of the power balance that make the form stationary at a state, where devices stand.
