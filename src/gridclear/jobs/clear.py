@@ -68,10 +68,10 @@ class Clearing(Result):
     costs : DataFrame
         part, eur: ``bids``, ``moves``, ``losses``.
     cost_eur, bound_eur, gap : float
-        Their sum, a lower bound, and (cost - bound) / |cost|. No schedule costs less than the bound that keeps
-        every effective limit, brings every limit that the base state breaks at least as far back as this one,
-        and every request at least as close to its band. NaN if none was asked for or proved: the provenance
-        says why.
+        Their sum, a lower bound, and (cost - bound) / |cost|. No schedule costs less than the bound that
+        keeps every effective limit, brings every limit that the base state breaks at least as far back as
+        this one, and every request at least as close to its band. NaN if none was asked for or proved: the
+        provenance says why.
     solved_s : float
         Seconds from the compiled case to the confirmed schedule, the bound excluded.
     """

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.errors import SolverError
 from gridclear.optimise.circuit import NotCoveredError, build_circuit
 from gridclear.optimise.highs import INFEASIBLE, OPTIMAL
 from gridclear.optimise.limited import priced_weights
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.pricing import prices
+from gridclear.optimise.probing import parts_of, probed, tightened
 from gridclear.optimise.relaxation import Relaxation
 from gridclear.optimise.successive import kept
 from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
@@ -40,7 +40,7 @@ OPTIMAL_GAP, _ENOUGH = 5e-3, 2.5e-3
 _RESERVE = 1e-5
 #: Part of the cost by which a bound may be above the cost, for the solver's tolerances.
 _CONTRADICTED = 1e-4
-_MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 3, 4
+_MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 2, 4
 #: Gain of a round, as a part of the cost, that is worth another.
 _GAIN = 3e-4
 #: Excess of a plane, in its own scale, that counts.
@@ -68,7 +68,8 @@ class Bound:
     ----------
     eur : float
         No schedule costs less that keeps every effective limit, brings every limit that the base state breaks
-        at least as far back as the plan, and every request at least as close to its band; -inf where nothing was proved.
+        at least as far back as the plan, and every request at least as close to its band; -inf where nothing
+        was proved.
     reason : str
         Why nothing was proved, or why no more was tried; empty where the search came to its end.
     seconds : float
@@ -177,7 +178,9 @@ class _Search:
             if state is None:
                 continue
             losses = self._losses(own)
-            self._priced[number] = losses.plus(priced_weights(self.point, priced, number, own.circuit, state.voltage))
+            self._priced[number] = losses.plus(
+                priced_weights(self.point, priced, number, own.circuit, state.voltage)
+            )
             self._weights[number] = self._priced[number]
             cuts += self._tried(number, own, state, [losses, self._priced[number]])
             for place in range(len(own.fed)):
@@ -240,12 +243,12 @@ class _Search:
     def _rounds(self) -> Answer | None:
         """Solve without whole steps and cut, until a round gains nothing."""
         answer = self._solved()
-        for number in range(_MOST_ROUNDS):
+        for _ in range(_MOST_ROUNDS):
             if answer is None or self._close() or self._late():
                 break
             before = answer.objective
             self._cut(answer.x, self._weights, self._all)
-            if (parts := self.relaxation.parts(answer)) is not None and self.relaxation.tightened(parts):
+            if (parts := parts_of(self.relaxation, answer)) is not None and tightened(self.relaxation, parts):
                 self._again()
             answer = self._solved()
             if answer is not None and answer.objective - before < _GAIN * abs(self.point.cost):
@@ -257,13 +260,15 @@ class _Search:
         for _ in range(_MOST_PROBES):
             if answer is None or self._close() or self._late():
                 break
-            parts = self.relaxation.parts(answer)
+            parts = parts_of(self.relaxation, answer)
             if parts is None:
                 break
             before = answer.objective
-            if self.relaxation.tightened(parts):
+            if tightened(self.relaxation, parts):
                 self._again()
-            for probe in self.relaxation.probed(parts):
+            for probe in probed(self.relaxation, parts):
+                if self._late():
+                    break
                 self._cut(probe.x, probe.weights, probe.periods)
             answer = self._solved()
             if answer is None:
@@ -278,7 +283,7 @@ class _Search:
         relaxation = self.relaxation
         answer = relaxation.solver.minimise(relaxation.cost, seconds=self.deadline.left)
         if answer.status != OPTIMAL or not len(answer.x):
-            self.reason = f"the program is {answer.status}"
+            self.reason = "deadline" if self.deadline.passed else f"the program is {answer.status}"
             if answer.status == INFEASIBLE:
                 self.best = np.inf
             return None
@@ -328,7 +333,7 @@ class _Search:
     def _misjudged(self, own: Period, state: State, x: Floats) -> list[Weights]:
         """Directions in which a solution has the sources' powers, or squares, other than its state."""
         free, base = own.circuit.n_free, self.point.problem.compiled.s_base_mva
-        taken = own.circuit.admittance[free:] @ state.voltage
+        taken = np.asarray(own.circuit.admittance[free:] @ state.voltage)
         power = base * (state.voltage[free:] * np.conj(taken))[own.fed]
         away = (x[own.active] - power.real) + 1j * (x[own.reactive] - power.imag)
         found: list[Weights] = []

@@ -155,7 +155,8 @@ class Circuit:
     def behind(self) -> Complexes:
         """Impedance behind every source, zero where there is none."""
         own = self.admittance[self.n_free :].tocsr()[:, self.n_free :].diagonal()
-        return np.divide(1.0, own, out=np.zeros_like(own), where=own != 0.0)
+        found: Complexes = np.divide(1.0, own, out=np.zeros_like(own), where=own != 0.0)
+        return found
 
     def setting(self, steps: Floats) -> Setting:
         """Take movables at so many steps away from their schedule, (device,); in between by interpolation."""

@@ -7,28 +7,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.optimise.highs import OPTIMAL, Plane, Solver
-from gridclear.optimise.lifted import build_lifted, coupled_rows, kept_voltages, largest
+from gridclear.optimise.forms import Forms
+from gridclear.optimise.highs import Plane, Solver
+from gridclear.optimise.labelled import coupled_rows
+from gridclear.optimise.lifted import build_lifted, kept_voltages, largest
 from gridclear.optimise.limited import Limited
-from gridclear.optimise.supports import Forms, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.optimise.circuit import Circuit
-    from gridclear.optimise.highs import Answer
     from gridclear.optimise.lifted import Period
     from gridclear.optimise.linearise import Point
-    from gridclear.optimise.supports import State, Support
+    from gridclear.optimise.supports import State, Support, Weights
 
 #: Weights of squared currents at the sources, in the order that they are tried: of all that a single line
 #: would need, and of what limits need in it.
 _GUARDS = ((1.02, 0.0), (1.02, 1.0), (1.5, 1.5), (4.0, 4.0))
 #: Weights of the currents' distances from the plan's, by what a branch's impedance weighs.
 _NEAR = (0.0, 0.003, 0.03, 0.3)
-#: Room for the solver's tolerances, in p.u. and as a part of the cost.
-_SLACK = 1e-6
 #: By which the solver may miss rows and reduced costs.
 _TOLERANCE = 1e-7
 #: Largest number in a row, by those of the powers.
@@ -46,54 +44,6 @@ class Cut:
     period: int
     plane: Plane
     weights: Weights
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """The program taken apart by periods.
-
-    Attributes
-    ----------
-    solver : Solver
-        Without the rows that tie periods together, but with ``rows``.
-    cost : (column,)
-        Folded costs.
-    spare : float
-        EUR that a schedule no dearer than the plan may be above the least in any one period.
-    least : mapping of period to float
-        Least folded costs.
-    rows : tuple of Plane
-        Folded costs of every period: no more than the least and what is spare.
-    """
-
-    solver: Solver
-    cost: Floats
-    spare: float
-    least: Mapping[int, float]
-    rows: tuple[Plane, ...]
-
-    @property
-    def slack(self) -> float:
-        """EUR for the solver's tolerances."""
-        return 1e-3 * self.spare
-
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """A solution with a device at one step in every period where that is not ruled out.
-
-    Attributes
-    ----------
-    x : (column,)
-    periods : tuple of int
-        Where it is not.
-    weights : mapping of period to Weights
-        Of the quantities in the optimum.
-    """
-
-    x: Floats
-    periods: tuple[int, ...]
-    weights: Mapping[int, Weights]
 
 
 class Relaxation:
@@ -125,8 +75,8 @@ class Relaxation:
         self.ranges: list[Plane] = []
         self._plans: dict[int, State | None] = {}
         self._far: dict[int, Floats | None] = {}
-        self._place = {number: place for place, (number, _) in enumerate(self.periods)}
-        self._closed: set[int] = set()
+        self.place = {number: place for place, (number, _) in enumerate(self.periods)}
+        self.closed: set[int] = set()
         self._box = dict(self.lifted.box)
         for (number, place), box in self._box.items():
             self.enclose(number, place, box)
@@ -149,7 +99,7 @@ class Relaxation:
         self.solver.add(planes)
 
     def apart(self) -> Solver:
-        """The program without the rows that tie periods together, with all planes."""
+        """Leave out the rows that tie periods together."""
         solver = Solver(self._local, _TOLERANCE)
         solver.add([*(cut.plane for cut in self.cuts), *self.ranges])
         return solver
@@ -160,109 +110,8 @@ class Relaxation:
         cost = np.asarray(self.cost - self.matrix.T @ price)
         return np.where(np.abs(cost) > _TINY, cost, 0.0)
 
-    def parts(self, answer: Answer) -> Parts | None:
-        """Take a program's optimum apart by periods; None if its duals do not say how.
-
-        Parameters
-        ----------
-        answer : Answer
-            Of the program without whole steps.
-
-        Notes
-        -----
-        A schedule that costs no more than the plan costs, by folded costs, at most the plan's less the
-        program's optimum above the least in any one period.
-        """
-        if answer.dual is None:
-            return None
-        cost, solver = self.folded(answer.dual), self.apart()
-        found = solver.minimise(cost)
-        if found.status != OPTIMAL or not len(found.x):
-            return None
-        spare = max(self.point.cost - answer.objective, 0.0) + _SLACK * abs(self.point.cost)
-        least = {}
-        rows = []
-        for number, _ in self.periods:
-            mine = np.flatnonzero((self.labels == number) & (cost != 0.0))
-            least[number] = float(cost[mine] @ found.x[mine])
-            rows.append(Plane(mine, cost[mine], least[number] + spare))
-        solver.add(rows)
-        return Parts(solver, cost, spare, least, tuple(rows))
-
-    def tightened(self, parts: Parts) -> int:
-        """Narrow the ranges of the sources' powers, by what costs no more than the plan; how many."""
-        base, count = self.problem.compiled.s_base_mva, 0
-        places = max((len(own.fed) for _, own in self.periods), default=0)
-        for place in range(places):
-            ends: dict[tuple[int, int, int], float] = {}
-            for part in range(2):
-                columns = {
-                    number: (own.active, own.reactive)[part][place]
-                    for number, own in self.periods
-                    if place < len(own.fed)
-                }
-                for side, sign in ((0, 1.0), (1, -1.0)):
-                    aim = np.zeros(len(parts.cost))
-                    aim[list(columns.values())] = sign
-                    found = parts.solver.minimise(aim)
-                    if found.status != OPTIMAL or not len(found.x):
-                        continue
-                    for number, column in columns.items():
-                        ends[number, part, side] = float(found.x[column]) / base - sign * _SLACK
-            for number, own in self.periods:
-                if place < len(own.fed):
-                    count += self._narrow(number, place, ends)
-        return count
-
-    def probed(self, parts: Parts) -> list[Probe]:
-        """Find what every step of every device costs at least in every period, and rule out what is too dear.
-
-        Returns the solutions of the programs that have every period at one step: cuts there make the next
-        probe say more.
-        """
-        rows: list[Plane] = []
-        probes: list[Probe] = []
-        reward = 4.0 * parts.spare
-        for columns in self.lifted.step:
-            dear = np.full(columns.shape, np.inf)
-            for place in range(columns.shape[1]):
-                open_ = [number for number, _ in self.periods if columns[number, place] not in self._closed]
-                if not open_:
-                    continue
-                aim = parts.cost.copy()
-                aim[columns[open_, place]] -= reward
-                found = parts.solver.minimise(aim)
-                if found.status != OPTIMAL or not len(found.x):
-                    dear[open_, place] = -np.inf
-                    continue
-                for number in open_:
-                    mine = parts.rows[self._place[number]].column
-                    value = float(parts.cost[mine] @ found.x[mine])
-                    taken = float(found.x[columns[number, place]])
-                    dear[number, place] = value + reward * (1.0 - taken) - parts.least[number] - parts.slack
-                worth = [number for number in open_ if dear[number, place] < parts.spare]
-                if worth and found.dual is not None:
-                    first = int((~self.coupled).sum())
-                    weights = self._weighed(found.dual[first : first + len(self.cuts)])
-                    probes.append(Probe(found.x, tuple(worth), weights))
-            for number, _ in self.periods:
-                out = np.flatnonzero(dear[number] > parts.spare)
-                shut = [int(column) for column in columns[number, out] if int(column) not in self._closed]
-                rows += [Plane(np.array([column]), np.ones(1), 0.0) for column in shut]
-                self._closed.update(shut)
-                rest = np.flatnonzero((dear[number] <= parts.spare) & (dear[number] > parts.slack))
-                if len(rest):
-                    own = parts.rows[self._place[number]]
-                    rows.append(
-                        _plane(
-                            [(own.column, -own.value), (columns[number, rest], dear[number, rest])],
-                            -parts.least[number],
-                        )
-                    )
-        self.add_planes(rows)
-        return probes
-
-    def _narrow(self, number: int, place: int, ends: Mapping[tuple[int, int, int], float]) -> int:
+    def narrow(self, number: int, place: int, ends: Mapping[tuple[int, int, int], float]) -> int:
+        """Take ends of the ranges of a source's powers (period, P or Q, low or high); 1 if much is gained."""
         open_ = (np.array([-np.inf, np.inf]), np.array([-np.inf, np.inf]))
         old = self._box.get((number, place), open_)
         new = []
@@ -280,9 +129,9 @@ class Relaxation:
     def weighed(self, dual: Floats) -> Mapping[int, Weights]:
         """Weights of the quantities in the program's optimum, by period: those of its planes together."""
         rows = dual[len(self.coupled) :]
-        return self._weighed(rows[np.array([cut is not None for cut in self._rows], dtype=bool)])
+        return self.weighed_by(rows[np.array([cut is not None for cut in self._rows], dtype=bool)])
 
-    def _weighed(self, dual: Floats) -> Mapping[int, Weights]:
+    def weighed_by(self, dual: Floats) -> Mapping[int, Weights]:
         """Weights by period, by the duals of the cuts."""
         found: dict[int, Weights] = {}
         for place in np.flatnonzero(-dual > 1e-9).tolist():
@@ -299,7 +148,7 @@ class Relaxation:
         return self._plans[number]
 
     def _planned(self, number: int) -> Floats:
-        """Controls of a period in the plan."""
+        """Take the controls of a period from the plan."""
         plan, problem = self.point.plan, self.problem
         share = plan.share[problem.offers.item[problem.offers.period == number]]
         return np.concatenate([share, plan.charge[:, number], plan.discharge[:, number]])
@@ -426,7 +275,7 @@ class Relaxation:
             far = self._distances(number, own)
             constant -= np.inf if far is None else float(weights.near @ far**2)
         size = max(weights.size, biggest / _LARGEST, 1e-12)
-        plane = _plane([(column, -value / size) for column, value in terms], -constant / size)
+        plane = plane_of([(column, -value / size) for column, value in terms], -constant / size)
         return Cut(number, plane, weights.scaled(1.0 / size))
 
     def enclose(self, number: int, place: int, box: tuple[Floats, Floats]) -> None:
@@ -460,12 +309,13 @@ class Relaxation:
         self.add_planes([Plane(np.array(column), np.array(value) / size, constant / size)])
 
 
-def _plane(terms: list[tuple[Ints, Floats]], upper: float) -> Plane:
+def plane_of(terms: list[tuple[Ints, Floats]], upper: float) -> Plane:
     """Take terms together, each column once."""
     column = np.concatenate([column for column, _ in terms])
     place, member = np.unique(column, return_inverse=True)
     value = np.concatenate([value for _, value in terms])
-    return Plane(place, np.bincount(member, weights=value, minlength=len(place)), upper)
+    total: Floats = np.bincount(member, weights=value, minlength=len(place)).astype(np.float64)
+    return Plane(place, total, upper)
 
 
 def _by_step(circuit: Circuit, least: Complexes, at: Complexes) -> dict[int, Floats]:
