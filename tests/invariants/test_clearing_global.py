@@ -45,3 +45,6 @@ def test_cost_is_the_least_that_there_is(seed):
     # The bound is one: neither answer is below it. And gridclear's is no more above it than asked for.
     assert min(reached, theirs) >= best.bound - SURE * cost
     assert reached <= best.bound + SAME * cost
+    theirs_short, theirs_uncured = float(verdicts[1].shortfall_mvar.sum()), verdicts[1].cure
+    if theirs_short <= 1e-6 and theirs_uncured <= 1e-9:
+        assert not ours.bound_eur > verdicts[1].cost_eur + SURE * cost

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from gridclear.optimise.problem import Problem
 
 
+#: Time of the bound: so many times that of the schedule, and so many seconds at least.
+_BOUND_TIMES, _BOUND_LEAST_S = 3.0, 60.0
+
+
 @dataclass(frozen=True, eq=False)
 class Clearing(Result):
     """A schedule for every resource and device, confirmed by AC power flows.
@@ -176,7 +180,7 @@ def clear(
     proved = Bound(-np.inf, "not asked for", 0.0)
     with watch.phase("bound"):
         if bound and proof.confirmed:
-            proved = lower_bound(point, deadline)
+            proved = lower_bound(point, _bound_deadline(deadline, watch.seconds["solve"]))
     with watch.phase("tables"):
         costs = cost_table(point)
         cost = float(costs["eur"].sum())
@@ -199,6 +203,11 @@ def clear(
             costs=costs,
             **scalars,
         )
+
+
+def _bound_deadline(deadline: Deadline, solved_s: float) -> Deadline:
+    """Let the bound take some times what the schedule took, and a while at least."""
+    return Deadline(min(deadline.at, Deadline.after(max(_BOUND_TIMES * solved_s, _BOUND_LEAST_S)).at))
 
 
 def _options(algorithm: str | Algorithm, devices: str, market: str, *, bound: bool) -> dict[str, object]:

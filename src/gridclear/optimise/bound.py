@@ -55,8 +55,8 @@ _LEAST_PRICE = 1e-3
 _DOUBLINGS = 24
 #: Weight of a quantity, by that of the losses, beyond which no more is gained.
 _STEEPEST = 4096.0
-#: Part of the mean cost of a period by which, in losses, the program may misjudge a source; and p.u. by which
-#: it may misjudge the square of a voltage.
+#: Part of the mean cost of a period by which the program may misjudge a source's power; and p.u. by which it
+#: may misjudge the square of a voltage.
 _MISJUDGED, _SQUARE = 1e-3, 1e-3
 
 
@@ -144,8 +144,11 @@ class _Search:
         self.price = point.problem.loss_price
         self.relaxation = Relaxation(point, circuits)
         self.best, self.reason = -np.inf, ""
-        periods = max(1, len(self.relaxation.periods))
-        self._matter = _MISJUDGED * abs(point.cost) / periods / point.problem.compiled.s_base_mva
+        offers, count = point.problem.offers, max(1, len(self.relaxation.periods))
+        size = np.maximum(np.abs(offers.p), np.abs(offers.q))
+        worth = np.abs(offers.cost[size > 0.0]) / size[size > 0.0]
+        #: p.u. of a source's power that matter: at the price of losses, or at that of the dearest offers.
+        self._matter = _MISJUDGED * abs(point.cost) / count / max(self.price, float(worth.max(initial=1e-6)))
         self._weights: dict[int, Weights] = {}
         self._priced: dict[int, Weights] = {}
         self._all = [number for number, _ in self.relaxation.periods]
@@ -339,7 +342,7 @@ class _Search:
         found: list[Weights] = []
         for place, source in enumerate(own.fed.tolist()):
             for turn, distance in ((1.0, away[place].real), (1.0j, away[place].imag)):
-                if abs(distance) * self.price > self._matter * base:
+                if abs(distance) > self._matter * base:
                     found.append(self._power(own, source, -turn * np.sign(distance)))
         for (node, _), squared in own.square.items():
             distance = float(x[squared].sum()) - abs(state.voltage[node]) ** 2

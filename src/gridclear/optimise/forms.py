@@ -104,8 +104,10 @@ class Forms:
         self._value = np.concatenate([entries.data, np.zeros(size)])
         self._diagonal = len(entries.data) + nodes
         self._squares = self._source_squares()
-        row = np.concatenate([self._row, self._column, self._squares[1]])
-        column = np.concatenate([self._column, self._row, self._squares[2]])
+        outer = np.array([ratio.node for ratio in circuit.ratios], dtype=np.int64)
+        inner = buses + np.arange(len(outer))
+        row = np.concatenate([self._row, self._column, self._squares[1], outer, inner])
+        column = np.concatenate([self._column, self._row, self._squares[2], inner, outer])
         self._slots = _Slots.of(row, column, free, size)
         self._own = self._slots.place(self._row, self._column)
         self._turned = self._slots.place(self._column, self._row)
