@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandapower as pp
 import pytest
+from algebraic_support import problem_of, small_case, small_net
 
 import gridclear as gc
-from algebraic_support import problem_of, small_case, small_net
 from gridclear.jobs.cleared import proof_of
 from gridclear.optimise.algorithms import Deadline
 from gridclear.optimise.bound import OPTIMAL_GAP, _circuits, _Search, lower_bound
