@@ -23,7 +23,7 @@ from gridclear.optimise.successive import kept
 from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from gridclear.network.network import Floats
     from gridclear.optimise.algorithms import Deadline
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.lifted import Period
     from gridclear.optimise.linearise import Point
+    from gridclear.optimise.probing import Probe
     from gridclear.optimise.relaxation import Cut
     from gridclear.optimise.supports import State
 
@@ -42,7 +43,7 @@ _RESERVE = 1e-5
 _CONTRADICTED = 1e-4
 _MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 2, 4
 #: Gain of a round, as a part of the cost, that is worth another.
-_GAIN = 3e-4
+_GAIN = 2e-3
 #: Excess of a plane, in its own scale, that counts.
 _MISSED = 1e-7
 #: Limits of a period that are looked at in a round.
@@ -250,7 +251,7 @@ class _Search:
             if answer is None or self._close() or self._late():
                 break
             before = answer.objective
-            self._cut(answer.x, self._weights, self._all)
+            self._cut(answer.x)
             if (parts := parts_of(self.relaxation, answer)) is not None and tightened(self.relaxation, parts):
                 self._again()
             answer = self._solved()
@@ -272,11 +273,11 @@ class _Search:
             for probe in probed(self.relaxation, parts):
                 if self._late():
                     break
-                self._cut(probe.x, probe.weights, probe.periods)
+                self._cut(probe.x, probe)
             answer = self._solved()
             if answer is None:
                 break
-            self._cut(answer.x, self._weights, self._all)
+            self._cut(answer.x)
             if answer.objective - before < 0.1 * _ENOUGH * abs(self.point.cost):
                 break
         return answer
@@ -306,12 +307,14 @@ class _Search:
         relaxation.solver.relax(whole=False)
         if answer.bound > -np.inf:
             self.best = max(self.best, answer.bound)
-        if not len(answer.x) or not self._cut(answer.x, self._weights, self._all):
+        if not len(answer.x) or not self._cut(answer.x):
             return None
         return answer
 
-    def _cut(self, x: Floats, weights: Mapping[int, Weights], periods: Collection[int]) -> int:
-        """Add cuts where a solution's states say that it is too good; how many."""
+    def _cut(self, x: Floats, probe: Probe | None = None) -> int:
+        """Add cuts where a solution's states say that it is too good; how many. Of a probe, only the plainest."""
+        weights = self._weights if probe is None else probe.weights
+        periods = self._all if probe is None else probe.periods
         cuts: list[Cut] = []
         for number, own in self.relaxation.periods:
             if number not in periods:
@@ -320,11 +323,13 @@ class _Search:
             if state is None:
                 continue
             found = self._tried(number, own, state, [weights.get(number, self._losses(own))])
-            if weights is self._weights:
+            if probe is None:
                 found += self._tried(number, own, state, [self._priced.get(number, self._losses(own))])
             broken = self.relaxation.limited.broken(number, own.circuit, state.voltage, state.steps)
             wanted = [self._square(own, {quantity: 1.0}) for quantity in broken[:_WORST]]
-            for direction in wanted + self._misjudged(own, state, x):
+            if probe is None:
+                wanted += self._misjudged(own, state, x)
+            for direction in wanted:
                 key = (number, direction.key)
                 self._tries[key] = self._tries.get(key, 0) + 1
                 if self._tries[key] <= _MOST_TRIES:

@@ -182,7 +182,14 @@ class Relaxation:
         power = (own.injected + control @ own.change)[: own.circuit.n_bus_node]
         return self._forms[id(own.circuit)].state(power, steps)
 
-    def guarded(self, number: int, own: Period, state: State, weights: Weights) -> Cut | None:
+    def guarded(
+        self,
+        number: int,
+        own: Period,
+        state: State,
+        weights: Weights,
+        guards: tuple[tuple[float, float], ...] = _GUARDS,
+    ) -> Cut | None:
         """Cut at a state; squared currents at the sources keep the form definite where it would not be.
 
         Behind a source stands an impedance z = r + jx: reactive power that is wanted weighs x on the squared
@@ -191,11 +198,13 @@ class Relaxation:
         impedance = own.circuit.behind
         turned = weights.power.real * impedance.real + weights.power.imag * impedance.imag
         limits = sum(weights.limits.values()) * np.abs(impedance) ** 2
-        for factor, more in _GUARDS:
+        before: Floats | None = None
+        for factor, more in guards:
             wanted = np.maximum(factor * (more * limits - turned), 0.0)
-            if (factor, more) != _GUARDS[0] and not wanted.any():
-                break
             more_current = np.maximum(wanted - weights.current, 0.0)
+            if before is not None and np.array_equal(more_current, before):
+                continue
+            before = more_current
             power = weights.power + self._offset(number, own, more_current)
             added = replace(weights, power=power, current=weights.current + more_current)
             cut = self.cut(number, own, state, added)
@@ -218,7 +227,7 @@ class Relaxation:
         lost = (np.conj(ends.mean(axis=0)) * impedance).real
         for part in _NEAR:
             near = 1.05 * np.maximum(-lost, 0.0) + part * np.abs(balance).max() * np.abs(impedance)
-            cut = self.guarded(number, own, state, replace(weights, near=near))
+            cut = self.guarded(number, own, state, replace(weights, near=near), _GUARDS[1:2])
             if cut is not None:
                 return cut
         return None
