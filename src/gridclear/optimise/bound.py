@@ -312,7 +312,7 @@ class _Search:
         return answer
 
     def _cut(self, x: Floats, probe: Probe | None = None) -> int:
-        """Add cuts where a solution's states say that it is too good; how many. Of a probe, only the plainest."""
+        """Add cuts where a solution's states say that it is too good; of a probe the plainest; how many."""
         weights = self._weights if probe is None else probe.weights
         periods = self._all if probe is None else probe.periods
         cuts: list[Cut] = []
