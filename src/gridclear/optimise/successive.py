@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.errors import SolverError
 from gridclear.network.limits import TOLERANCE, sides
 from gridclear.optimise.algorithms import Found
 from gridclear.optimise.curvature import Curvature, curvatures
-from gridclear.optimise.highs import TIME_LIMIT, Solver
+from gridclear.optimise.devices import search_in_parts
+from gridclear.optimise.highs import Solver, TimeOverError, solved
 from gridclear.optimise.linearise import Local, Point, assess
 from gridclear.optimise.model import EVERYWHERE, FREE, HELD, Model, build_model
 from gridclear.optimise.planes import Planes
@@ -38,12 +38,12 @@ _REACH = 2
 _MOST_ROUNDS, _MOST_SEARCHES = 15, 6
 #: Programs until the limits and planes that are missing are found.
 _MOST_PROGRAMS = 25
+#: Whole columns of a program that is searched at once; larger ones take their devices first.
+_MOST_WHOLE = 300
+#: How much more such a search may miss.
+_COARSER = 2.5
 #: Limits of a period whose curvature is looked at.
 _MOST_CURVED = 12
-
-
-class _TimeOverError(Exception):
-    """The deadline passed inside a program."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +134,15 @@ class Stage:
                 if choice is None:
                     break
                 point = self._settle(self._assess(choice.plan))
-                if self.weights.merit(point) < self.weights.merit(best):
-                    best = point
+                gained = self.weights.merit(best) - self.weights.merit(point)
+                best = point if gained > 0.0 else best
                 # No whole steps promise more, or those that do were tried and have not kept it.
-                left = self.weights.merit(best) - choice.bound
-                if left <= self._material(best) or self._known(choice.plan):
+                material = self._material(best)
+                if self.weights.merit(best) - choice.bound <= material or self._known(choice.plan):
                     break
-        except _TimeOverError:
+                if (number or not first) and 0.0 < gained <= material:
+                    break
+        except TimeOverError:
             pass
         return best
 
@@ -227,10 +229,7 @@ class Stage:
     ) -> Answer:
         """Solve a linear program, with limits and planes added until its answer keeps them all."""
         for _ in range(_MOST_PROGRAMS):
-            answer = solver.minimise(cost, seconds=self._deadline.left)
-            if answer.status == TIME_LIMIT:
-                raise _TimeOverError
-            answer = _sane(answer)
+            answer = solved(solver.minimise(cost, seconds=self._deadline.left))
             missing = self._planes.missing(point, curvature, model, answer.x)
             if not missing:
                 break
@@ -251,22 +250,20 @@ class Stage:
         worth = self._worth(float(model.program.cost @ answer.x), answer.objective)
         if start is not None and self.weights.merit(point) - answer.objective <= 2.0 * worth:
             return None
-        solver.relax(whole=True)
-        if start is not None:
-            solver.start(model.start(start))
-        found = solver.minimise(cost, gap=(0.0, worth), seconds=_PATIENCE * self._deadline.left)
-        if found.status == TIME_LIMIT and not len(found.x):
-            raise _TimeOverError
-        solver.hold(_sane(found).x)
+        if model.program.whole.sum() > _MOST_WHOLE:
+            x, bound = search_in_parts(
+                self.problem, model, solver, cost, answer, _COARSER * worth, self._deadline
+            )
+        else:
+            solver.relax(whole=True)
+            known = None if start is None else model.start(start)
+            seconds = _PATIENCE * self._deadline.left
+            found = solved(solver.minimise(cost, gap=(0.0, worth), seconds=seconds, start=known))
+            x, bound = found.x, found.bound
+        solver.hold(x)
         solver.relax(whole=False)
         held = self._complete(point, curvature, model, solver, cost)
-        return Choice(model.plan(held.x), model, held, found.bound)
-
-
-def _sane(answer: Answer) -> Answer:
-    if not len(answer.x):
-        raise SolverError(f"the program is {answer.status}")
-    return answer
+        return Choice(model.plan(held.x), model, held, bound)
 
 
 def _moved(point: Point, curvature: tuple[Curvature | None, ...], choice: Choice) -> Point:
