@@ -181,5 +181,5 @@ def _components(matrix: sparse.csr_array) -> tuple[int, Ints, Ints]:
     shape = (rows + columns, rows + columns)
     graph = sparse.coo_array((np.ones(len(row)), (row, rows + column)), shape)
     count, label = connected_components(graph, directed=False)
-    label = np.asarray(label, dtype=np.int64)
-    return int(count), label[:rows], label[rows:]
+    of_row, of_column = (part.astype(np.int64) for part in np.split(np.asarray(label), [rows]))
+    return int(count), of_row, of_column

@@ -206,8 +206,7 @@ def _decisions(point: Point, program: Program, whole: str, radius: float, reach:
     problem, plan = point.problem, point.plan
     offers, stores, periods = problem.offers, problem.stores, problem.periods
     least, most = offers.least, offers.most
-    asked = least > 0.0
-    asked[offers.item[offers.exclusive >= 0]] = True
+    asked = offers.asked
     low, high = np.zeros(len(most)), most.copy()
     if whole == HELD:
         taken = plan.share > 0.0

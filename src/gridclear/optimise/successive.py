@@ -18,7 +18,7 @@ from gridclear.optimise.planes import Planes
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
-    from gridclear.network.network import Floats
+    from gridclear.network.network import Floats, Ints
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.problem import Plan, Problem
@@ -108,7 +108,9 @@ class Stage:
     def __init__(self, problem: Problem, deadline: Deadline) -> None:
         self.problem, self.weights = problem, Weights.of(problem)
         self._deadline, self._planes = deadline, Planes(problem)
+        self._large = problem.whole > _MOST_WHOLE
         self._tried: set[bytes] = set()
+        self._bent: tuple[bytes, tuple[Curvature | None, ...]] | None = None
 
     def run(self, plan: Plan, *, first: bool = True) -> Point:
         """Search and settle in turn until a search promises nothing more.
@@ -157,9 +159,10 @@ class Stage:
         """EUR of merit that are worth another search."""
         return 2.0 * self._worth(point.cost, self.weights.merit(point))
 
-    @staticmethod
-    def _worth(cost: float, merit: float) -> float:
-        return _COST * max(abs(cost), 1.0) + _AIMS * max(merit - cost, 0.0)
+    def _worth(self, cost: float, merit: float) -> float:
+        """EUR at which a search stops."""
+        worth = _COST * max(abs(cost), 1.0) + _AIMS * max(merit - cost, 0.0)
+        return _COARSER * worth if self._large else worth
 
     def _assess(self, plan: Plan) -> Point:
         point = assess(self.problem, plan)
@@ -167,7 +170,7 @@ class Stage:
         return point
 
     def _curvatures(self, point: Point) -> tuple[Curvature | None, ...]:
-        """Curvatures at a point, also those of the limits that matter there."""
+        """Curvatures at a point, or at one with the same steps, also those of the limits that matter."""
         limits = []
         for period, local in enumerate(point.local):
             near = np.zeros(0, dtype=np.int64)
@@ -175,7 +178,10 @@ class Stage:
                 near = self._planes.watched(period, local)
                 near = near[np.argsort(-np.maximum(local.over, local.beyond)[near], kind="stable")]
             limits.append(near[:_MOST_CURVED])
-        return curvatures(point, limits)
+        key = point.plan.steps.tobytes()
+        if self._bent is None or self._bent[0] != key or not _covered(limits, self._bent[1]):
+            self._bent = key, curvatures(point, limits)
+        return self._bent[1]
 
     def _search(self, point: Point, *, relaxed: bool) -> Choice | None:
         """Decide everything, around the point or where the relaxed program ends; None: nothing to gain."""
@@ -250,10 +256,8 @@ class Stage:
         worth = self._worth(float(model.program.cost @ answer.x), answer.objective)
         if start is not None and self.weights.merit(point) - answer.objective <= 2.0 * worth:
             return None
-        if model.program.whole.sum() > _MOST_WHOLE:
-            x, bound = search_in_parts(
-                self.problem, model, solver, cost, answer, _COARSER * worth, self._deadline
-            )
+        if self._large:
+            x, bound = search_in_parts(self.problem, model, solver, cost, answer, worth, self._deadline)
         else:
             solver.relax(whole=True)
             known = None if start is None else model.start(start)
@@ -264,6 +268,15 @@ class Stage:
         solver.relax(whole=False)
         held = self._complete(point, curvature, model, solver, cost)
         return Choice(model.plan(held.x), model, held, bound)
+
+
+def _covered(limits: list[Ints], known: tuple[Curvature | None, ...]) -> bool:
+    """Tell whether curvatures hold all limits that are wanted."""
+    return all(
+        second is not None and set(wanted.tolist()) <= set(second.limits)
+        for wanted, second in zip(limits, known, strict=True)
+        if len(wanted)
+    )
 
 
 def _moved(point: Point, curvature: tuple[Curvature | None, ...], choice: Choice) -> Point:
