@@ -39,12 +39,19 @@ def test_python_examples_of_the_page_on_power_flows_run(tmp_path, monkeypatch, c
     assert np.load("result/year/vm_pu.npy").shape == zeros.shape
 
 
+def test_python_example_of_the_page_on_clearing_runs(monkeypatch, capsys):
+    (example,) = blocks("python", "docs/clearing.md")
+    monkeypatch.chdir(ROOT)
+    exec(compile(example, "clearing.md", "exec"), {})  # noqa: S102
+    assert re.fullmatch(r"(confirmed|optimal) 89\.[67]\nclosest\n", capsys.readouterr().out)
+
+
 def test_readme_has_exactly_two_commands_to_set_up():
     (commands,) = blocks("sh")
     assert re.findall(r"^make \w+", commands, re.MULTILINE) == ["make demo", "make test"]
 
 
-@pytest.mark.parametrize("command", ["check", "flow", "tlq", "prequalify", "envelopes", "demo"])
+@pytest.mark.parametrize("command", ["check", "flow", "tlq", "prequalify", "envelopes", "clear", "demo"])
 def test_readme_names_every_option(command):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"gridclear {command}" in text
@@ -64,6 +71,7 @@ def test_page_on_the_case_folder_is_in_step():
     [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/clearing.md",
         "docs/lights.md",
         "docs/power-flow.md",
         "docs/products.md",

@@ -20,6 +20,7 @@ RESERVED = {
     "numba": ("powerflow",),
     "pandapower": ("network",),
     "pyarrow": ("io",),
+    "pyomo": ("optimise.algebraic",),
     "simbench": ("io",),
     "tqdm": ("report.progress",),
 }

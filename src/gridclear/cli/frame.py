@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gridclear.errors import CaseError, Issue, OptionError
+from gridclear.errors import CaseError, Issue, OptionError, SolverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,6 +82,11 @@ def exit_codes(*, as_json: bool) -> Iterator[None]:
             issues = [{field: getattr(issue, field) for field in fields} for issue in fault.issues]
             print_json({"status": "case-error", "issues": issues})
         raise SystemExit(_CASE_WRONG) from fault
+    except SolverError as fault:
+        say(f"no answer: {fault}")
+        if as_json:
+            print_json({"status": "solver-error", "what": str(fault)})
+        raise SystemExit(NO_ANSWER) from fault
     except OptionError as fault:
         raise click.UsageError(str(fault)) from fault
     except KeyboardInterrupt as fault:

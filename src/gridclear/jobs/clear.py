@@ -22,6 +22,7 @@ from gridclear.optimise.linearise import assess
 from gridclear.optimise.offers import MARKETS
 from gridclear.optimise.pricing import prices
 from gridclear.optimise.problem import DEVICES, build_problem
+from gridclear.optimise.rules import check_shape
 from gridclear.powerflow.base import base_state
 from gridclear.powerflow.scenarios import Scenarios
 
@@ -42,8 +43,9 @@ class Clearing(Result):
     ``status`` says what was proved: ``optimal`` (no schedule is cheaper by more than the gap that was asked
     for), ``confirmed`` (every limit and the profile are kept; how far the cost is from the least is not
     proved), ``closest`` (the same, with the closest profile that was found to be deliverable), ``deadline``
-    (the best confirmed schedule when time was over) or ``no-solution`` (no schedule was confirmed: the
-    tables hold the one that comes closest, for inspection only).
+    (the best confirmed schedule when time was over) or ``no-solution`` (no schedule was confirmed, or a
+    period has no power flow even with the forecast alone: the tables hold what comes closest, for inspection
+    only; ``provenance["proof"]`` says what it breaks).
 
     Attributes
     ----------
@@ -131,7 +133,7 @@ def clear(
     CaseError
         The case has nothing that could be cleared, or holds what gridclear does not represent.
     OptionError
-        An option is none of those.
+        An option is none of those, or an algorithm gave what is no plan.
     SolverError
         A solver ended in a way that is no answer.
 
@@ -158,6 +160,7 @@ def clear(
         )
     with watch.phase("solve"):
         found = chosen(problem, deadline)
+        check_shape(problem, found.plan)
     with watch.phase("confirm"):
         point = assess(problem, found.plan)
         proof = proof_of(problem, found.plan, threads)
@@ -166,7 +169,8 @@ def clear(
         costs = cost_table(point)
         cost, bound = float(costs["eur"].sum()), float("nan")
         seconds = watch.seconds["base"] + watch.seconds["solve"] + watch.seconds["confirm"]
-        scalars = {"cost_eur": cost, "bound_eur": bound, "gap": (cost - bound) / cost, "solved_s": seconds}
+        gap = (cost - bound) / abs(cost) if cost else float("nan")
+        scalars = {"cost_eur": cost, "bound_eur": bound, "gap": gap, "solved_s": seconds}
         return Clearing(
             status=_status(problem, proof, complete=found.complete),
             provenance=provenance("clear", case, _options(algorithm, devices, market), watch)
@@ -186,7 +190,7 @@ def _options(algorithm: str | Algorithm, devices: str, market: str) -> dict[str,
 
 
 def _status(problem: Problem, proof: Proof, *, complete: bool) -> str:
-    if not proof.confirmed:
+    if not (proof.confirmed and problem.base.solved.all()):
         return "no-solution"
     if not complete:
         return "deadline"

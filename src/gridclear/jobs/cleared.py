@@ -10,6 +10,7 @@ import pandas as pd
 
 from gridclear.jobs.flow import device_table
 from gridclear.network.limits import TOLERANCE, describe, sides
+from gridclear.optimise.rules import broken_rules
 from gridclear.powerflow.arrays import NEWTON
 from gridclear.powerflow.base import point_powers
 from gridclear.powerflow.lanes import PROVED_MVA
@@ -42,28 +43,32 @@ class Proof:
         In p.u., NaN where there is none.
     shortfall : (request,)
         Distance from the band in p.u.
+    rules : tuple of str
+        Rules of the market and of devices that the plan breaks.
     """
 
     mismatch_mva: float
     worst: float
     exchange: Complexes
     shortfall: Floats
+    rules: tuple[str, ...]
 
     @property
     def confirmed(self) -> bool:
-        """Every state is balanced and keeps every limit."""
-        return self.worst <= TOLERANCE and self.mismatch_mva <= PROVED_MVA
+        """Every state is balanced and keeps every limit, and the plan keeps every rule."""
+        return self.worst <= TOLERANCE and self.mismatch_mva <= PROVED_MVA and not self.rules
 
     def delivers(self, problem: Problem) -> bool:
         """Every request is met."""
         return bool((self.shortfall * problem.compiled.s_base_mva <= DELIVERED_MVA).all())
 
-    def words(self, s_base_mva: float) -> dict[str, float]:
+    def words(self, s_base_mva: float) -> dict[str, object]:
         """For the provenance of a result."""
         return {
             "mismatch_mva": self.mismatch_mva,
             "worst_violation": self.worst,
             "shortfall_mvar": float(np.nansum(self.shortfall)) * s_base_mva,
+            "broken_rules": list(self.rules),
         }
 
 
@@ -96,7 +101,8 @@ def proof_of(problem: Problem, plan: Plan, threads: int | None) -> Proof:
         exchange[rows[good][:, None], points] = point_powers(compiled, topology, out)[good]
     reached = exchange.imag[requests.period, requests.point]
     away = np.maximum(np.abs(reached - requests.q) - requests.tolerance, 0.0)
-    return Proof(mismatch, float(worst), exchange, np.where(np.isnan(reached), np.inf, away))
+    short = np.where(np.isnan(reached), np.inf, away)
+    return Proof(mismatch, float(worst), exchange, short, broken_rules(problem, plan))
 
 
 def schedule_table(problem: Problem, plan: Plan) -> pd.DataFrame:
@@ -203,7 +209,7 @@ def binding_table(point: Point, priced: Prices | None) -> pd.DataFrame:
                 continue
             network, limits = compiled.networks[topology], compiled.limits[topology]
             words = describe(network, limits, constraint, compiled.case)
-            limit = float(point.problem.base.limits.numbered(topology)[period, constraint])
+            limit = float(point.problem.limits[topology][period, constraint])
             sign, unit = (float(one[0]) for one in sides(network, limits, np.array([constraint])))
             value = limit + sign * unit * float(local.over[constraint])
             per = 1.0 / (unit * compiled.s_base_mva) if words.kind == "exchange" else _HUNDREDTH

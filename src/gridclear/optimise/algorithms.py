@@ -61,7 +61,13 @@ class Found:
 Algorithm = Callable[["Problem", Deadline], Found]
 
 #: Algorithms that come with gridclear, and where they live: imported when asked for.
-ALGORITHMS = {"successive": "gridclear.optimise.successive:successive"}
+ALGORITHMS = {
+    "successive": "gridclear.optimise.successive:successive",
+    "lindistflow": "gridclear.optimise.algebraic.lindistflow:lindistflow",
+    "soc": "gridclear.optimise.algebraic.soc:soc",
+    "ac": "gridclear.optimise.algebraic.ac:ac",
+    "relax-and-round": "gridclear.optimise.algebraic.relax_and_round:relax_and_round",
+}
 
 
 def find_algorithm(chosen: str | Algorithm) -> Algorithm:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.linearise import Point
 
-#: Share that an offer is moved by.
+#: Share that an offer is moved by, and share of its range that a storage is.
 _STEP = 0.5
 
 
@@ -52,7 +52,7 @@ class _Lanes:
     period, control : (lane,) of int
         -1: nothing is moved.
     step : (lane,)
-        Share, or steps of a device.
+        Share, steps of a device, or charging power of a storage in p.u.
     """
 
     period: Ints
@@ -61,7 +61,7 @@ class _Lanes:
 
 
 def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, ...]:
-    """Differences of gradients: every offer moved by half of itself, every device by one step.
+    """Differences of gradients: every offer and storage moved by half its range, every device by one step.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, 
     Returns
     -------
     tuple of Curvature or None, by period
-        Rows of controls without a state a step away are zero, and so are those of stores.
+        Rows of controls without a state a step away are zero.
     """
     lanes = _lanes(point)
     loss, exchange, over = _gradients(point, lanes, limits)
@@ -86,6 +86,7 @@ def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, 
         count, points = len(local.loss_slope), local.exchange_slope.shape[1]
         second, traded = np.zeros((count, count)), np.zeros((points, count, count))
         rows, step = lanes.control[mine], lanes.step[mine, None]
+        step = np.where(step == 0.0, np.nan, step)  # a storage without a supply
         second[rows] = np.nan_to_num((loss[mine, :count] - loss[before, :count]) / step)
         change = (exchange[mine, :, :count] - exchange[before, :, :count]) / step[..., None]
         traded[:, rows] = np.nan_to_num(change).swapaxes(0, 1)
@@ -111,8 +112,10 @@ def _convex(second: Floats) -> Floats:
 
 def _lanes(point: Point) -> _Lanes:
     problem, plan = point.problem, point.plan
-    devices = np.arange(len(problem.devices))
+    movers = np.arange(len(problem.devices) + problem.stores.count)
     highest = np.array([device.highest for device in problem.devices], dtype=np.int64)
+    net, stores = plan.charge - plan.discharge, problem.stores
+    range_of = stores.most_charge + stores.most_discharge
     parts = []
     for period, local in enumerate(point.local):
         if local is None:
@@ -121,10 +124,10 @@ def _lanes(point: Point) -> _Lanes:
         count = len(local.offers)
         away = np.where(share <= _STEP, _STEP, -_STEP)
         steps = np.where(plan.steps[:, period] < highest, 1.0, -1.0)
-        control = np.concatenate([[-1], np.arange(count), count + devices])
-        parts.append(
-            (np.full(len(control), period), control, np.concatenate([[0.0], away, steps.astype(np.float64)]))
-        )
+        half = _STEP * range_of[:, period]
+        charged = np.where(net[:, period] + half <= stores.most_charge[:, period], half, -half)
+        control = np.concatenate([[-1], np.arange(count), count + movers])
+        parts.append((np.full(len(control), period), control, np.concatenate([[0.0], away, steps, charged])))
     return _Lanes(
         np.concatenate([part[0] for part in parts]).astype(np.int64),
         np.concatenate([part[1] for part in parts]).astype(np.int64),
@@ -137,12 +140,15 @@ def _states(point: Point, lanes: _Lanes) -> tuple[Activations, Ints]:
     problem, plan = point.problem, point.plan
     own = problem.offers.activations
     row, positions = np.full(len(lanes.period), -1), problem.positions(plan)[lanes.period]
+    stored = np.zeros((len(lanes.period), problem.stores.count))
     for lane, (period, control) in enumerate(zip(lanes.period.tolist(), lanes.control.tolist(), strict=True)):
         local = point.local[period]
         if local is None or control < 0:
             continue
         if control < len(local.offers):
             row[lane] = local.offers[control]
+        elif control >= len(local.offers) + len(problem.devices):
+            stored[lane, control - len(local.offers) - len(problem.devices)] = lanes.step[lane]
         else:
             device = problem.devices[control - len(local.offers)]
             positions[lane, device.device] += int(lanes.step[lane]) * device.step
@@ -153,7 +159,10 @@ def _states(point: Point, lanes: _Lanes) -> tuple[Activations, Ints]:
         moved = Activations.none(lanes.period)
     ground = problem.activations(plan).ground
     if ground is not None:
-        moved = moved.on(ground.cell, ground.value[lanes.period])
+        value = ground.value[lanes.period]
+        for store, place in enumerate(np.searchsorted(ground.cell, problem.stores.bus)):
+            value[:, place] -= stored[:, store]
+        moved = moved.on(ground.cell, value)
     return moved, problem.scenarios.setting(positions)
 
 

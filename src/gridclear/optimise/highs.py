@@ -78,14 +78,17 @@ class Solver:
     """
 
     def __init__(self, program: Program) -> None:
-        self._every_whole = program.whole
-        self._search = bool(program.whole.any())
+        self._whole = np.flatnonzero(program.whole).astype(np.int32)
+        self._range = program.lower[self._whole], program.upper[self._whole]
+        self._search = len(self._whole) > 0
         self._count = program.n_column
         self._solver = highspy.Highs()
         for option, value in (
             ("output_flag", False),
             ("threads", 1),
             ("random_seed", _SEED),
+            # Dense rows, few columns: there is little to presolve, and it costs half of a search.
+            ("presolve", "off"),
             ("primal_feasibility_tolerance", 1e-9),
             ("dual_feasibility_tolerance", 1e-9),
             ("mip_feasibility_tolerance", 1e-9),
@@ -144,12 +147,32 @@ class Solver:
 
     def relax(self, *, whole: bool) -> None:
         """Let whole columns take whole values only, or any."""
-        column = np.flatnonzero(self._every_whole).astype(np.int32)
+        column = self._whole
         kind = highspy.HighsVarType.kInteger if whole else highspy.HighsVarType.kContinuous
         kinds = np.full(len(column), kind.value, dtype=np.uint8)
         if len(column):
             self._check(self._solver.changeColsIntegrality(len(column), column, kinds), "kinds of columns")
         self._search = whole and len(column) > 0
+
+    def hold(self, x: Floats) -> None:
+        """Hold whole columns at the values, rounded, that they have in a solution."""
+        self._bound(*(np.rint(x[self._whole]),) * 2)
+
+    def release(self) -> None:
+        """Give whole columns their ranges back."""
+        self._bound(*self._range)
+
+    def start(self, x: Floats) -> None:
+        """Begin the next search with the whole columns' values, rounded, of a solution."""
+        column = self._whole
+        if len(column):
+            status = self._solver.setSolution(len(column), column, np.rint(x[column]))
+            self._check(status, "a solution to start from")
+
+    def _bound(self, lower: Floats, upper: Floats) -> None:
+        column = self._whole
+        if len(column):
+            self._check(self._solver.changeColsBounds(len(column), column, lower, upper), "bounds")
 
     def _answer(self) -> Answer:
         solver = self._solver

@@ -46,7 +46,7 @@ class Local:
         In p.u.
     loss_slope : (control,)
     sick : (limit,) of int
-        Constraints that the base state breaks.
+        Constraints that the base state breaks, while they are to be cured.
     """
 
     offers: Ints
@@ -70,7 +70,7 @@ class Point:
     problem : Problem
     plan : Plan
     local : tuple of Local or None, by period
-        None where the power flow has no solution.
+        None where the power flow, or that of the base state, has no solution.
     """
 
     problem: Problem
@@ -138,7 +138,7 @@ def assess(problem: Problem, plan: Plan) -> Point:
             part = some_states(states, slice(begin, begin + chunk))
             found = forward(part, limits, controls)
             for state, period in enumerate(periods[begin : begin + chunk].tolist()):
-                if found.solved[state]:
+                if found.solved[state] and problem.base.solved[period]:
                     local[period] = reader.read(part, found, state, period, cells)
     return Point(problem, plan, tuple(local))
 
@@ -222,7 +222,7 @@ class _Reader:
         self._quantity = quantity_of(self._network, self._limits, numbers)
         sign, unit = sides(self._network, self._limits, numbers)
         self._factor = sign / unit
-        self._effective = problem.base.limits.numbered(topology)
+        self._effective, self._cures = problem.limits[topology], problem.cures
         self._taken, self._at = taken, at
         self._slack = quantity_of(self._network, self._limits, np.array([count, count + 1]))
 
@@ -253,7 +253,7 @@ class _Reader:
             exchange_slope=exchange_slope,
             loss=float(value[self._slack[0]] + own),
             loss_slope=slope[:, self._slack[0]] + injected + own_slope,
-            sick=np.flatnonzero(widened > TOLERANCE),
+            sick=np.flatnonzero(widened > TOLERANCE) if self._cures else np.zeros(0, dtype=np.int64),
         )
 
     def _injected(self, period: int, vm: Floats, slope: Floats) -> tuple[float, Floats]:

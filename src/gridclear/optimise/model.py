@@ -14,6 +14,8 @@ from gridclear.optimise.program import Program
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.linearise import Local, Point
     from gridclear.optimise.problem import Problem
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 PERCENT = 100.0
 #: What is decided whole: the least shares and devices stay as they are, or both are free.
 HELD, FREE = "held", "free"
+#: More steps than any device has.
+EVERYWHERE = 10**6
 #: What a tangent bounds besides uncured limits, which go by the constraint's number.
 LOSS, BROKEN = -2, -1
 
@@ -68,6 +72,8 @@ class Columns:
     steps, raised, lowered : (device, period)
         Steps away from the scheduled position, and moves into the period.
     charge, discharge, energy : (store, period)
+    way : (store, period)
+        Whether a storage charges rather than discharges; -1 where nobody asks.
     short : (2, request)
         Mvar above and below the band.
     loss : (period,)
@@ -86,6 +92,7 @@ class Columns:
     charge: Ints
     discharge: Ints
     energy: Ints
+    way: Ints
     short: Ints
     loss: Ints
     broken: Ints
@@ -125,6 +132,15 @@ class Model:
             discharge=np.maximum(-net, 0.0),
         )
 
+    def start(self, plan: Plan) -> Floats:
+        """Values of the whole columns for a plan; all others are zero."""
+        own, x = self.columns, np.zeros(self.program.n_column)
+        x[own.steps] = plan.steps
+        asked = own.chosen >= 0
+        x[own.chosen[asked]] = plan.share[asked] > 0.0
+        x[own.way[own.way >= 0]] = plan.discharge[own.way >= 0] <= 0.0
+        return x
+
     def values(self, x: Floats, period: int) -> Floats:
         """Values of a period's controls in a solution."""
         found: Floats = x[self.controls[period]]
@@ -151,7 +167,7 @@ class Model:
         return found
 
 
-def build_model(point: Point, whole: str, radius: float) -> Model:
+def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE) -> Model:
     """Write the clearing out around a point, without losses and limits: those are added as tangents.
 
     Parameters
@@ -161,13 +177,15 @@ def build_model(point: Point, whole: str, radius: float) -> Model:
     whole : {"held", "free"}
     radius : float
         How far shares may go from the point's.
+    reach : int
+        How many steps devices may go from the point's, where they are free.
 
     Returns
     -------
     Model
     """
     problem, program = point.problem, Program()
-    columns = _decisions(point, program, whole, radius)
+    columns = _decisions(point, program, whole, radius, reach)
     _conditions(problem, program, columns)
     _moves(problem, program, columns)
     _energy(problem, program, columns)
@@ -184,7 +202,7 @@ def build_model(point: Point, whole: str, radius: float) -> Model:
     return Model(program, columns, controls, _profile(point, program, columns, controls))
 
 
-def _decisions(point: Point, program: Program, whole: str, radius: float) -> Columns:
+def _decisions(point: Point, program: Program, whole: str, radius: float, reach: int) -> Columns:
     problem, plan = point.problem, point.plan
     offers, stores, periods = problem.offers, problem.stores, problem.periods
     least, most = offers.least, offers.most
@@ -203,21 +221,27 @@ def _decisions(point: Point, program: Program, whole: str, radius: float) -> Col
     devices, held = len(problem.devices), whole != FREE
     steps = np.empty((devices, periods), dtype=np.int64)
     for row, device in enumerate(problem.devices):
-        own = plan.steps[row]
-        lowest, highest = (own, own) if held else (device.lowest, device.highest)
+        own, away = plan.steps[row], 0 if held else reach
+        lowest, highest = np.maximum(device.lowest, own - away), np.minimum(device.highest, own + away)
         steps[row] = program.columns(periods, lowest, highest, whole=not held)
     per_step = np.repeat([device.cost for device in problem.devices], periods)
     raised, lowered = (
         program.columns(devices * periods, cost=per_step).reshape(steps.shape) for _ in range(2)
     )
-    shape = (stores.count, periods)
-    charge = program.columns(stores.count * periods, 0.0, stores.most_charge.ravel()).reshape(shape)
-    discharge = program.columns(stores.count * periods, 0.0, stores.most_discharge.ravel()).reshape(shape)
+    shape, gives = (stores.count, periods), plan.discharge > 0.0
+    charge, discharge = (
+        program.columns(stores.count * periods, *_powers(now, least, most, held & other, radius)).reshape(
+            shape
+        )
+        for now, least, most, other in (
+            (plan.charge, stores.least_charge, stores.most_charge, gives),
+            (plan.discharge, stores.least_discharge, stores.most_discharge, ~gives),
+        )
+    )
     energy = program.columns(
         stores.count * periods, stores.low.repeat(periods), stores.high.repeat(periods)
     ).reshape(shape)
-    if whole == FREE:
-        _one_way(problem, program, charge, discharge)
+    way = np.full(shape, -1, dtype=np.int64) if held else _one_way(problem, program, charge, discharge)
     requests = len(problem.requests.q)
     short = program.columns(2 * requests).reshape(2, requests)
     base = problem.compiled.s_base_mva
@@ -227,12 +251,21 @@ def _decisions(point: Point, program: Program, whole: str, radius: float) -> Col
     sick = [(t, c) for t, local in enumerate(point.local) if local is not None for c in local.sick.tolist()]
     uncured = dict(zip(sick, program.columns(len(sick)).tolist(), strict=True))
     return Columns(
-        share, chosen, steps, raised, lowered, charge, discharge, energy, short, loss, broken, uncured
+        share, chosen, steps, raised, lowered, charge, discharge, energy, way, short, loss, broken, uncured
     )
 
 
-def _one_way(problem: Problem, program: Program, charge: Ints, discharge: Ints) -> None:
-    """Never charge and discharge at once."""
+def _powers(
+    now: Floats, least: Floats, most: Floats, idle: NDArray[np.bool_], radius: float
+) -> tuple[Floats, Floats]:
+    """Range of charging or discharging: not far from the present one, none where the other way is held."""
+    low, high = np.maximum(least, now - radius * most), np.minimum(most, now + radius * most)
+    high = np.where(idle, least, high)
+    return np.minimum(low, high).ravel(), high.ravel()
+
+
+def _one_way(problem: Problem, program: Program, charge: Ints, discharge: Ints) -> Ints:
+    """Never charge and discharge at once; whether a storage charges."""
     stores, count = problem.stores, charge.size
     way = program.columns(count, 0.0, 1.0, whole=True)
     row = program.rows(2 * count, upper=np.concatenate([np.zeros(count), stores.most_discharge.ravel()]))
@@ -240,6 +273,7 @@ def _one_way(problem: Problem, program: Program, charge: Ints, discharge: Ints) 
     program.entries(row[:count], way, -stores.most_charge.ravel())
     program.entries(row[count:], discharge.ravel(), 1.0)
     program.entries(row[count:], way, stores.most_discharge.ravel())
+    return way.reshape(charge.shape)
 
 
 def _conditions(problem: Problem, program: Program, columns: Columns) -> None:

@@ -83,6 +83,10 @@ class Problem:
     requests : Requests
     loss_price : float
         EUR per p.u. of power lost over one period.
+    limits : tuple by topology of (period, constraint)
+        That are to be kept, in the kernels' numbering: the base state's effective ones, or tighter.
+    cures : bool
+        Whether what the base state breaks is still to be brought towards its true limits.
     """
 
     scenarios: Scenarios
@@ -93,6 +97,8 @@ class Problem:
     capability: Capability
     requests: Requests
     loss_price: float
+    limits: tuple[Floats, ...]
+    cures: bool = True
 
     @property
     def compiled(self) -> CompiledCase:
@@ -185,6 +191,7 @@ def build_problem(
         capability=capability(compiled, offers, stores),
         requests=_requests(compiled),
         loss_price=losses_eur_mwh * compiled.s_base_mva * compiled.case.horizon.hours,
+        limits=tuple(base.limits.numbered(number) for number in range(len(compiled.networks))),
     )
 
 

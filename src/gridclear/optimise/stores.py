@@ -32,7 +32,7 @@ class Stores:
         Place in the bus table.
     scheduled : (store, period)
         Charging power of the forecast, which the decided one replaces.
-    most_charge, most_discharge : (store, period)
+    least_charge, least_discharge, most_charge, most_discharge : (store, period)
         Zero where the storage has no supply.
     start, low, high, end : (store,)
         Energy at the start, its range, and the least at the end.
@@ -44,6 +44,8 @@ class Stores:
     index: Ints
     bus: Ints
     scheduled: Floats
+    least_charge: Floats
+    least_discharge: Floats
     most_charge: Floats
     most_discharge: Floats
     start: Floats
@@ -113,6 +115,8 @@ def resolve_stores(compiled: CompiledCase) -> Stores:
         index=index,
         bus=bus.reshape(count, periods)[:, 0],
         scheduled=np.where(works, p, 0.0),
+        least_charge=np.where(works, np.maximum(low, 0.0)[:, None], 0.0),
+        least_discharge=np.where(works, np.maximum(-high, 0.0)[:, None], 0.0),
         most_charge=np.where(works, np.maximum(high, 0.0)[:, None], 0.0),
         most_discharge=np.where(works, np.maximum(-low, 0.0)[:, None], 0.0),
         start=number("e_start_mwh", 0.0) / base,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.model import PERCENT
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 #: Weights of the aims: dearest offers that a Mvar outside its band is worth, Mvar that a per cent left
 #: beyond a true limit is worth, and those per cent that one per cent beyond an effective limit is worth.
 _SHORT, _UNCURED, _BROKEN = 50.0, 10.0, 100.0
+#: Distance beyond an effective limit, normalised, that states of a kept limit may show.
+_KEPT = 0.1 * TOLERANCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,7 @@ class Weights:
         """Weigh a point's aims, EUR: less is better."""
         base = point.problem.compiled.s_base_mva
         broken = sum(
-            max(0.0, float(local.over.max(initial=0.0))) for local in point.local if local is not None
+            max(0.0, float(local.over.max(initial=0.0)) - _KEPT) for local in point.local if local is not None
         )
         short = float(np.nansum(point.shortfall)) * base
         return (

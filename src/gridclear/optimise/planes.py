@@ -1,0 +1,121 @@
+"""Planes that programs are given: what states have shown, and what an answer lies below."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.optimise.model import (
+    BROKEN,
+    LOSS,
+    PERCENT,
+    Tangent,
+    limit_planes,
+    limit_tangents,
+    loss_tangents,
+)
+
+if TYPE_CHECKING:
+    from gridclear.network.network import Floats, Ints
+    from gridclear.optimise.curvature import Curvature
+    from gridclear.optimise.linearise import Local, Point
+    from gridclear.optimise.model import Model
+    from gridclear.optimise.problem import Problem
+
+#: Limits of a period that are added at once, and the distance in per cent that counts.
+_WORST, _NOTHING = 3, 1e-7
+#: MW of losses that a plane may miss.
+_LOSS_MW = 1e-5
+#: Per cent by which a plane of a limit that bends may be missed.
+_BENT = 1e-4
+
+
+class Planes:
+    """The limits that are watched, and the planes that are remembered, of one problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._memory: list[Tangent] = []
+        self._watched: list[set[int]] = [set() for _ in range(problem.periods)]
+
+    def watched(self, period: int, local: Local) -> Ints:
+        """Find the limits of a period that are watched, or broken by the base state."""
+        return np.union1d(np.array(sorted(self._watched[period]), dtype=np.int64), local.sick)
+
+    def remember(self, point: Point) -> None:
+        """Keep what is convex: losses, and loadings that are near their limits."""
+        self._memory += loss_tangents(point)
+        compiled = self._problem.compiled
+        for period, local in enumerate(point.local):
+            if local is not None:
+                network = compiled.networks[compiled.topology[period]]
+                branch = 2 * network.n_node + np.arange(network.n_branch)
+                near = branch[np.maximum(local.over, local.beyond)[branch] > 0.0]
+                self._memory += limit_tangents(local, period, near)
+
+    def at(self, point: Point) -> list[Tangent]:
+        """Planes of a program around a point: those that touch it, and the remembered ones."""
+        found = loss_tangents(point)
+        for period, local in enumerate(point.local):
+            if local is not None:
+                found += limit_tangents(local, period, self.watched(period, local))
+        return found + self._sound(point)
+
+    def _sound(self, point: Point) -> list[Tangent]:
+        """Lower the remembered planes that lie above a point's own values."""
+        base, found = self._problem.compiled.s_base_mva, []
+        for tangent in self._memory:
+            local = point.local[tangent.period]
+            if local is None:
+                continue
+            if tangent.target == LOSS:
+                own = base * local.loss
+            else:
+                over = local.over if tangent.target == BROKEN else local.beyond
+                own = PERCENT * float(over[tangent.constraint])
+            above = tangent.level + float(tangent.slope @ local.at) - own
+            found.append(replace(tangent, level=tangent.level - max(above, 0.0)))
+        return found
+
+    def missing(
+        self, point: Point, curvature: tuple[Curvature | None, ...], model: Model, x: Floats
+    ) -> list[Tangent]:
+        """Find the limits that an answer breaks by the point's slopes, and planes that it lies below."""
+        found: list[Tangent] = []
+        base = self._problem.compiled.s_base_mva
+        for period, (local, second) in enumerate(zip(point.local, curvature, strict=True)):
+            if local is None or second is None:
+                continue
+            change = model.values(x, period) - local.at
+            over = PERCENT * (local.over + change @ local.slope) - x[model.columns.broken[period]]
+            over[sorted(self._watched[period])] = -np.inf
+            worst = np.argsort(-over)[:_WORST]
+            worst = worst[over[worst] > _NOTHING]
+            if len(worst):
+                self._watched[period] |= set(worst.tolist())
+                found += limit_tangents(local, period, worst)
+            for constraint, curved in second.limits.items():
+                found += _bent_limit(local, period, constraint, change, curved, model, x)
+            bent = second.loss @ change
+            loss = base * float(local.loss + change @ local.loss_slope + 0.5 * change @ bent)
+            if self._problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + _LOSS_MW:
+                slope = base * (local.loss_slope + bent)
+                found.append(Tangent.through(period, LOSS, -1, loss, slope, local.at + change))
+        return found
+
+
+def _bent_limit(
+    local: Local, period: int, constraint: int, change: Floats, curved: Floats, model: Model, x: Floats
+) -> list[Tangent]:
+    """Planes at an answer of a limit that bends, where the answer lies below them."""
+    bent = curved @ change
+    slope = local.slope[:, constraint] + bent
+    rise = float(change @ (slope - 0.5 * bent))
+    planes = limit_planes(local, period, constraint, rise, slope, local.at + change)
+    return [
+        tangent
+        for tangent, plane in zip(planes, model.planes(planes), strict=True)
+        if plane.excess(x) > _BENT
+    ]
