@@ -181,8 +181,8 @@ def ipopt(arrays: Arrays, options: dict[str, object]) -> ca.Function:
         ),
     }
     quiet = {"print_time": False, "ipopt.print_level": 0, "ipopt.sb": "yes"}
-    # All is in p.u. and EUR. Scaled by its dearest penalties, the cost would end inaccurate. Their multipliers
-    # leave slopes rounded at 1e-5, so it is the complementarity that says when it is solved.
+    # All is in p.u. and EUR. Scaled by its dearest penalties, the cost would end inaccurate. Their
+    # multipliers leave slopes rounded at 1e-5: it is the complementarity that says when it is solved.
     tuned = {
         "calc_lam_p": False,
         "ipopt.nlp_scaling_method": "none",
