@@ -16,7 +16,8 @@ SAME = 1e-3  # of the cost
 MET_MVAR = 1e-5
 SURE = 1e-4  # of the cost: what SCIP's tolerances may be worth
 QUICK = (2, 3, 4, 16, 23, 39, 46, 48)
-STUDY = [seed for seed in range(60) if seed not in QUICK]
+UNPROVED = (50,)  # SCIP ends after two minutes with a wide gap
+STUDY = [seed for seed in range(60) if seed not in (*QUICK, *UNPROVED)]
 
 
 def weighed(clearing, verdict):
