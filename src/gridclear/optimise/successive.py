@@ -15,7 +15,7 @@ from gridclear.optimise.highs import Solver, TimeOverError, solved
 from gridclear.optimise.linearise import Local, Point, assess
 from gridclear.optimise.model import EVERYWHERE, FREE, HELD, Model, build_model
 from gridclear.optimise.planes import Planes
-from gridclear.optimise.weights import Weights
+from gridclear.optimise.weights import Weights, broken
 
 if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _SETTLED = 1e-6
 #: Shares of the cost, and of the other aims as they are weighed, at which a search of whole steps stops.
 _COST, _AIMS = 4e-4, 2e-3
+#: Fraction of a rated current by which a cure may be missed.
+_SAME_CURRENT = 1e-4
 #: MVA of shortfall that is none.
 _MISSED_MVA = 2e-6
 #: MVA of shortfall that a second stage is for.
@@ -75,18 +77,22 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
 
     Notes
     -----
-    The first stage weighs all aims at once. Where it leaves limits uncured or requests unmet, a second one
-    takes what was reached for granted and looks at the cost alone, which is small beside those weights.
+    The first stage weighs all aims at once, which is enough where it serves the first two in full. What is
+    left of one of them is then looked at alone, and what was reached is taken for granted by the stage of
+    the next aim: the cure before the profile, the profile before the cost.
     """
-    point = Stage(problem, deadline).run(problem.nothing())
-    short = float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva
-    if (point.uncured > TOLERANCE or short > _SHORT_MVA) and not deadline.passed:
-        point = Stage(_kept(point), deadline).run(point.plan, first=False)
+    weights = Weights.of(problem)
+    point = Stage(problem, weights, deadline).run(problem.nothing())
+    if point.uncured > TOLERANCE:
+        cured = Stage(problem, weights.of_cure(), deadline).run(point.plan, first=False)
+        point = Stage(_cured(cured), weights, deadline).run(cured.plan)
+    if float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva > _SHORT_MVA:
+        point = Stage(_delivered(point), weights, deadline).run(point.plan, first=False)
     return Found(point.plan, complete=not deadline.passed)
 
 
-def _kept(point: Point) -> Problem:
-    """State the problem in which what a point has reached must be kept: as limits, and as bands."""
+def _cured(point: Point) -> Problem:
+    """State the problem in which the cure that a point has reached must be kept."""
     problem, compiled = point.problem, point.problem.compiled
     limits = [own.copy() for own in problem.limits]
     for period, local in enumerate(point.local):
@@ -94,19 +100,26 @@ def _kept(point: Point) -> Problem:
             topology = int(compiled.topology[period])
             sign, unit = sides(compiled.networks[topology], compiled.limits[topology], local.sick)
             true = compiled.limits[topology].numbered[local.sick]
-            # What counts as kept elsewhere counts as kept here.
-            reached = np.maximum(local.beyond[local.sick], 0.0) + 0.5 * TOLERANCE
+            # The best cure is flat: the last of it would cost the profile out of all proportion.
+            current = local.sick >= 2 * compiled.networks[topology].n_node
+            slack = np.where(current, _SAME_CURRENT, 0.5 * TOLERANCE)
+            reached = np.maximum(local.beyond[local.sick], 0.0) + slack
             limits[topology][period, local.sick] = true + sign * unit * reached
-    requests = problem.requests
+    return replace(problem, limits=tuple(limits), cures=False)
+
+
+def _delivered(point: Point) -> Problem:
+    """State the problem in which the profile that a point has reached must be kept."""
+    problem, requests = point.problem, point.problem.requests
     wider = requests.tolerance + np.nan_to_num(point.shortfall)
-    return replace(problem, limits=tuple(limits), cures=False, requests=replace(requests, tolerance=wider))
+    return replace(problem, requests=replace(requests, tolerance=wider))
 
 
 class Stage:
     """One problem by successive programs."""
 
-    def __init__(self, problem: Problem, deadline: Deadline) -> None:
-        self.problem, self.weights = problem, Weights.of(problem)
+    def __init__(self, problem: Problem, weights: Weights, deadline: Deadline) -> None:
+        self.problem, self.weights = problem, weights
         self._deadline, self._planes = deadline, Planes(problem)
         self._large = problem.whole > _MOST_WHOLE
         self._tried: set[bytes] = set()
@@ -209,8 +222,10 @@ class Stage:
             gain = merit - weights.merit(trial)
             if trial.solved[point.solved].all() and gain > 0.0:
                 point = trial
-                if gain <= least:
+                if gain <= least and not broken(point):
                     break
+                # What bends away from the program's limits does so less in a smaller step.
+                radius /= 4.0 if gain <= least else 1.0
             else:
                 radius /= 4.0
         return point
