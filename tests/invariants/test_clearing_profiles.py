@@ -1,4 +1,4 @@
-"""Random profiles for the shipped cases, half of them out of reach: each has an answer that pandapower judges."""
+"""Random profiles for the shipped cases, half out of reach: each has an answer that pandapower judges."""
 
 from __future__ import annotations
 

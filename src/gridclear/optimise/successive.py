@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.network.limits import TOLERANCE, sides
+from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.algorithms import Found
 from gridclear.optimise.curvature import Curvature, curvatures
 from gridclear.optimise.devices import search_in_parts
@@ -15,6 +15,7 @@ from gridclear.optimise.highs import Solver, TimeOverError, solved
 from gridclear.optimise.linearise import Local, Point, assess
 from gridclear.optimise.model import EVERYWHERE, FREE, HELD, Model, build_model
 from gridclear.optimise.planes import Planes
+from gridclear.optimise.reached import keep_cure, keep_delivery
 from gridclear.optimise.weights import Weights, broken
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 _SETTLED = 1e-6
 #: Shares of the cost, and of the other aims as they are weighed, at which a search of whole steps stops.
 _COST, _AIMS = 4e-4, 2e-3
-#: Fraction of a rated current by which a cure may be missed.
-_SAME_CURRENT = 1e-4
 #: MVA of shortfall that is none.
 _MISSED_MVA = 2e-6
 #: MVA of shortfall that a second stage is for.
@@ -85,34 +84,10 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
     point = Stage(problem, weights, deadline).run(problem.nothing())
     if point.uncured > TOLERANCE:
         cured = Stage(problem, weights.of_cure(), deadline).run(point.plan, first=False)
-        point = Stage(_cured(cured), weights, deadline).run(cured.plan)
+        point = Stage(keep_cure(cured), weights, deadline).run(cured.plan)
     if float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva > _SHORT_MVA:
-        point = Stage(_delivered(point), weights, deadline).run(point.plan, first=False)
+        point = Stage(keep_delivery(point), weights, deadline).run(point.plan, first=False)
     return Found(point.plan, complete=not deadline.passed)
-
-
-def _cured(point: Point) -> Problem:
-    """State the problem in which the cure that a point has reached must be kept."""
-    problem, compiled = point.problem, point.problem.compiled
-    limits = [own.copy() for own in problem.limits]
-    for period, local in enumerate(point.local):
-        if local is not None and len(local.sick):
-            topology = int(compiled.topology[period])
-            sign, unit = sides(compiled.networks[topology], compiled.limits[topology], local.sick)
-            true = compiled.limits[topology].numbered[local.sick]
-            # The best cure is flat: the last of it would cost the profile out of all proportion.
-            current = local.sick >= 2 * compiled.networks[topology].n_node
-            slack = np.where(current, _SAME_CURRENT, 0.5 * TOLERANCE)
-            reached = np.maximum(local.beyond[local.sick], 0.0) + slack
-            limits[topology][period, local.sick] = true + sign * unit * reached
-    return replace(problem, limits=tuple(limits), cures=False)
-
-
-def _delivered(point: Point) -> Problem:
-    """State the problem in which the profile that a point has reached must be kept."""
-    problem, requests = point.problem, point.problem.requests
-    wider = requests.tolerance + np.nan_to_num(point.shortfall)
-    return replace(problem, requests=replace(requests, tolerance=wider))
 
 
 class Stage:
