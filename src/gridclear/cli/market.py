@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 @click.option(
     "--deadline", "deadline_s", type=float, help="Seconds after which the best schedule so far is given."
 )
+@click.option(
+    "--bound/--no-bound", default=True, show_default=True, help="Prove how low the cost could be at best."
+)
 @job_options("result/clear")
 def clear(
     case: Path,
@@ -53,6 +56,7 @@ def clear(
     devices: Literal["optimised", "scheduled"],
     market: Literal["reactive", "common"],
     deadline_s: float | None,
+    bound: bool,
     out: Path | None,
     format_: TableFormat,
     threads: int | None,
@@ -70,6 +74,7 @@ def clear(
                 devices=devices,
                 market=market,
                 deadline_s=deadline_s,
+                bound=bound,
                 threads=threads,
             )
         folder = write(result, folder_for(out, "clear", as_json=as_json), format_)

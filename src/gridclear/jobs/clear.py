@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gridclear.case.needs import need_rows
 from gridclear.errors import OptionError
 from gridclear.jobs.cleared import (
@@ -18,6 +20,7 @@ from gridclear.jobs.cleared import (
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.network.compiled import CompiledCase, compile_case
 from gridclear.optimise.algorithms import Algorithm, Deadline, find_algorithm
+from gridclear.optimise.bound import OPTIMAL_GAP, Bound, lower_bound
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.offers import MARKETS
 from gridclear.optimise.pricing import prices
@@ -40,8 +43,8 @@ if TYPE_CHECKING:
 class Clearing(Result):
     """A schedule for every resource and device, confirmed by AC power flows.
 
-    ``status`` says what was proved: ``optimal`` (no schedule is cheaper by more than the gap that was asked
-    for), ``confirmed`` (every limit and the profile are kept; how far the cost is from the least is not
+    ``status`` says what was proved: ``optimal`` (everything is kept, and no schedule is cheaper by 0.5 % or
+    more), ``confirmed`` (every limit and the profile are kept; how far the cost is from the least is not
     proved), ``closest`` (the same, with the closest profile that was found to be deliverable), ``deadline``
     (the best confirmed schedule when time was over) or ``no-solution`` (no schedule was confirmed, or a
     period has no power flow even with the forecast alone: the tables hold what comes closest, for inspection
@@ -65,8 +68,10 @@ class Clearing(Result):
     costs : DataFrame
         part, eur: ``bids``, ``moves``, ``losses``.
     cost_eur, bound_eur, gap : float
-        Their sum, a lower bound on every schedule's (NaN if none was asked for or found), and
-        (cost - bound) / cost.
+        Their sum, a lower bound, and (cost - bound) / |cost|. No schedule costs less than the bound that keeps
+        every effective limit, brings every limit that the base state breaks at least as far back as this one,
+        and every request at least as close to its band. NaN if none was asked for or proved: the provenance
+        says why.
     solved_s : float
         Seconds from the compiled case to the confirmed schedule, the bound excluded.
     """
@@ -100,6 +105,7 @@ def clear(
     devices: str = "optimised",
     market: str = "reactive",
     deadline_s: float | None = None,
+    bound: bool = True,
     threads: int | None = None,
     compiled: CompiledCase | None = None,
 ) -> Clearing:
@@ -119,6 +125,8 @@ def clear(
         Whether active bids may be taken, too.
     deadline_s : float, optional
         Seconds after which the best schedule so far is given.
+    bound : bool
+        Whether a lower bound on the cost is to be proved, too: without it nothing is ``optimal``.
     threads : int, optional
         As in ``solve_batch``; the result does not depend on it.
     compiled : CompiledCase, optional
@@ -165,16 +173,25 @@ def clear(
         point = assess(problem, found.plan)
         proof = proof_of(problem, found.plan, threads)
         priced = prices(point) if proof.confirmed else None
+    proved = Bound(-np.inf, "not asked for", 0.0)
+    with watch.phase("bound"):
+        if bound and proof.confirmed:
+            proved = lower_bound(point, deadline)
     with watch.phase("tables"):
         costs = cost_table(point)
-        cost, bound = float(costs["eur"].sum()), float("nan")
+        cost = float(costs["eur"].sum())
+        least = proved.eur if np.isfinite(proved.eur) else float("nan")
+        gap = (cost - least) / abs(cost) if cost else float("nan")
         seconds = watch.seconds["base"] + watch.seconds["solve"] + watch.seconds["confirm"]
-        gap = (cost - bound) / abs(cost) if cost else float("nan")
-        scalars = {"cost_eur": cost, "bound_eur": bound, "gap": gap, "solved_s": seconds}
+        scalars = {"cost_eur": cost, "bound_eur": least, "gap": gap, "solved_s": seconds}
         return Clearing(
-            status=_status(problem, proof, complete=found.complete),
-            provenance=provenance("clear", case, _options(algorithm, devices, market), watch)
-            | {"proof": proof.words(compiled.s_base_mva), **scalars},
+            status=_status(problem, proof, gap, complete=found.complete),
+            provenance=provenance("clear", case, _options(algorithm, devices, market, bound=bound), watch)
+            | {
+                "proof": proof.words(compiled.s_base_mva),
+                "bound": {"reason": proved.reason, "seconds": proved.seconds},
+                **scalars,
+            },
             schedule=schedule_table(problem, found.plan),
             devices=device_moves(problem, found.plan),
             exchange=exchange_table(point, proof, priced),
@@ -184,14 +201,16 @@ def clear(
         )
 
 
-def _options(algorithm: str | Algorithm, devices: str, market: str) -> dict[str, object]:
+def _options(algorithm: str | Algorithm, devices: str, market: str, *, bound: bool) -> dict[str, object]:
     name = algorithm if isinstance(algorithm, str) else getattr(algorithm, "__name__", repr(algorithm))
-    return {"algorithm": name, "devices": devices, "market": market}
+    return {"algorithm": name, "devices": devices, "market": market, "bound": bound}
 
 
-def _status(problem: Problem, proof: Proof, *, complete: bool) -> str:
+def _status(problem: Problem, proof: Proof, gap: float, *, complete: bool) -> str:
     if not (proof.confirmed and problem.base.solved.all()):
         return "no-solution"
+    if gap < OPTIMAL_GAP and proof.delivers(problem):
+        return "optimal"
     if not complete:
         return "deadline"
     return "confirmed" if proof.delivers(problem) else "closest"

@@ -95,6 +95,8 @@ class Solver:
     Parameters
     ----------
     program : Program
+    tolerance : float
+        By which rows and reduced costs may be missed.
 
     Raises
     ------
@@ -102,7 +104,7 @@ class Solver:
         The program holds NaN, or the solver refuses it.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, tolerance: float = 1e-9) -> None:
         self._whole = np.flatnonzero(program.whole).astype(np.int32)
         self._search = len(self._whole) > 0
         self._count = program.n_column
@@ -113,9 +115,9 @@ class Solver:
             ("random_seed", _SEED),
             # Dense rows, few columns: there is little to presolve, and it costs half of a search.
             ("presolve", "off"),
-            ("primal_feasibility_tolerance", 1e-9),
-            ("dual_feasibility_tolerance", 1e-9),
-            ("mip_feasibility_tolerance", 1e-9),
+            ("primal_feasibility_tolerance", tolerance),
+            ("dual_feasibility_tolerance", tolerance),
+            ("mip_feasibility_tolerance", tolerance),
         ):
             self._check(self._solver.setOptionValue(option, value), f"option {option}")
         self._check(self._solver.passModel(_model(program)), "the program")
@@ -162,7 +164,12 @@ class Solver:
             # Last of all: every other change makes the solver forget it.
             status = solver.setSolution(len(column), column, np.rint(start[column]))
             self._check(status, "a solution to start from")
-        self._check(solver.run(), "the run")
+        status = solver.run()
+        if solver.getModelStatus() == highspy.HighsModelStatus.kUnknown:
+            # The last solution was a bad start: once more from nothing.
+            self._check(solver.clearSolver(), "a fresh start")
+            status = solver.run()
+        self._check(status, "the run")
         return self._answer()
 
     def add(self, planes: Sequence[Plane]) -> None:

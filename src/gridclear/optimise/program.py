@@ -59,6 +59,15 @@ class Program:
             )
         )
 
+    def only(self, rows: NDArray[np.bool_]) -> Program:
+        """Take some of the rows, and all columns."""
+        part = Program()
+        part.columns(self.n_column, self.lower, self.upper, self.cost)
+        part.rows(int(rows.sum()), self.row_lower[rows], self.row_upper[rows])
+        matrix = self.matrix[rows].tocoo()
+        part.entries(matrix.coords[0], matrix.coords[1], matrix.data)
+        return part
+
     @property
     def matrix(self) -> sparse.csr_array:
         """The rows' coefficients, each place once."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.clear import Clearing
 
 _WORDS = {
-    "optimal": "no schedule is cheaper by more than the gap",
+    "optimal": "all limits and the profile are kept; no schedule is cheaper by 0.5 % or more",
     "confirmed": "all limits and the profile are kept; how far from the least cost is not proved",
     "closest": "all limits are kept; the profile cannot be met: this is the closest that was found",
     "deadline": "time was over: the best confirmed schedule",

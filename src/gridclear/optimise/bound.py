@@ -1,0 +1,340 @@
+"""A proved lower bound on the cost of every schedule that keeps, cures and delivers as well as a plan.
+
+``docs/bound.md`` says why it holds. Nothing here can make it wrong, only weak: which planes are added, and
+where, is a matter of taste.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.errors import SolverError
+from gridclear.optimise.circuit import NotCoveredError, build_circuit
+from gridclear.optimise.highs import INFEASIBLE, OPTIMAL
+from gridclear.optimise.limited import priced_weights
+from gridclear.optimise.linearise import assess
+from gridclear.optimise.pricing import prices
+from gridclear.optimise.reached import keep_cure, keep_delivery
+from gridclear.optimise.relaxation import Relaxation
+from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from gridclear.network.network import Floats
+    from gridclear.optimise.algorithms import Deadline
+    from gridclear.optimise.circuit import Circuit
+    from gridclear.optimise.highs import Answer
+    from gridclear.optimise.lifted import Period
+    from gridclear.optimise.linearise import Point
+    from gridclear.optimise.relaxation import Cut
+    from gridclear.optimise.supports import State
+
+#: Gap below which a schedule counts as optimal, and below which nothing more is tried.
+OPTIMAL_GAP, _ENOUGH = 5e-3, 2.5e-3
+#: Part of the cost that is kept back for the solver's tolerances.
+_RESERVE = 1e-5
+#: Part of the cost by which a bound may be above the cost, for the solver's tolerances.
+_CONTRADICTED = 1e-4
+_MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 5, 4
+#: Gain of a round, as a part of the cost, that is worth another.
+_GAIN = 3e-4
+#: Excess of a plane, in its own scale, that counts.
+_MISSED = 1e-7
+#: Limits of a period that are looked at in a round.
+_WORST = 2
+#: Times that a direction is weighed as much as can be in one period.
+_MOST_TRIES = 3
+#: Price of losses in the planes where losses cost nothing, EUR per p.u.
+_LEAST_PRICE = 1e-3
+#: Doublings of a weight while the form stays definite, and halvings until it is.
+_DOUBLINGS = 24
+#: Weight of a quantity, by that of the losses, beyond which no more is gained.
+_STEEPEST = 4096.0
+#: Mvar or MW by which the program may misjudge a source.
+_MISJUDGED = 1e-4
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What was proved.
+
+    Attributes
+    ----------
+    eur : float
+        No schedule costs less that keeps every effective limit, brings every limit that the base state breaks
+        at least as far back as the plan, and every request at least as close to its band; -inf where nothing was proved.
+    reason : str
+        Why nothing was proved, or why no more was tried; empty where the search came to its end.
+    seconds : float
+    """
+
+    eur: float
+    reason: str
+    seconds: float
+
+
+def lower_bound(point: Point, deadline: Deadline) -> Bound:
+    """Prove a lower bound for a plan that keeps its limits.
+
+    Parameters
+    ----------
+    point : Point
+        The plan and its states.
+    deadline : Deadline
+
+    Returns
+    -------
+    Bound
+
+    Raises
+    ------
+    SolverError
+        A program ended in a way that is no answer.
+    """
+    start = time.monotonic()
+    # From here on, what the plan reaches is what is to be kept.
+    point = assess(keep_cure(point), point.plan)
+    point = assess(keep_delivery(point), point.plan)
+    try:
+        circuits = _circuits(point)
+    except NotCoveredError as what:
+        return Bound(-np.inf, str(what), time.monotonic() - start)
+    search = _Search(point, circuits, deadline)
+    search.run()
+    reserve = _RESERVE * abs(point.cost)
+    eur, reason = search.best - reserve, search.reason
+    if search.best > point.cost + _CONTRADICTED * abs(point.cost):
+        # The plan is a solution of every program: this cannot be.
+        eur, reason = -np.inf, "the programs contradict the plan"
+    return Bound(min(eur, point.cost), reason, time.monotonic() - start)
+
+
+def _circuits(point: Point) -> tuple[Circuit | None, ...]:
+    """Circuits by period, each topology and setting of what is not decided once."""
+    problem, compiled = point.problem, point.problem.compiled
+    if compiled.p_current is not None:
+        raise NotCoveredError("loads depend on the voltage")
+    decided = np.concatenate([np.zeros(0, dtype=np.int64), *(one.device for one in problem.devices)])
+    known: dict[tuple[int, bytes], Circuit] = {}
+    found: list[Circuit | None] = []
+    for number, local in enumerate(point.local):
+        if local is None:
+            found.append(None)
+            continue
+        topology, positions = int(compiled.topology[number]), problem.base.positions[number].copy()
+        positions[decided] = compiled.positions[decided]
+        key = (topology, positions.tobytes())
+        if key not in known:
+            known[key] = build_circuit(compiled.networks[topology], positions, problem.devices)
+        found.append(known[key])
+    return tuple(found)
+
+
+class _Search:
+    """One bound by planes and programs."""
+
+    def __init__(self, point: Point, circuits: tuple[Circuit | None, ...], deadline: Deadline) -> None:
+        self.point, self.deadline = point, deadline
+        self.price = point.problem.loss_price
+        self.relaxation = Relaxation(point, circuits)
+        self.best, self.reason = -np.inf, ""
+        self._weights: dict[int, Weights] = {}
+        self._priced: dict[int, Weights] = {}
+        self._all = [number for number, _ in self.relaxation.periods]
+        self._tries: dict[tuple[int, tuple[object, ...]], int] = {}
+
+    def run(self) -> None:
+        """Solve, cut, and take apart, until the bound is close enough."""
+        self._begin()
+        answer = self._probes(self._rounds())
+        for _ in range(_MOST_SEARCHES):
+            if answer is None or self._close() or self._late():
+                return
+            answer = self._searched()
+
+    def _close(self) -> bool:
+        return self.best >= self.point.cost - _ENOUGH * abs(self.point.cost)
+
+    def _late(self) -> bool:
+        if self.deadline.passed:
+            self.reason = "deadline"
+        return self.deadline.passed
+
+    def _begin(self) -> None:
+        """Planes at the plan's states: of the losses, and of every source's powers."""
+        cuts: list[Cut] = []
+        priced = prices(self.point)
+        for number, own in self.relaxation.periods:
+            state = self.relaxation.plan_state(number, own)
+            if state is None:
+                continue
+            losses = self._losses(own)
+            self._priced[number] = losses.plus(priced_weights(self.point, priced, number, own.circuit, state.voltage))
+            self._weights[number] = self._priced[number]
+            cuts += self._tried(number, own, state, [losses, self._priced[number]])
+            for place in range(len(own.fed)):
+                for turn in (1.0, -1.0, 1.0j, -1.0j):
+                    cuts += self._steepest(number, own, state, self._power(own, int(own.fed[place]), turn))
+        self.relaxation.add(cuts)
+
+    def _again(self) -> None:
+        """Planes at the plan's states once more, where ranges have become narrower."""
+        cuts: list[Cut] = []
+        for number, own in self.relaxation.periods:
+            if (state := self.relaxation.plan_state(number, own)) is not None:
+                cuts += self._tried(number, own, state, [self._priced[number]])
+        self.relaxation.add(cuts)
+
+    def _losses(self, own: Period) -> Weights:
+        count = len(own.circuit.sources)
+        return Weights(np.full(count, complex(max(self.price, _LEAST_PRICE))), np.zeros(count))
+
+    @staticmethod
+    def _power(own: Period, source: int, turn: complex) -> Weights:
+        """Weigh the power of one source."""
+        power = np.zeros(len(own.circuit.sources), dtype=np.complex128)
+        power[source] = turn
+        return Weights(power, np.zeros(len(power)))
+
+    @staticmethod
+    def _square(own: Period, weights: Mapping[Quantity, float]) -> Weights:
+        """Weigh squares."""
+        count = len(own.circuit.sources)
+        return Weights(np.zeros(count, dtype=np.complex128), np.zeros(count), weights)
+
+    def _tried(self, number: int, own: Period, state: State, weights: list[Weights]) -> list[Cut]:
+        found = [self.relaxation.nearer(number, own, state, one) for one in weights]
+        return [cut for cut in found if cut is not None]
+
+    def _steepest(self, number: int, own: Period, state: State, direction: Weights) -> list[Cut]:
+        """Cuts that weigh something as much as the losses can bear beside it."""
+        losses = self._losses(own)
+        price = max(self.price, _LEAST_PRICE)
+        size, best = price, 0.0
+        for _ in range(_DOUBLINGS):
+            found = self.relaxation.guarded(number, own, state, losses.plus(direction.scaled(size)))
+            if found is None and best > 0.0:
+                break
+            if found is not None:
+                best = size
+            size *= 2.0 if found is not None else 0.25
+            if size > _STEEPEST * price:
+                break
+        if best <= 0.0:
+            return []
+        # Beyond what the losses bear, the distances of currents help.
+        parts = (4.0, 2.0, 1.0, 0.4, 0.1)
+        return self._tried(
+            number, own, state, [losses.plus(direction.scaled(part * best)) for part in parts]
+        )
+
+    def _rounds(self) -> Answer | None:
+        """Solve without whole steps and cut, until a round gains nothing."""
+        answer = self._solved()
+        for number in range(_MOST_ROUNDS):
+            if answer is None or self._close() or self._late():
+                break
+            before = answer.objective
+            self._cut(answer.x, self._weights, self._all)
+            if (parts := self.relaxation.parts(answer)) is not None and self.relaxation.tightened(parts):
+                self._again()
+            answer = self._solved()
+            if answer is not None and answer.objective - before < _GAIN * abs(self.point.cost):
+                break
+        return answer
+
+    def _probes(self, answer: Answer | None) -> Answer | None:
+        """Ask what every step of the devices costs in every period, and cut where that is too little."""
+        for _ in range(_MOST_PROBES):
+            if answer is None or self._close() or self._late():
+                break
+            parts = self.relaxation.parts(answer)
+            if parts is None:
+                break
+            before = answer.objective
+            if self.relaxation.tightened(parts):
+                self._again()
+            for probe in self.relaxation.probed(parts):
+                self._cut(probe.x, probe.weights, probe.periods)
+            answer = self._solved()
+            if answer is None:
+                break
+            self._cut(answer.x, self._weights, self._all)
+            if answer.objective - before < 0.1 * _ENOUGH * abs(self.point.cost):
+                break
+        return answer
+
+    def _solved(self) -> Answer | None:
+        """Solve without whole steps."""
+        relaxation = self.relaxation
+        answer = relaxation.solver.minimise(relaxation.cost, seconds=self.deadline.left)
+        if answer.status != OPTIMAL or not len(answer.x):
+            self.reason = f"the program is {answer.status}"
+            if answer.status == INFEASIBLE:
+                self.best = np.inf
+            return None
+        self.best = max(self.best, answer.objective)
+        if answer.dual is not None:
+            self._weights.update(relaxation.weighed(answer.dual))
+        return answer
+
+    def _searched(self) -> Answer | None:
+        """Solve with whole steps, and cut at the answer."""
+        relaxation = self.relaxation
+        self._tries.clear()
+        relaxation.solver.relax(whole=True)
+        answer = relaxation.solver.minimise(
+            relaxation.cost, gap=(0.5 * _ENOUGH, 0.0), seconds=min(self.deadline.left, 60.0)
+        )
+        relaxation.solver.relax(whole=False)
+        if answer.bound > -np.inf:
+            self.best = max(self.best, answer.bound)
+        if not len(answer.x) or not self._cut(answer.x, self._weights, self._all):
+            return None
+        return answer
+
+    def _cut(self, x: Floats, weights: Mapping[int, Weights], periods: Collection[int]) -> int:
+        """Add cuts where a solution's states say that it is too good; how many."""
+        cuts: list[Cut] = []
+        for number, own in self.relaxation.periods:
+            if number not in periods:
+                continue
+            state = self.relaxation.state(x, number, own)
+            if state is None:
+                continue
+            found = self._tried(number, own, state, [weights.get(number, self._losses(own))])
+            if weights is self._weights:
+                found += self._tried(number, own, state, [self._priced.get(number, self._losses(own))])
+            broken = self.relaxation.limited.broken(number, own.circuit, state.voltage, state.steps)
+            wanted = [self._square(own, {quantity: 1.0}) for quantity in broken[:_WORST]]
+            for direction in wanted + self._misjudged(own, state, x):
+                key = (number, direction.key)
+                self._tries[key] = self._tries.get(key, 0) + 1
+                if self._tries[key] <= _MOST_TRIES:
+                    found += self._steepest(number, own, state, direction)
+            cuts += [cut for cut in found if cut.plane.excess(x) > _MISSED]
+        self.relaxation.add(cuts)
+        return len(cuts)
+
+    def _misjudged(self, own: Period, state: State, x: Floats) -> list[Weights]:
+        """Directions in which a solution has the sources' powers, or squares, other than its state."""
+        free, base = own.circuit.n_free, self.point.problem.compiled.s_base_mva
+        taken = own.circuit.admittance[free:] @ state.voltage
+        power = base * (state.voltage[free:] * np.conj(taken))[own.fed]
+        away = (x[own.active] - power.real) + 1j * (x[own.reactive] - power.imag)
+        found: list[Weights] = []
+        for place, source in enumerate(own.fed.tolist()):
+            for turn, distance in ((1.0, away[place].real), (1.0j, away[place].imag)):
+                if abs(distance) > _MISJUDGED * base:
+                    found.append(self._power(own, source, -turn * np.sign(distance)))
+        for (node, _), squared in own.square.items():
+            distance = float(x[squared].sum()) - abs(state.voltage[node]) ** 2
+            if abs(distance) > _MISJUDGED:
+                quantity = Quantity(VOLTAGE, node, int(-np.sign(distance)))
+                found.append(self._square(own, {quantity: 1.0}))
+        return found

@@ -1,0 +1,483 @@
+"""Planes that no state of a circuit lies below: a Lagrangian of the power balance at its least value.
+
+``docs/bound.md`` derives them. The power that flows into the circuit at node i is S_i = V_i · conj((Y V)_i), so
+that every sum of weights times powers, squared currents and squared voltages is a Hermitian form in V. Where
+the form is positive definite on the free nodes, its least value over all V is a form in the sources' voltages
+alone. With weights that make the form stationary at a state, the plane touches what it bounds at that state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import SuperLU, splu
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gridclear.network.network import Complexes, Floats, Ints
+    from gridclear.optimise.circuit import Circuit, Setting
+
+#: Part of the form's largest number by which it must be positive definite: far above rounding errors.
+_DEFINITE = 1e-12
+#: Rounding errors of a form's value, by the size of what is added up.
+_ROUNDING = 1e-14
+#: Sweeps for a state and for the weights of its power balance, and the relative change that ends them.
+_MOST_SWEEPS, _SETTLED = 60, 1e-11
+#: Weights of the inner voltages of ratios, by the size of the form there, in the order that they are tried.
+_STIFF = (0.0, 0.01, 0.1, 1.0)
+
+VOLTAGE, CURRENT = "voltage", "current"
+
+
+class Quantity(NamedTuple):
+    """A square that is limited from above: sign · |V|² of a node, or |I|² of an end.
+
+    Attributes
+    ----------
+    kind : {"voltage", "current"}
+    place : int
+        Node, or row of ``Circuit.current``.
+    sign : int
+        -1 for a limit from below.
+    """
+
+    kind: str
+    place: int
+    sign: int
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What a plane bounds: weights of quantities, in EUR per p.u.
+
+    Attributes
+    ----------
+    power : (source,) complex
+        Of active power in the real part, of reactive power in the imaginary part, from each source.
+    current : (source,)
+        Of the squared currents of the sources; not negative.
+    limits : mapping of Quantity to float
+        Not negative.
+    near : (branch,)
+        Of the squared distances of the currents at the from ends from a plan's; not negative. Empty: none.
+    """
+
+    power: Complexes
+    current: Floats
+    limits: Mapping[Quantity, float] = field(default_factory=dict)
+    near: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def scaled(self, factor: float) -> Weights:
+        """All of them times a factor."""
+        return Weights(
+            self.power * factor,
+            self.current * factor,
+            {quantity: weight * factor for quantity, weight in self.limits.items()},
+            self.near * factor,
+        )
+
+    def plus(self, other: Weights) -> Weights:
+        """Both together."""
+        limits = dict(self.limits)
+        for quantity, weight in other.limits.items():
+            limits[quantity] = limits.get(quantity, 0.0) + weight
+        near = self.near if not len(other.near) else other.near
+        if len(self.near) and len(other.near):
+            near = self.near + other.near
+        return Weights(self.power + other.power, self.current + other.current, limits, near)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What is weighed, and which way."""
+        turns = tuple((at, complex(np.sign(one.real), np.sign(one.imag))) for at, one in enumerate(self.power))
+        return (*turns, *sorted(self.limits))
+
+    @property
+    def size(self) -> float:
+        """Largest weight of a power."""
+        return float(np.abs(self.power).max(initial=0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """An AC state of a circuit.
+
+    Attributes
+    ----------
+    setting : Setting
+    voltage : (node,) complex
+    current : (network's free node,) complex
+        That is injected, with banks and ratios in the circuit.
+    factors : SuperLU
+        Of the admittances between the network's free nodes.
+    steps : (device,)
+        Where the devices stand, in between where a program has them so.
+    """
+
+    setting: Setting
+    voltage: Complexes
+    current: Complexes
+    factors: SuperLU
+    steps: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """A plane: the weighted quantities, and what stands below, add up to at least ``least``.
+
+    Of every state of the circuit, at every setting of its devices: weights · quantities + Re(conj(balance) ·
+    injections) - Re(conj(balance · admittance)) · (steps - ``bank``) · |V|² of every bank + ``ratio`` · |V|²
+    of every ratio >= E^H · ``least`` · E - ``room`` with the sources' voltages E.
+
+    Attributes
+    ----------
+    weights : Weights
+    balance : (network's free node,) complex
+    bank : (bank,)
+        Steps that stand in the form.
+    ratio : tuple of (step,), by ratio
+    least : (source, source) complex
+        Hermitian.
+    room : float
+        For rounding errors.
+    """
+
+    weights: Weights
+    balance: Complexes
+    bank: Floats
+    ratio: tuple[Floats, ...]
+    least: Complexes
+    room: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Slots:
+    """Where the entries of forms go: those between free nodes into a sparse matrix, the rest into columns.
+
+    Attributes
+    ----------
+    key : (slot,) of int
+        column · free + row of the sparse matrix, ascending.
+    start : (free + 1,) of int
+        Where its columns begin.
+    free, size : int
+        Free nodes, and all.
+    """
+
+    key: Ints
+    start: Ints
+    free: int
+    size: int
+
+    @classmethod
+    def of(cls, row: Ints, column: Ints, free: int, size: int) -> _Slots:
+        inside = (row < free) & (column < free)
+        key = np.unique(column[inside] * free + row[inside])
+        start = np.searchsorted(key, free * np.arange(free + 1))
+        return cls(key, start, free, size)
+
+    def place(self, row: Ints, column: Ints) -> Ints:
+        """Slots; behind the sparse matrix come the columns of the sources; the last one takes what is left."""
+        free, count = self.free, len(self.key)
+        inside = (row < free) & (column < free)
+        at = np.searchsorted(self.key, column * free + row)
+        outside = count + (column - free) * self.size + row
+        last = count + (self.size - free) * self.size
+        return np.where(inside, at, np.where(column >= free, outside, last))
+
+    def filled(self, slot: Ints, value: Complexes) -> tuple[sparse.csc_matrix, Complexes]:
+        """Matrix between free nodes, and the sources' columns (node, source)."""
+        free, count = self.free, len(self.key)
+        last = count + (self.size - free) * self.size + 1
+        data = np.bincount(slot, value.real, last) + 1j * np.bincount(slot, value.imag, last)
+        matrix = self.matrix(data[:count])
+        return matrix, data[count : last - 1].reshape(self.size - free, self.size).T
+
+    def matrix(self, data: Complexes) -> sparse.csc_matrix:
+        """Sparse matrix of its data."""
+        return sparse.csc_matrix((data, self.key % self.free, self.start), (self.free, self.free))
+
+
+class Forms:
+    """States of a circuit, and planes that touch them.
+
+    Parameters
+    ----------
+    circuit : Circuit
+    """
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        size, free, buses = circuit.admittance.shape[0], circuit.n_free, circuit.n_bus_node
+        entries = circuit.admittance.tocoo()
+        nodes = np.arange(size)
+        # Every diagonal has an entry of its own, which banks and limits add to.
+        self._row = np.concatenate([entries.coords[0], nodes]).astype(np.int64)
+        self._column = np.concatenate([entries.coords[1], nodes]).astype(np.int64)
+        self._value = np.concatenate([entries.data, np.zeros(size)])
+        self._diagonal = len(entries.data) + nodes
+        self._squares = self._source_squares()
+        row = np.concatenate([self._row, self._column, self._squares[1]])
+        column = np.concatenate([self._column, self._row, self._squares[2]])
+        self._slots = _Slots.of(row, column, free, size)
+        self._own = self._slots.place(self._row, self._column)
+        self._turned = self._slots.place(self._column, self._row)
+        self._square = self._slots.place(self._squares[1], self._squares[2])
+        # Inner nodes of ratios go with their buses' nodes.
+        self._joined = np.concatenate(
+            [np.arange(buses), [ratio.node for ratio in circuit.ratios], np.arange(buses, buses + size - free)]
+        ).astype(np.int64)
+        row, column = self._joined[self._row], self._joined[self._column]
+        self._flow = _Slots.of(row, column, buses, buses + size - free)
+        self._flowing = self._flow.place(row, column)
+        self._ends = circuit.current
+        branches = circuit.network.n_branch
+        # Both nodes of every branch, as its from end sees them.
+        self._near_node = np.stack([circuit.near[:branches], circuit.near[branches:]], axis=1)
+        self._near_value = circuit.through
+
+    def _source_squares(self) -> tuple[Ints, Ints, Ints, Complexes]:
+        """Entries of the squared currents of the sources: source, row, column, value."""
+        given = self.circuit.admittance[self.circuit.n_free :]
+        parts = []
+        for source in range(len(self.circuit.sources)):
+            begin, end = given.indptr[source], given.indptr[source + 1]
+            node, value = given.indices[begin:end].astype(np.int64), given.data[begin:end]
+            row, column = np.repeat(node, len(node)), np.tile(node, len(node))
+            parts.append((np.full(len(row), source), row, column, np.outer(value.conj(), value).ravel()))
+        source_, row_, column_, value_ = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return source_, row_, column_, value_
+
+    def state(self, power: Complexes, steps: Floats) -> State | None:
+        """Solve the power flow.
+
+        Parameters
+        ----------
+        power : (network's free node,) complex
+            Injected, in p.u.
+        steps : (device,)
+
+        Returns
+        -------
+        State or None
+            None where no state is found.
+        """
+        circuit = self.circuit
+        setting = circuit.setting(steps)
+        buses = circuit.n_bus_node
+        value = self._shunted(setting)
+        factor = self._factor(setting)
+        value = factor[self._row].conj() * value * factor[self._column]
+        matrix, across = self._flow.filled(self._flowing, value)
+        try:
+            factors = splu(matrix, permc_spec="NATURAL", diag_pivot_thresh=0.0)
+        except RuntimeError:
+            return None
+        idle = -factors.solve(across[:buses] @ setting.source)
+        voltage = idle
+        for _ in range(_MOST_SWEEPS):
+            if not (np.abs(voltage) > 0.1).all():
+                return None
+            current = np.conj(power / voltage)
+            new = idle + factors.solve(current)
+            moved = float(np.abs(new - voltage).max())
+            voltage = new
+            if moved < _SETTLED:
+                every = factor * np.concatenate([voltage, setting.source])[self._joined]
+                return State(setting, every, np.conj(power / voltage), factors, steps)
+        return None
+
+    def _shunted(self, setting: Setting) -> Complexes:
+        """Entries of the admittances with the banks at their steps."""
+        value: Complexes = self._value.copy()
+        for bank, steps in zip(self.circuit.banks, setting.bank.tolist(), strict=True):
+            value[self._diagonal[bank.node]] += steps * bank.admittance
+        return value
+
+    def _factor(self, setting: Setting) -> Complexes:
+        """What makes each node's voltage from its bus's."""
+        ones = np.ones(len(setting.source), dtype=np.complex128)
+        return np.concatenate([np.ones(self.circuit.n_bus_node), setting.ratio, ones])
+
+    def support(self, state: State, weights: Weights, plan: State) -> Support | None:
+        """Find the plane that touches at a state.
+
+        Parameters
+        ----------
+        state : State
+            The plane is sound whatever it is.
+        weights : Weights
+        plan : State
+            From which the distances of currents count.
+
+        Returns
+        -------
+        Support or None
+            None where the form is not positive definite.
+        """
+        circuit, setting = self.circuit, state.setting
+        value = self._shunted(setting)
+        slot, square, slope = self._limited(state.voltage, weights)
+        if len(weights.near):
+            where, more, pull = self._near(state.voltage, weights.near, plan.voltage)
+            slot, square, slope = np.concatenate([slot, where]), np.concatenate([square, more]), slope + pull
+        taken, _, _, own = self._squares
+        slot = np.concatenate([slot, self._square])
+        square = np.concatenate([square, weights.current[taken] * own])
+        fed = np.bincount(
+            self._squares[1], (weights.current[taken] * own * state.voltage[self._squares[2]]).real, len(slope)
+        ) + 1j * np.bincount(
+            self._squares[1], (weights.current[taken] * own * state.voltage[self._squares[2]]).imag, len(slope)
+        )
+        slope = slope + fed
+        balance = self._balance(state, value, weights.power, slope)
+        if not np.isfinite(balance).all():
+            return None
+        every = np.concatenate([balance, [balance[ratio.node] for ratio in circuit.ratios], weights.power])
+        half = 0.5 * every[self._row] * value
+        slot = np.concatenate([self._own, self._turned, slot])
+        entry = np.concatenate([half, half.conj(), square])
+        if not circuit.ratios:
+            return self._least(slot, entry, Support(weights, balance, setting.bank, (), entry[:0], 0.0), setting)
+        for at, own_half in zip((self._row, self._column), (half, half.conj()), strict=True):
+            other = self._column if at is self._row else self._row
+            np.add.at(slope, at, own_half * state.voltage[other])
+        for stiff in _STIFF:
+            where, tied, tables = self._tied(state.voltage, slope, value, every, stiff)
+            part = Support(weights, balance, setting.bank, tables, entry[:0], 0.0)
+            found = self._least(np.concatenate([slot, where]), np.concatenate([entry, tied]), part, setting)
+            if found is not None:
+                return found
+        return None
+
+    def balance(self, state: State, weights: Weights) -> Complexes:
+        """Weights of the power balance at every node, the sources' own behind the free ones."""
+        value = self._shunted(state.setting)
+        _, _, slope = self._limited(state.voltage, weights)
+        found = self._balance(state, value, weights.power, slope)
+        return np.concatenate([found, [found[one.node] for one in self.circuit.ratios], weights.power])
+
+    def _limited(self, voltage: Complexes, weights: Weights) -> tuple[Ints, Complexes, Complexes]:
+        """Slots and entries of the limited squares, and their slope: the form times the voltages."""
+        slope = np.zeros(len(voltage), dtype=np.complex128)
+        row, column, value = [], [], []
+        for (kind, place, sign), weight in weights.limits.items():
+            node, factor = np.array([place]), np.ones(1, dtype=np.complex128)
+            if kind == CURRENT:
+                begin, end = self._ends.indptr[place], self._ends.indptr[place + 1]
+                node, factor = self._ends.indices[begin:end].astype(np.int64), self._ends.data[begin:end]
+            slope[node] += sign * weight * factor.conj() * (factor @ voltage[node])
+            row.append(np.repeat(node, len(node)))
+            column.append(np.tile(node, len(node)))
+            value.append(sign * weight * np.outer(factor.conj(), factor).ravel())
+        if not row:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.complex128), slope
+        slot = self._slots.place(np.concatenate(row), np.concatenate(column))
+        return slot, np.concatenate(value), slope
+
+    def _near(
+        self, voltage: Complexes, weight: Floats, plan: Complexes
+    ) -> tuple[Ints, Complexes, Complexes]:
+        """As ``_limited``, of the distances of currents: the plan's is a share of the first source's voltage."""
+        reference = self.circuit.n_free
+        own = np.flatnonzero(weight)
+        node, value = self._near_node[own], self._near_value[own].copy()
+        node = np.concatenate([node, np.full((len(own), 1), reference)], axis=1)
+        share = (value * plan[node[:, :2]]).sum(axis=1) / plan[reference]
+        value = np.concatenate([value, -share[:, None]], axis=1)
+        slope = np.zeros(len(voltage), dtype=np.complex128)
+        away = weight[own] * (value * voltage[node]).sum(axis=1)
+        np.add.at(slope, node, value.conj() * away[:, None])
+        row, column = np.repeat(node, 3, axis=1), np.tile(node, (1, 3))
+        entry = weight[own, None] * np.repeat(value.conj(), 3, axis=1) * np.tile(value, (1, 3))
+        return self._slots.place(row.ravel(), column.ravel()), entry.ravel(), slope
+
+    def _balance(self, state: State, value: Complexes, power: Complexes, slope: Complexes) -> Complexes:
+        """Weights of the power balance that make the form stationary at a state, where devices stand.
+
+        With w the weights and I = Y V, the gradient is w·I + Y^H (conj(w)·V) + 2 · slope: a fixed point in
+        conj(w)·V with the factors of Y, as the power flow's.
+        """
+        buses, free = self.circuit.n_bus_node, self.circuit.n_free
+        factor = self._factor(state.setting)
+        given = 2.0 * slope
+        # What the sources' weights add: Y^H of their columns.
+        mine = np.flatnonzero(self._row >= free)
+        source = self._row[mine] - free
+        pushed = value[mine].conj() * power[source].conj() * state.voltage[self._row[mine]]
+        np.add.at(given, self._column[mine], pushed)
+        total = np.zeros(buses, dtype=np.complex128)
+        np.add.at(total, self._joined[:free], (factor.conj() * given)[:free])
+        own = state.voltage[:buses]
+        turned = np.zeros(buses, dtype=np.complex128)
+        for _ in range(_MOST_SWEEPS):
+            new = -state.factors.solve(total + np.conj(turned / own) * state.current, trans="H")
+            moved = float(np.abs(new - turned).max(initial=0.0))
+            turned = new
+            if not moved > _SETTLED * float(np.abs(new).max(initial=0.0)):
+                break
+        return np.asarray(np.conj(turned / own))
+
+    def _tied(
+        self, voltage: Complexes, slope: Complexes, value: Complexes, every: Complexes, stiff: float
+    ) -> tuple[Ints, Complexes, tuple[Floats, ...]]:
+        """Tie inner nodes to their buses so that the form is stationary there too; what that costs by step."""
+        buses = self.circuit.n_bus_node
+        row, column, tied = [], [], []
+        tables: list[Floats] = []
+        for number, ratio in enumerate(self.circuit.ratios):
+            outer, inner = ratio.node, buses + number
+            v, m, g = voltage[outer], voltage[inner], slope[inner]
+            diagonal = (self._row == inner) & (self._column == inner)
+            own = stiff * abs(complex((every[inner] * value[diagonal]).sum()))
+            cross = np.conj((-g - own * m) / v)
+            far = float((2.0 * np.real(np.conj(m) * g) + own * abs(m) ** 2) / abs(v) ** 2)
+            row += [outer, outer, inner, inner]
+            column += [outer, inner, outer, inner]
+            tied += [far, cross, np.conj(cross), own]
+            tables.append(far + 2.0 * np.real(cross * ratio.ratio) + own * np.abs(ratio.ratio) ** 2)
+        slot = self._slots.place(np.array(row), np.array(column))
+        return slot, np.array(tied, dtype=np.complex128), tuple(tables)
+
+    def _least(self, slot: Ints, entry: Complexes, part: Support, setting: Setting) -> Support | None:
+        """Least value of a form over the free nodes' voltages, as a form in the sources'; None without one."""
+        free = self.circuit.n_free
+        inside, columns = self._slots.filled(slot, entry)
+        across, corner = columns[:free], columns[free:]
+        diagonal = np.abs(inside.diagonal())
+        spare = _DEFINITE * float(diagonal.max(initial=0.0))
+        factors = _definite(inside - sparse.diags_array(np.full(free, spare), format="csc"))
+        if factors is None:
+            return None
+        best = -factors.solve(across)
+        # Refined: the factors are those of a form that is a little smaller.
+        best -= factors.solve(inside @ best + across)
+        missed = inside @ best + across
+        twice = across.conj().T @ best
+        least = corner + twice + twice.conj().T + best.conj().T @ (inside @ best)
+        # Sources of other settings differ by some per cent.
+        size = 2.0 * float((np.abs(setting.source) ** 2).sum())
+        added = float(np.abs(corner).max(initial=0.0) + 3.0 * np.abs(twice).max(initial=0.0))
+        room = size * (float((np.abs(missed) ** 2).sum()) / spare + _ROUNDING * added)
+        return Support(part.weights, part.balance, part.bank, part.ratio, 0.5 * (least + least.conj().T), room)
+
+
+def _definite(form: sparse.csc_matrix) -> SuperLU | None:
+    """Factors of a Hermitian matrix that is positive definite, else None.
+
+    Without exchange of rows, L U is L D L^H: all of D is positive exactly where the matrix is positive definite.
+    """
+    try:
+        factors = splu(
+            form, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+        )
+    except RuntimeError:
+        return None
+    if not np.array_equal(factors.perm_r, factors.perm_c):
+        return None
+    pivots = factors.U.diagonal()
+    return factors if bool((pivots.real > 0.0).all()) else None
