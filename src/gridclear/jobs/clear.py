@@ -68,8 +68,8 @@ class Clearing(Result):
     costs : DataFrame
         part, eur: ``bids``, ``moves``, ``losses``.
     cost_eur, bound_eur, gap : float
-        Their sum, a lower bound, and (cost - bound) / |cost|. No schedule costs less than the bound that keeps
-        every effective limit, brings every limit that the base state breaks at least as far back as this one,
+        Their sum, a lower bound, and (cost - bound) / |cost|. No schedule costs less than the bound that
+        keeps every effective limit, brings what the base state breaks at least as far back as this one,
         and every request at least as close to its band. NaN if none was asked for or proved: the provenance
         says why.
     solved_s : float
@@ -105,7 +105,7 @@ def clear(
     devices: str = "optimised",
     market: str = "reactive",
     deadline_s: float | None = None,
-    bound: bool = True,
+    bound: bool = False,
     threads: int | None = None,
     compiled: CompiledCase | None = None,
 ) -> Clearing:
@@ -126,7 +126,8 @@ def clear(
     deadline_s : float, optional
         Seconds after which the best schedule so far is given.
     bound : bool
-        Whether a lower bound on the cost is to be proved, too: without it nothing is ``optimal``.
+        Whether a lower bound on the cost is to be proved, too, which takes much longer than the schedule:
+        without it nothing is ``optimal``.
     threads : int, optional
         As in ``solve_batch``; the result does not depend on it.
     compiled : CompiledCase, optional

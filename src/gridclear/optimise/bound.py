@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.errors import SolverError
 from gridclear.optimise.circuit import NotCoveredError, build_circuit
 from gridclear.optimise.highs import INFEASIBLE, OPTIMAL
 from gridclear.optimise.limited import priced_weights
@@ -67,7 +66,8 @@ class Bound:
     ----------
     eur : float
         No schedule costs less that keeps every effective limit, brings every limit that the base state breaks
-        at least as far back as the plan, and every request at least as close to its band; -inf where nothing was proved.
+        at least as far back as the plan, and every request at least as close to its band; -inf where nothing
+        was proved.
     reason : str
         Why nothing was proved, or why no more was tried; empty where the search came to its end.
     seconds : float
@@ -174,7 +174,9 @@ class _Search:
             if state is None:
                 continue
             losses = self._losses(own)
-            self._priced[number] = losses.plus(priced_weights(self.point, priced, number, own.circuit, state.voltage))
+            self._priced[number] = losses.plus(
+                priced_weights(self.point, priced, number, own.circuit, state.voltage)
+            )
             self._weights[number] = self._priced[number]
             cuts += self._tried(number, own, state, [losses, self._priced[number]])
             for place in range(len(own.fed)):
@@ -229,14 +231,12 @@ class _Search:
             return []
         # Beyond what the losses bear, the distances of currents help.
         parts = (4.0, 2.0, 1.0, 0.4, 0.1)
-        return self._tried(
-            number, own, state, [losses.plus(direction.scaled(part * best)) for part in parts]
-        )
+        return self._tried(number, own, state, [losses.plus(direction.scaled(part * best)) for part in parts])
 
     def _rounds(self) -> Answer | None:
         """Solve without whole steps and cut, until a round gains nothing."""
         answer = self._solved()
-        for number in range(_MOST_ROUNDS):
+        for _number in range(_MOST_ROUNDS):
             if answer is None or self._close() or self._late():
                 break
             before = answer.objective
@@ -324,7 +324,7 @@ class _Search:
     def _misjudged(self, own: Period, state: State, x: Floats) -> list[Weights]:
         """Directions in which a solution has the sources' powers, or squares, other than its state."""
         free, base = own.circuit.n_free, self.point.problem.compiled.s_base_mva
-        taken = own.circuit.admittance[free:] @ state.voltage
+        taken = np.asarray(own.circuit.admittance[free:] @ state.voltage)
         power = base * (state.voltage[free:] * np.conj(taken))[own.fed]
         away = (x[own.active] - power.real) + 1j * (x[own.reactive] - power.imag)
         found: list[Weights] = []

@@ -1,6 +1,6 @@
 """The clearing as a mixed-integer linear program in which only planes stand for the power flow.
 
-``docs/bound.md`` derives it: what every schedule keeps is a row, and what is not linear in the columns (powers
+What every schedule keeps is a row, and what is not linear in the columns (powers
 and squared currents of the sources, squared voltages at banks and ratios) is a column of its own, held from
 below by planes of ``supports``. Rows may leave out what a schedule must keep; they never ask for more.
 """
@@ -155,7 +155,9 @@ def build_lifted(point: Point, circuits: tuple[Circuit | None, ...]) -> Lifted:
             continue
         if id(circuit) not in extremes:
             extremes[id(circuit)] = Extremes(circuit)
-        own = _period(problem, program, number, circuit, items, (charge, discharge), step, extremes[id(circuit)])
+        own = _period(
+            problem, program, number, circuit, items, (charge, discharge), step, extremes[id(circuit)]
+        )
         for source, ranges in _exchange(problem, program, number, own).items():
             box[number, source] = ranges
         for source, most in enumerate(_most_power(problem, number, own).tolist()):
@@ -263,7 +265,7 @@ def _stores(problem: Problem, program: Labelled) -> tuple[Ints, Ints]:
 
 
 def _capability(problem: Problem, program: Labelled, items: Ints, charge: Ints, discharge: Ints) -> None:
-    """What inverters can do."""
+    """Add what inverters can do."""
     able, count = problem.capability, len(problem.offers.most)
     every = np.concatenate([items[len(items) - count :], charge.ravel(), discharge.ravel()])
     row = program.rows(len(able.low), able.low, able.high)
@@ -289,7 +291,7 @@ def _period(
     share = items[rows]
     control = np.concatenate([share, stored[0][:, number], stored[1][:, number]])
     given = circuit.admittance[circuit.n_free :]
-    fed = np.flatnonzero(np.abs(given).sum(axis=1) > 0.0)
+    fed = np.flatnonzero(abs(given).sum(axis=1) > 0.0)
     active, reactive = (program.labelled(number, len(fed), -np.inf, np.inf) for _ in range(2))
     current = program.labelled(number, len(fed))
     low, high = kept_voltages(problem, number, circuit)
@@ -305,7 +307,8 @@ def _period(
         (control, -base * change[:, :free].real.sum(axis=1)),
     )
     square: dict[tuple[int, int], Ints] = {}
-    placed = [(one.node, one.device) for one in (*circuit.banks, *circuit.ratios)]
+    placed = [(bank.node, bank.device) for bank in circuit.banks]
+    placed += [(ratio.node, ratio.device) for ratio in circuit.ratios]
     for node, device in dict.fromkeys(placed):
         own = step[device][number]
         column = program.labelled(number, len(own))
@@ -336,9 +339,7 @@ def _most_power(problem: Problem, number: int, own: Period) -> Floats:
     return np.array(found)
 
 
-def injections(
-    problem: Problem, number: int, circuit: Circuit, rows: Ints
-) -> tuple[Complexes, Complexes]:
+def injections(problem: Problem, number: int, circuit: Circuit, rows: Ints) -> tuple[Complexes, Complexes]:
     """Injections of the forecast in a period by node, and their change by every control at its full share."""
     compiled, offers, stores = problem.compiled, problem.offers, problem.stores
     node, buses = circuit.network.structure.node_of_bus, circuit.network.n_bus
@@ -414,8 +415,8 @@ def _exchange(
             terms = ((column[mine], share), (own.control, -share * base * moved))
             shift = share * base * given
             low, high = low * base, high * base
-            asked = np.flatnonzero((requests.period == number) & (requests.point == name)) if part else []
-            for request in asked:
+            asked = np.flatnonzero((requests.period == number) & (requests.point == name))
+            for request in asked.tolist() if part else ():
                 band = requests.tolerance[request]
                 low = max(low, base * (requests.q[request] - band) - DELIVERED_MVA)
                 high = min(high, base * (requests.q[request] + band) + DELIVERED_MVA)

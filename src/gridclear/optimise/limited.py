@@ -1,4 +1,4 @@
-"""Squared voltages and currents that are limited: which a state breaks, and what bounds them in the program."""
+"""Squared voltages and currents that are limited: which a state breaks, and what bounds them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ class Ceiling:
 class Limited:
     """The limits of a point's periods, on squares.
 
-
     Parameters
     ----------
     point : Point
@@ -46,9 +45,7 @@ class Limited:
         topology = self._compiled.topology.tolist()
         self._limits = [point.problem.limits[own][period] for period, own in enumerate(topology)]
 
-    def broken(
-        self, period: int, circuit: Circuit, voltage: Complexes, steps: Floats
-    ) -> list[Quantity]:
+    def broken(self, period: int, circuit: Circuit, voltage: Complexes, steps: Floats) -> list[Quantity]:
         """Quantities that a state has beyond their limits.
 
         Parameters
@@ -68,7 +65,7 @@ class Limited:
         free = circuit.n_bus_node
         limit = self._limits[period]
         magnitude = np.abs(voltage[:free])
-        current = np.abs(circuit.current @ voltage)
+        current = np.abs(np.asarray(circuit.current @ voltage))
         for row, device, factor in circuit.scaling:
             place = float(steps[device] - circuit.lowest[device])
             current[row] *= np.sqrt(np.interp(place, np.arange(len(factor)), factor))
@@ -158,7 +155,7 @@ def priced_weights(
             power[slack == limits.point_node[place]] -= 1j * worth * float(limits.point_share[place])
     weighed: dict[Quantity, float] = {}
     nodes, branches = network.n_node, network.n_branch
-    current = np.abs(circuit.current @ voltage).reshape(2, branches)
+    current = np.abs(np.asarray(circuit.current @ voltage)).reshape(2, branches)
     for number in np.flatnonzero(priced.period == period).tolist():
         constraint, worth = int(priced.constraint[number]), float(priced.value[number])
         limit = float(problem.limits[topology][period, constraint])

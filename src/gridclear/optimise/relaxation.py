@@ -149,7 +149,7 @@ class Relaxation:
         self.solver.add(planes)
 
     def apart(self) -> Solver:
-        """The program without the rows that tie periods together, with all planes."""
+        """Build the program without the rows that tie periods together, with all planes."""
         solver = Solver(self._local, _TOLERANCE)
         solver.add([*(cut.plane for cut in self.cuts), *self.ranges])
         return solver
@@ -299,7 +299,7 @@ class Relaxation:
         return self._plans[number]
 
     def _planned(self, number: int) -> Floats:
-        """Controls of a period in the plan."""
+        """Read the controls of a period in the plan."""
         plan, problem = self.point.plan, self.problem
         share = plan.share[problem.offers.item[problem.offers.period == number]]
         return np.concatenate([share, plan.charge[:, number], plan.discharge[:, number]])
@@ -467,7 +467,8 @@ def _plane(terms: list[tuple[Ints, Floats]], upper: float) -> Plane:
     column = np.concatenate([column for column, _ in terms])
     place, member = np.unique(column, return_inverse=True)
     value = np.concatenate([value for _, value in terms])
-    return Plane(place, np.bincount(member, weights=value, minlength=len(place)), upper)
+    total = np.bincount(member, weights=value, minlength=len(place))
+    return Plane(place.astype(np.int64), total.astype(np.float64), upper)
 
 
 def _by_step(circuit: Circuit, least: Complexes, at: Complexes) -> dict[int, Floats]:

@@ -1,9 +1,10 @@
 """Planes that no state of a circuit lies below: a Lagrangian of the power balance at its least value.
 
-``docs/bound.md`` derives them. The power that flows into the circuit at node i is S_i = V_i · conj((Y V)_i), so
-that every sum of weights times powers, squared currents and squared voltages is a Hermitian form in V. Where
-the form is positive definite on the free nodes, its least value over all V is a form in the sources' voltages
-alone. With weights that make the form stationary at a state, the plane touches what it bounds at that state.
+``docs/bound.md`` derives them. The power that flows into the circuit at node i is
+S_i = V_i · conj((Y V)_i), so that every sum of weights times powers, squared currents and squared voltages is
+a Hermitian form in V. Where the form is positive definite on the free nodes, its least value over all V is a
+form in the sources' voltages alone. With weights that make the form stationary at a state, the plane touches
+what it bounds at that state.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ class Weights:
     @property
     def key(self) -> tuple[object, ...]:
         """What is weighed, and which way."""
-        turns = tuple((at, complex(np.sign(one.real), np.sign(one.imag))) for at, one in enumerate(self.power))
+        turns = tuple(
+            (at, complex(np.sign(one.real), np.sign(one.imag))) for at, one in enumerate(self.power)
+        )
         return (*turns, *sorted(self.limits))
 
     @property
@@ -181,7 +184,7 @@ class _Slots:
         return cls(key, start, free, size)
 
     def place(self, row: Ints, column: Ints) -> Ints:
-        """Slots; behind the sparse matrix come the columns of the sources; the last one takes what is left."""
+        """Find slots; behind the sparse matrix come the sources' columns; the last one takes what is left."""
         free, count = self.free, len(self.key)
         inside = (row < free) & (column < free)
         at = np.searchsorted(self.key, column * free + row)
@@ -229,7 +232,11 @@ class Forms:
         self._square = self._slots.place(self._squares[1], self._squares[2])
         # Inner nodes of ratios go with their buses' nodes.
         self._joined = np.concatenate(
-            [np.arange(buses), [ratio.node for ratio in circuit.ratios], np.arange(buses, buses + size - free)]
+            [
+                np.arange(buses),
+                [ratio.node for ratio in circuit.ratios],
+                np.arange(buses, buses + size - free),
+            ]
         ).astype(np.int64)
         row, column = self._joined[self._row], self._joined[self._column]
         self._flow = _Slots.of(row, column, buses, buses + size - free)
@@ -299,7 +306,7 @@ class Forms:
         return value
 
     def _factor(self, setting: Setting) -> Complexes:
-        """What makes each node's voltage from its bus's."""
+        """Find what makes each node's voltage from its bus's."""
         ones = np.ones(len(setting.source), dtype=np.complex128)
         return np.concatenate([np.ones(self.circuit.n_bus_node), setting.ratio, ones])
 
@@ -329,9 +336,13 @@ class Forms:
         slot = np.concatenate([slot, self._square])
         square = np.concatenate([square, weights.current[taken] * own])
         fed = np.bincount(
-            self._squares[1], (weights.current[taken] * own * state.voltage[self._squares[2]]).real, len(slope)
+            self._squares[1],
+            (weights.current[taken] * own * state.voltage[self._squares[2]]).real,
+            len(slope),
         ) + 1j * np.bincount(
-            self._squares[1], (weights.current[taken] * own * state.voltage[self._squares[2]]).imag, len(slope)
+            self._squares[1],
+            (weights.current[taken] * own * state.voltage[self._squares[2]]).imag,
+            len(slope),
         )
         slope = slope + fed
         balance = self._balance(state, value, weights.power, slope)
@@ -342,7 +353,9 @@ class Forms:
         slot = np.concatenate([self._own, self._turned, slot])
         entry = np.concatenate([half, half.conj(), square])
         if not circuit.ratios:
-            return self._least(slot, entry, Support(weights, balance, setting.bank, (), entry[:0], 0.0), setting)
+            return self._least(
+                slot, entry, Support(weights, balance, setting.bank, (), entry[:0], 0.0), setting
+            )
         for at, own_half in zip((self._row, self._column), (half, half.conj()), strict=True):
             other = self._column if at is self._row else self._row
             np.add.at(slope, at, own_half * state.voltage[other])
@@ -379,10 +392,8 @@ class Forms:
         slot = self._slots.place(np.concatenate(row), np.concatenate(column))
         return slot, np.concatenate(value), slope
 
-    def _near(
-        self, voltage: Complexes, weight: Floats, plan: Complexes
-    ) -> tuple[Ints, Complexes, Complexes]:
-        """As ``_limited``, of the distances of currents: the plan's is a share of the first source's voltage."""
+    def _near(self, voltage: Complexes, weight: Floats, plan: Complexes) -> tuple[Ints, Complexes, Complexes]:
+        """Do as ``_limited`` for distances of currents from the plan's, a share of a source's voltage."""
         reference = self.circuit.n_free
         own = np.flatnonzero(weight)
         node, value = self._near_node[own], self._near_value[own].copy()
@@ -394,7 +405,7 @@ class Forms:
         np.add.at(slope, node, value.conj() * away[:, None])
         row, column = np.repeat(node, 3, axis=1), np.tile(node, (1, 3))
         entry = weight[own, None] * np.repeat(value.conj(), 3, axis=1) * np.tile(value, (1, 3))
-        return self._slots.place(row.ravel(), column.ravel()), entry.ravel(), slope
+        return self._slots.place(row.ravel(), column.ravel()), entry.ravel().astype(np.complex128), slope
 
     def _balance(self, state: State, value: Complexes, power: Complexes, slope: Complexes) -> Complexes:
         """Weights of the power balance that make the form stationary at a state, where devices stand.
@@ -415,7 +426,9 @@ class Forms:
         own = state.voltage[:buses]
         turned = np.zeros(buses, dtype=np.complex128)
         for _ in range(_MOST_SWEEPS):
-            new = -state.factors.solve(total + np.conj(turned / own) * state.current, trans="H")
+            new = -state.factors.solve(  # type: ignore[call-overload]
+                total + np.conj(turned / own) * state.current, trans="H"
+            )
             moved = float(np.abs(new - turned).max(initial=0.0))
             turned = new
             if not moved > _SETTLED * float(np.abs(new).max(initial=0.0)):
@@ -425,7 +438,7 @@ class Forms:
     def _tied(
         self, voltage: Complexes, slope: Complexes, value: Complexes, every: Complexes, stiff: float
     ) -> tuple[Ints, Complexes, tuple[Floats, ...]]:
-        """Tie inner nodes to their buses so that the form is stationary there too; what that costs by step."""
+        """Tie inner nodes to their buses so that the form is stationary there; what that costs by step."""
         buses = self.circuit.n_bus_node
         row, column, tied = [], [], []
         tables: list[Floats] = []
@@ -444,7 +457,7 @@ class Forms:
         return slot, np.array(tied, dtype=np.complex128), tuple(tables)
 
     def _least(self, slot: Ints, entry: Complexes, part: Support, setting: Setting) -> Support | None:
-        """Least value of a form over the free nodes' voltages, as a form in the sources'; None without one."""
+        """Least value of a form over the free voltages, as a form in the sources'; None without one."""
         free = self.circuit.n_free
         inside, columns = self._slots.filled(slot, entry)
         across, corner = columns[:free], columns[free:]
@@ -463,18 +476,18 @@ class Forms:
         size = 2.0 * float((np.abs(setting.source) ** 2).sum())
         added = float(np.abs(corner).max(initial=0.0) + 3.0 * np.abs(twice).max(initial=0.0))
         room = size * (float((np.abs(missed) ** 2).sum()) / spare + _ROUNDING * added)
-        return Support(part.weights, part.balance, part.bank, part.ratio, 0.5 * (least + least.conj().T), room)
+        return Support(
+            part.weights, part.balance, part.bank, part.ratio, 0.5 * (least + least.conj().T), room
+        )
 
 
 def _definite(form: sparse.csc_matrix) -> SuperLU | None:
     """Factors of a Hermitian matrix that is positive definite, else None.
 
-    Without exchange of rows, L U is L D L^H: all of D is positive exactly where the matrix is positive definite.
+    Without exchange of rows, L U is L D L^H: all of D is positive where the matrix is positive definite.
     """
     try:
-        factors = splu(
-            form, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-        )
+        factors = splu(form, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     except RuntimeError:
         return None
     if not np.array_equal(factors.perm_r, factors.perm_c):
