@@ -75,7 +75,8 @@ TERMS = (
     "uncured: sum of what stays beyond true limits, in p.u. of voltage, parts of a rating, 10 MVA.",
     "violation: worst excess beyond an effective limit in its tolerances, by pandapower; 1 and less is kept.",
     (
-        f"Algorithms have {DEADLINE_S:g} s each, the bound has no end; an algorithm that is not done then gives its best schedule so far. "
+        f"Algorithms have {DEADLINE_S:g} s each, the bound has no end; an algorithm that is not done then "
+        "gives its best schedule so far. "
         f"Those that take more than {PATIENT_S:g} s run once."
     ),
 )

@@ -39,7 +39,7 @@ OPTIMAL_GAP, _ENOUGH = 5e-3, 2.5e-3
 _RESERVE = 1e-5
 #: Part of the cost by which a bound may be above the cost, for the solver's tolerances.
 _CONTRADICTED = 1e-4
-_MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 5, 4
+_MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 3, 4
 #: Gain of a round, as a part of the cost, that is worth another.
 _GAIN = 3e-4
 #: Excess of a plane, in its own scale, that counts.
@@ -54,8 +54,9 @@ _LEAST_PRICE = 1e-3
 _DOUBLINGS = 24
 #: Weight of a quantity, by that of the losses, beyond which no more is gained.
 _STEEPEST = 4096.0
-#: Mvar or MW by which the program may misjudge a source.
-_MISJUDGED = 1e-4
+#: Part of the mean cost of a period by which, in losses, the program may misjudge a source; and p.u. by which
+#: it may misjudge the square of a voltage.
+_MISJUDGED, _SQUARE = 1e-3, 1e-3
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,12 @@ class _Search:
         self.price = point.problem.loss_price
         self.relaxation = Relaxation(point, circuits)
         self.best, self.reason = -np.inf, ""
+        periods = max(1, len(self.relaxation.periods))
+        self._matter = _MISJUDGED * abs(point.cost) / periods / point.problem.compiled.s_base_mva
         self._weights: dict[int, Weights] = {}
         self._priced: dict[int, Weights] = {}
         self._all = [number for number, _ in self.relaxation.periods]
+        self._sizes: dict[tuple[object, ...], float] = {}
         self._tries: dict[tuple[int, tuple[object, ...]], int] = {}
 
     def run(self) -> None:
@@ -180,7 +184,8 @@ class _Search:
             self._weights[number] = self._priced[number]
             cuts += self._tried(number, own, state, [losses, self._priced[number]])
             for place in range(len(own.fed)):
-                for turn in (1.0, -1.0, 1.0j, -1.0j):
+                # Where one source feeds alone, its active power follows from the losses.
+                for turn in (1.0j, -1.0j) if len(own.fed) == 1 else (1.0, -1.0, 1.0j, -1.0j):
                     cuts += self._steepest(number, own, state, self._power(own, int(own.fed[place]), turn))
         self.relaxation.add(cuts)
 
@@ -214,24 +219,26 @@ class _Search:
         return [cut for cut in found if cut is not None]
 
     def _steepest(self, number: int, own: Period, state: State, direction: Weights) -> list[Cut]:
-        """Cuts that weigh something as much as the losses can bear beside it."""
-        losses = self._losses(own)
+        """Cuts that weigh something about as much as the losses can bear beside it, more and less."""
+        losses, key = self._losses(own), direction.key
         price = max(self.price, _LEAST_PRICE)
-        size, best = price, 0.0
-        for _ in range(_DOUBLINGS):
-            found = self.relaxation.guarded(number, own, state, losses.plus(direction.scaled(size)))
-            if found is None and best > 0.0:
-                break
-            if found is not None:
-                best = size
-            size *= 2.0 if found is not None else 0.25
-            if size > _STEEPEST * price:
-                break
-        if best <= 0.0:
-            return []
+        size = self._sizes.get(key, 0.0)
+        if size <= 0.0:
+            size = price
+            for _ in range(_DOUBLINGS):
+                found = self.relaxation.guarded(number, own, state, losses.plus(direction.scaled(size)))
+                if found is None:
+                    size *= 0.25
+                    if size < price:
+                        break
+                elif 4.0 * size > _STEEPEST * price:
+                    break
+                else:
+                    size *= 4.0
+            self._sizes[key] = size
         # Beyond what the losses bear, the distances of currents help.
-        parts = (4.0, 2.0, 1.0, 0.4, 0.1)
-        return self._tried(number, own, state, [losses.plus(direction.scaled(part * best)) for part in parts])
+        parts = (2.0, 0.5)
+        return self._tried(number, own, state, [losses.plus(direction.scaled(part * size)) for part in parts])
 
     def _rounds(self) -> Answer | None:
         """Solve without whole steps and cut, until a round gains nothing."""
@@ -330,11 +337,11 @@ class _Search:
         found: list[Weights] = []
         for place, source in enumerate(own.fed.tolist()):
             for turn, distance in ((1.0, away[place].real), (1.0j, away[place].imag)):
-                if abs(distance) > _MISJUDGED * base:
+                if abs(distance) * self.price > self._matter * base:
                     found.append(self._power(own, source, -turn * np.sign(distance)))
         for (node, _), squared in own.square.items():
             distance = float(x[squared].sum()) - abs(state.voltage[node]) ** 2
-            if abs(distance) > _MISJUDGED:
+            if abs(distance) > _SQUARE:
                 quantity = Quantity(VOLTAGE, node, int(-np.sign(distance)))
                 found.append(self._square(own, {quantity: 1.0}))
         return found

@@ -8,6 +8,7 @@ with the square of the voltage. What is left are nodes, sources, and admittances
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -149,6 +150,13 @@ class Circuit:
     def n_free(self) -> int:
         """Free nodes, inner ones included."""
         return self.network.n_free + len(self.ratios)
+
+    @cached_property
+    def behind(self) -> Complexes:
+        """Impedance behind every source, zero where there is none."""
+        own = self.admittance[self.n_free :].tocsr()[:, self.n_free :].diagonal()
+        behind: Complexes = np.divide(1.0, own, out=np.zeros_like(own), where=own != 0.0)
+        return behind
 
     def setting(self, steps: Floats) -> Setting:
         """Take movables at so many steps away from their schedule, (device,); in between by interpolation."""

@@ -339,9 +339,7 @@ class Relaxation:
         Behind a source stands an impedance z = r + jx: reactive power that is wanted weighs x on the squared
         current, against r of the losses, and a limited square of a voltage weighs |z|².
         """
-        free = own.circuit.n_free
-        impedance = np.zeros(len(weights.power), dtype=np.complex128)
-        impedance[own.fed] = 1.0 / own.circuit.admittance[free:].tocsr()[:, free:].diagonal()[own.fed]
+        impedance = own.circuit.behind
         turned = weights.power.real * impedance.real + weights.power.imag * impedance.imag
         limits = sum(weights.limits.values()) * np.abs(impedance) ** 2
         for factor, more in _GUARDS:

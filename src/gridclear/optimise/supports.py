@@ -10,6 +10,7 @@ what it bounds at that state.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -192,13 +193,17 @@ class _Slots:
         last = count + (self.size - free) * self.size
         return np.where(inside, at, np.where(column >= free, outside, last))
 
-    def filled(self, slot: Ints, value: Complexes) -> tuple[sparse.csc_matrix, Complexes]:
-        """Matrix between free nodes, and the sources' columns (node, source)."""
+    @cached_property
+    def diagonal(self) -> Ints:
+        """Slots of the diagonal."""
+        return np.searchsorted(self.key, np.arange(self.free) * (self.free + 1))
+
+    def filled(self, slot: Ints, value: Complexes) -> tuple[Complexes, Complexes]:
+        """Compute the data of the matrix between free nodes, and the sources' columns (node, source)."""
         free, count = self.free, len(self.key)
         last = count + (self.size - free) * self.size + 1
         data = np.bincount(slot, value.real, last) + 1j * np.bincount(slot, value.imag, last)
-        matrix = self.matrix(data[:count])
-        return matrix, data[count : last - 1].reshape(self.size - free, self.size).T
+        return data[:count], data[count : last - 1].reshape(self.size - free, self.size).T
 
     def matrix(self, data: Complexes) -> sparse.csc_matrix:
         """Sparse matrix of its data."""
@@ -279,9 +284,9 @@ class Forms:
         value = self._shunted(setting)
         factor = self._factor(setting)
         value = factor[self._row].conj() * value * factor[self._column]
-        matrix, across = self._flow.filled(self._flowing, value)
+        data, across = self._flow.filled(self._flowing, value)
         try:
-            factors = splu(matrix, permc_spec="NATURAL", diag_pivot_thresh=0.0)
+            factors = splu(self._flow.matrix(data), permc_spec="NATURAL", diag_pivot_thresh=0.0)
         except RuntimeError:
             return None
         idle = -factors.solve(across[:buses] @ setting.source)
@@ -459,11 +464,13 @@ class Forms:
     def _least(self, slot: Ints, entry: Complexes, part: Support, setting: Setting) -> Support | None:
         """Least value of a form over the free voltages, as a form in the sources'; None without one."""
         free = self.circuit.n_free
-        inside, columns = self._slots.filled(slot, entry)
+        data, columns = self._slots.filled(slot, entry)
         across, corner = columns[:free], columns[free:]
-        diagonal = np.abs(inside.diagonal())
-        spare = _DEFINITE * float(diagonal.max(initial=0.0))
-        factors = _definite(inside - sparse.diags_array(np.full(free, spare), format="csc"))
+        inside = self._slots.matrix(data)
+        spare = _DEFINITE * float(np.abs(data[self._slots.diagonal]).max(initial=0.0))
+        less = data.copy()
+        less[self._slots.diagonal] -= spare
+        factors = _definite(self._slots.matrix(less))
         if factors is None:
             return None
         best = -factors.solve(across)
