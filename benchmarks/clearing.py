@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from tests.oracle.clearing_judge import Judge
 from tests.oracle.clearing_plans import as_decided, shares_of, steps_of
 from tests.oracle.clearing_problem import clearing_of
@@ -32,17 +31,21 @@ from gridclear.optimise.algorithms import ALGORITHMS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
     from tests.oracle.clearing_judge import Verdict
     from tests.oracle.clearing_nlp import Continuous
 
 ROOT = Path(__file__).resolve().parent.parent
 IPOPT, HELD = "CasADi/Ipopt, nothing whole", "CasADi/Ipopt, devices held"
 OURS = "successive"
-MADE = "small-7"  # of the tests' generator: 13 buses, four periods, a storage
+MADE = "small-46"  # of the tests' generator: 10 buses, one period, a storage
 DEADLINE_S = 60.0
+#: Seconds of a first call beyond which there is no other.
+PATIENT_S = 20.0
 NOTHING_MVAR = 1e-5
-#: Most of the cost that gridclear may be above Ipopt with the same whole steps.
-SAME_COST = 5e-4
+#: How far gridclear may be behind Ipopt with the same whole steps: sum beyond true limits (p.u. of voltage,
+#: parts of a rating, 10 MVA), Mvar, part of the cost.
+SAME_CURE, SAME_MVAR, SAME_COST = 1e-4, 1e-4, 5e-4
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,13 @@ TERMS = (
         "without steps, smallest amounts are left out."
     ),
     f"{HELD}: whole steps and smallest amounts as {OURS} decided them.",
+    "uncured: sum of what stays beyond true limits, in p.u. of voltage, parts of a rating, 10 MVA.",
     "violation: worst excess beyond an effective limit in its tolerances, by pandapower; 1 and less is kept.",
-    f"Algorithms have {DEADLINE_S:g} s each; one that is not done then gives its best schedule so far.",
+    (
+        f"Algorithms have {DEADLINE_S:g} s each, the bound has no end; an algorithm that is not done then "
+        "gives its best schedule so far. "
+        f"Those that take more than {PATIENT_S:g} s run once."
+    ),
 )
 
 
@@ -84,11 +92,15 @@ def run(name: str, settings: Settings) -> Result:
     found: dict[str, gridclear.Clearing] = {}
     for algorithm in (one for one in ALGORITHMS if settings.wants(one)):
         try:
-            found[algorithm] = clear(algorithm=algorithm)
+            # The bound is asked for once, with all the time it takes.
+            patience = {"bound": True, "deadline_s": None} if algorithm == OURS else {}
+            found[algorithm] = clear(algorithm=algorithm, **patience)
         except OptionError as fault:
             notes.append(f"{algorithm}: left out, {fault}")
     runs: dict[str, Callable[[], Mapping[str, float]]] = {
-        algorithm: partial(_clear, clear, algorithm) for algorithm in found
+        algorithm: partial(_clear, clear, algorithm)
+        for algorithm, answer in found.items()
+        if algorithm == OURS or answer.solved_s < PATIENT_S
     }
     relaxed: dict[str, Continuous] = {}
     try:
@@ -103,7 +115,8 @@ def run(name: str, settings: Settings) -> Result:
             share, steps = shares_of(clearing, found[OURS].schedule), steps_of(clearing, found[OURS].devices)
             held = partial(peer.solve, steps, *as_decided(clearing, share))
             relaxed[HELD] = held()
-    seconds = {key: taken["total"] for key, taken in interleaved(runs, settings.repeats).items()}
+    seconds = {one: answer.solved_s for one, answer in found.items()}
+    seconds |= {key: taken["total"] for key, taken in interleaved(runs, settings.repeats).items()}
     verdicts = {one: judge(answer.schedule, answer.devices) for one, answer in found.items()}
     base = seconds.get(IPOPT, math.nan)
     rows = [_row(one, found[one], verdicts[one], seconds[one], base) for one in found]
@@ -136,6 +149,7 @@ def _row(
         "bound EUR": answer.bound_eur,
         "gap": answer.gap,
         "violation": max(verdict.worst, 0.0),
+        "uncured": verdict.cure,
         "short Mvar": _short(verdict.shortfall_mvar),
         "s": seconds,
         "× Ipopt": seconds / base,
@@ -154,6 +168,7 @@ def _peer_row(peer: str, answer: Continuous, seconds: float, base: float) -> dic
         "bound EUR": math.nan,
         "gap": math.nan,
         "violation": math.nan,
+        "uncured": answer.uncured,
         "short Mvar": _short(answer.shortfall_mvar),
         "s": seconds,
         "× Ipopt": seconds / base,
@@ -180,17 +195,28 @@ def _targets(
         return targets
     own = found[OURS]
     if HELD in relaxed:
-        above = own.cost_eur / relaxed[HELD].cost_eur - 1.0
-        targets.append(Target(f"cost above {HELD}", above, SAME_COST, at_least=False, speed=False))
-        more = float(np.sum(own.exchange["shortfall_mvar"]) - relaxed[HELD].shortfall_mvar.sum())
-        targets.append(Target(f"Mvar shorter than {HELD}", more, 1e-4, at_least=False, speed=False))
+        targets += _ranked(verdicts[OURS], relaxed[HELD])
     if math.isfinite(asked.gap):
-        targets.append(Target("gap", own.gap, asked.gap, at_least=False, speed=False))
+        targets.append(Target("gap", float(own.gap), asked.gap, at_least=False, speed=False))
     if math.isfinite(asked.seconds):
-        targets.append(Target("seconds", seconds[OURS], asked.seconds, at_least=False))
+        targets.append(Target("seconds", float(seconds[OURS]), asked.seconds, at_least=False))
     if math.isfinite(asked.times_ipopt) and IPOPT in seconds:
         what, times = f"times of {IPOPT}", seconds[OURS] / seconds[IPOPT]
-        targets.append(Target(what, times, asked.times_ipopt, at_least=False))
+        targets.append(Target(what, float(times), asked.times_ipopt, at_least=False))
+    return targets
+
+
+def _ranked(verdict: Verdict, held: Continuous) -> list[Target]:
+    """Compare the aims with Ipopt's in their order, as long as the one before is reached as well."""
+    targets = []
+    for what, more, most in (
+        ("left uncured beyond", verdict.cure - held.uncured, SAME_CURE),
+        ("Mvar shorter than", _short(verdict.shortfall_mvar) - _short(held.shortfall_mvar), SAME_MVAR),
+        ("part of the cost above", verdict.cost_eur / held.cost_eur - 1.0, SAME_COST),
+    ):
+        targets.append(Target(f"{what} {HELD}", float(more), most, at_least=False, speed=False))
+        if abs(more) > most:
+            break
     return targets
 
 

@@ -13,9 +13,16 @@ from oracle.clearing_problem import clearing_of
 from oracle.small_clearings import small_case
 
 SAME = 1e-3  # of the cost
+MET_MVAR = 1e-5
 SURE = 1e-4  # of the cost: what SCIP's tolerances may be worth
-QUICK = (2, 3, 4, 6, 16, 17, 23)
-STUDY = [seed for seed in range(60) if seed not in QUICK]
+QUICK = (2, 3, 4, 16, 23, 39, 46, 48)
+UNPROVED = (50,)  # SCIP ends after two minutes with a wide gap
+STUDY = [seed for seed in range(60) if seed not in (*QUICK, *UNPROVED)]
+
+
+def weighed(clearing, verdict):
+    short = verdict.shortfall_mvar
+    return weighed_eur(clearing, verdict.cost_eur, float(short[short > MET_MVAR].sum()), verdict.cure)
 
 
 @pytest.mark.parametrize("seed", [*QUICK, *(pytest.param(seed, marks=pytest.mark.study) for seed in STUDY)])
@@ -25,26 +32,22 @@ def test_cost_is_the_least_that_there_is(seed):
     clearing = clearing_of(case)
     judge = Judge(clearing)
     best = solve_global(clearing, seconds=120.0)
-    amounts = best.charge_mw, best.discharge_mw
-    verdicts = (
-        judge(ours.schedule, ours.devices),
-        judge(schedule_of(clearing, best.share, *amounts), devices_of(clearing, best.steps, *amounts)),
-    )
-    reached, theirs = (
-        weighed_eur(clearing, v.cost_eur, float(v.shortfall_mvar.sum()), v.cure) for v in verdicts
-    )
+    verdict = judge(ours.schedule, ours.devices)
+    reached, cost = weighed(clearing, verdict), verdict.cost_eur
     print(
-        f"seed {seed}: gridclear {reached:.5f} EUR ({ours.status}), SCIP {theirs:.5f} EUR ({best.status}), "
-        f"none below {best.bound:.5f} EUR, in {best.seconds:.1f} s"
+        f"seed {seed}: gridclear {reached:.5f} EUR ({ours.status}), SCIP {best.weighed:.5f} EUR "
+        f"({best.status}), none below {best.bound:.5f} EUR, in {best.seconds:.1f} s"
     )
-    cost = verdicts[0].cost_eur
-    assert best.status == "proved"
-    for verdict in verdicts:
-        assert verdict.worst <= 1.0
-        assert not verdict.rules
-    # The bound is one: neither answer is below it. And gridclear's is no more above it than asked for.
-    assert min(reached, theirs) >= best.bound - SURE * cost
+    assert verdict.worst <= 1.0
+    assert not verdict.rules
     assert reached <= best.bound + SAME * cost
-    theirs_short, theirs_uncured = float(verdicts[1].shortfall_mvar.sum()), verdicts[1].cure
-    if theirs_short <= 1e-6 and theirs_uncured <= 1e-9:
-        assert not ours.bound_eur > verdicts[1].cost_eur + SURE * cost
+    # The bound is one: no schedule that stands before pandapower is below it.
+    assert reached >= best.bound - SURE * cost
+    if best.status == "proved":
+        amounts = best.charge_mw, best.discharge_mw
+        theirs = judge(
+            schedule_of(clearing, best.share, *amounts), devices_of(clearing, best.steps, *amounts)
+        )
+        assert theirs.worst <= 1.0
+        assert not theirs.rules
+        assert weighed(clearing, theirs) >= best.bound - SURE * cost

@@ -16,6 +16,7 @@ import pyscipopt
 from .clearing_flows import FlowRows
 from .clearing_grid import grids_of
 from .clearing_market import FINE, add_market, add_steps
+from .clearing_nlp import solve_continuous
 from .quadratic import Quadratic
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Optimum:
 
 
 def solve_global(clearing: Clearing, *, gap: float = 1e-4, seconds: float = 60.0) -> Optimum:
-    """Clear with everything decided."""
+    """Clear with everything decided, to a gap that is a part of the cost with nothing whole."""
     began = time.perf_counter()
     model = Quadratic()
     market = add_market(model, clearing, whole=True)
@@ -68,7 +69,7 @@ def solve_global(clearing: Clearing, *, gap: float = 1e-4, seconds: float = 60.0
     constant = price * sum(_forecast_mw(market, t, grid) for t, grid in enumerate(grids))
     scip, columns = scip_of(arrays)
     scip.addObjoffset(constant)
-    scip.setRealParam("limits/gap", gap)
+    scip.setRealParam("limits/absgap", gap * abs(solve_continuous(clearing, grids=grids).cost_eur))
     scip.setRealParam("limits/time", seconds)
     scip.setRealParam("numerics/feastol", FEASIBLE)
     scip.setIntParam("propagating/probing/maxprerounds", 0)  # does not end with such a tolerance
@@ -92,7 +93,7 @@ def solve_global(clearing: Clearing, *, gap: float = 1e-4, seconds: float = 60.0
         charge_mw=x[market.charge],
         discharge_mw=x[market.discharge],
         shortfall_mvar=np.maximum(x[flows.short], 0.0),
-        uncured=FINE * float(x[flows.uncured].sum()),
+        uncured=FINE * float(np.maximum(x[flows.uncured], 0.0).sum()),
         seconds=taken,
     )
 

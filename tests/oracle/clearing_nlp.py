@@ -125,7 +125,7 @@ def solve_continuous(
         discharge_mw=x[market.discharge],
         v=v,
         shortfall_mvar=np.maximum(x[states.short], 0.0),
-        uncured=FINE * float(x[states.uncured].sum()),
+        uncured=FINE * float(np.maximum(x[states.uncured], 0.0).sum()),
         iterations=int(stats["iter_count"]),
         model_s=model_s,
         solve_s=solve_s,
@@ -181,8 +181,16 @@ def ipopt(arrays: Arrays, options: dict[str, object]) -> ca.Function:
         ),
     }
     quiet = {"print_time": False, "ipopt.print_level": 0, "ipopt.sb": "yes"}
-    # All is in p.u. and EUR; scaled by its dearest penalties, the cost would end inaccurate.
-    tuned = {"ipopt.nlp_scaling_method": "none", "ipopt.mu_init": 0.3, "calc_lam_p": False}
+    # All is in p.u. and EUR. Scaled by its dearest penalties, the cost would end inaccurate. Their
+    # multipliers leave slopes rounded at 1e-5: it is the complementarity that says when it is solved.
+    tuned = {
+        "calc_lam_p": False,
+        "ipopt.nlp_scaling_method": "none",
+        "ipopt.mu_strategy": "adaptive",
+        "ipopt.tol": 1e-6,
+        "ipopt.constr_viol_tol": 1e-8,
+        "ipopt.compl_inf_tol": 1e-8,
+    }
     return ca.nlpsol("clearing", "ipopt", {"x": x, "f": f, "g": g}, quiet | tuned | given | options)
 
 

@@ -72,7 +72,6 @@ def test_page_on_the_case_folder_is_in_step():
         "README.md",
         "CONTRIBUTING.md",
         "docs/clearing.md",
-        "docs/bound.md",
         "docs/lights.md",
         "docs/power-flow.md",
         "docs/products.md",

@@ -45,9 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--deadline", "deadline_s", type=float, help="Seconds after which the best schedule so far is given."
 )
-@click.option(
-    "--bound/--no-bound", default=True, show_default=True, help="Prove how low the cost could be at best."
-)
+@click.option("--bound", is_flag=True, help="Prove how low the cost could be at best; takes much longer.")
 @job_options("result/clear")
 def clear(
     case: Path,

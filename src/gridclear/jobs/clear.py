@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from gridclear.optimise.problem import Problem
 
 
-#: Time of the bound: so many times that of the schedule, and so many seconds at least.
-_BOUND_TIMES, _BOUND_LEAST_S = 3.0, 60.0
-
-
 @dataclass(frozen=True, eq=False)
 class Clearing(Result):
     """A schedule for every resource and device, confirmed by AC power flows.
@@ -73,9 +69,9 @@ class Clearing(Result):
         part, eur: ``bids``, ``moves``, ``losses``.
     cost_eur, bound_eur, gap : float
         Their sum, a lower bound, and (cost - bound) / |cost|. No schedule costs less than the bound that
-        keeps every effective limit, brings every limit that the base state breaks at least as far back as
-        this one, and every request at least as close to its band. NaN if none was asked for or proved: the
-        provenance says why.
+        keeps every effective limit, brings what the base state breaks at least as far back as this one,
+        and every request at least as close to its band. NaN if none was asked for or proved: the provenance
+        says why.
     solved_s : float
         Seconds from the compiled case to the confirmed schedule, the bound excluded.
     """
@@ -109,7 +105,7 @@ def clear(
     devices: str = "optimised",
     market: str = "reactive",
     deadline_s: float | None = None,
-    bound: bool = True,
+    bound: bool = False,
     threads: int | None = None,
     compiled: CompiledCase | None = None,
 ) -> Clearing:
@@ -130,7 +126,8 @@ def clear(
     deadline_s : float, optional
         Seconds after which the best schedule so far is given.
     bound : bool
-        Whether a lower bound on the cost is to be proved, too: without it nothing is ``optimal``.
+        Whether a lower bound on the cost is to be proved, too, which takes much longer than the schedule:
+        without it nothing is ``optimal``.
     threads : int, optional
         As in ``solve_batch``; the result does not depend on it.
     compiled : CompiledCase, optional
@@ -180,7 +177,7 @@ def clear(
     proved = Bound(-np.inf, "not asked for", 0.0)
     with watch.phase("bound"):
         if bound and proof.confirmed:
-            proved = lower_bound(point, _bound_deadline(deadline, watch.seconds["solve"]))
+            proved = lower_bound(point, deadline)
     with watch.phase("tables"):
         costs = cost_table(point)
         cost = float(costs["eur"].sum())
@@ -203,11 +200,6 @@ def clear(
             costs=costs,
             **scalars,
         )
-
-
-def _bound_deadline(deadline: Deadline, solved_s: float) -> Deadline:
-    """Let the bound take some times what the schedule took, and a while at least."""
-    return Deadline(min(deadline.at, Deadline.after(max(_BOUND_TIMES * solved_s, _BOUND_LEAST_S)).at))
 
 
 def _options(algorithm: str | Algorithm, devices: str, market: str, *, bound: bool) -> dict[str, object]:

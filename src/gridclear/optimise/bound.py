@@ -18,8 +18,8 @@ from gridclear.optimise.limited import priced_weights
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.pricing import prices
 from gridclear.optimise.probing import parts_of, probed, tightened
+from gridclear.optimise.reached import keep_cure, keep_delivery
 from gridclear.optimise.relaxation import Relaxation
-from gridclear.optimise.successive import kept
 from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def lower_bound(point: Point, deadline: Deadline) -> Bound:
     """
     start = time.monotonic()
     # From here on, what the plan reaches is what is to be kept.
-    point = assess(kept(point), point.plan)
+    point = assess(keep_cure(point), point.plan)
+    point = assess(keep_delivery(point), point.plan)
     try:
         circuits = _circuits(point)
     except NotCoveredError as what:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import highspy
 import numpy as np
+from scipy import sparse
 
 from gridclear.errors import SolverError
 
@@ -55,13 +56,37 @@ class Answer:
         Cost of ``x``, NaN without it, and a lower bound on every solution's, -inf if there is none.
     dual : (row,) or None
         Change of the cost per unit of each row's bound; linear programs only.
+    reduced : (column,) or None
+        The same of each column's bound.
     """
 
     status: str
     x: Floats
     objective: float
     bound: float
-    dual: Floats | None
+    dual: Floats | None = None
+    reduced: Floats | None = None
+
+
+class TimeOverError(Exception):
+    """The time limit passed before a program had its answer."""
+
+
+def solved(answer: Answer) -> Answer:
+    """Take a program's answer.
+
+    Raises
+    ------
+    TimeOverError
+        Time was over before there was one.
+    SolverError
+        There is none.
+    """
+    if answer.status == TIME_LIMIT and not (len(answer.x) and answer.dual is None):
+        raise TimeOverError
+    if not len(answer.x):
+        raise SolverError(f"the program is {answer.status}")
+    return answer
 
 
 class Solver:
@@ -81,7 +106,6 @@ class Solver:
 
     def __init__(self, program: Program, tolerance: float = 1e-9) -> None:
         self._whole = np.flatnonzero(program.whole).astype(np.int32)
-        self._range = program.lower[self._whole], program.upper[self._whole]
         self._search = len(self._whole) > 0
         self._count = program.n_column
         self._solver = highspy.Highs()
@@ -104,6 +128,7 @@ class Solver:
         *,
         seconds: float = np.inf,
         gap: tuple[float, float] = (0.0, 1e-9),
+        start: Floats | None = None,
     ) -> Answer:
         """Solve.
 
@@ -115,6 +140,8 @@ class Solver:
             Time limit.
         gap : (relative, absolute)
             At which a mixed-integer search stops.
+        start : (column,), optional
+            A solution whose whole columns, rounded, a mixed-integer search begins with.
 
         Returns
         -------
@@ -132,6 +159,11 @@ class Solver:
         limit = solver.getRunTime() + seconds if np.isfinite(seconds) else float("inf")
         for option, value in (("time_limit", limit), ("mip_rel_gap", gap[0]), ("mip_abs_gap", gap[1])):
             self._check(solver.setOptionValue(option, value), f"option {option}")
+        column = self._whole
+        if start is not None and self._search:
+            # Last of all: every other change makes the solver forget it.
+            status = solver.setSolution(len(column), column, np.rint(start[column]))
+            self._check(status, "a solution to start from")
         status = solver.run()
         if solver.getModelStatus() == highspy.HighsModelStatus.kUnknown:
             # The last solution was a bad start: once more from nothing.
@@ -163,23 +195,22 @@ class Solver:
 
     def hold(self, x: Floats) -> None:
         """Hold whole columns at the values, rounded, that they have in a solution."""
-        self._bound(*(np.rint(x[self._whole]),) * 2)
+        self.fix(self._whole.astype(np.int64), np.rint(x[self._whole]))
 
-    def release(self) -> None:
-        """Give whole columns their ranges back."""
-        self._bound(*self._range)
-
-    def start(self, x: Floats) -> None:
-        """Begin the next search with the whole columns' values, rounded, of a solution."""
-        column = self._whole
+    def fix(self, column: Ints, value: Floats) -> None:
+        """Hold columns at values."""
         if len(column):
-            status = self._solver.setSolution(len(column), column, np.rint(x[column]))
-            self._check(status, "a solution to start from")
+            status = self._solver.changeColsBounds(len(column), column.astype(np.int32), value, value)
+            self._check(status, "bounds")
 
-    def _bound(self, lower: Floats, upper: Floats) -> None:
-        column = self._whole
-        if len(column):
-            self._check(self._solver.changeColsBounds(len(column), column, lower, upper), "bounds")
+    def rows(self) -> tuple[sparse.csr_array, Floats, Floats]:
+        """Give all rows, those that were added among them: coefficients, lower and upper bounds."""
+        lp = self._solver.getLp()
+        own, shape = lp.a_matrix_, (lp.num_row_, lp.num_col_)
+        arrays = np.array(own.value_), np.array(own.index_), np.array(own.start_)
+        by_row = own.format_ == highspy.MatrixFormat.kRowwise
+        matrix = sparse.csr_array(arrays, shape) if by_row else sparse.csc_array(arrays, shape).tocsr()
+        return matrix, np.array(lp.row_lower_), np.array(lp.row_upper_)
 
     def _answer(self) -> Answer:
         solver = self._solver
@@ -189,14 +220,14 @@ class Solver:
         status, info = _STATUS[model], solver.getInfo()
         found = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
         if not found or status in (INFEASIBLE, UNBOUNDED):
-            return Answer(status, np.zeros(0), np.nan, -np.inf, None)
+            return Answer(status, np.zeros(0), np.nan, -np.inf)
         solution = solver.getSolution()
         x = _finite(np.array(solution.col_value), "the solution")
         objective = float(info.objective_function_value)
         if self._search:
-            return Answer(status, x, objective, float(info.mip_dual_bound), None)
-        dual = np.array(solution.row_dual) if solution.dual_valid else None
-        return Answer(status, x, objective, objective if status == OPTIMAL else -np.inf, dual)
+            return Answer(status, x, objective, float(info.mip_dual_bound))
+        duals = (np.array(solution.row_dual), np.array(solution.col_dual)) if solution.dual_valid else ()
+        return Answer(status, x, objective, objective if status == OPTIMAL else -np.inf, *duals)
 
     @staticmethod
     def _check(status: highspy.HighsStatus, what: str) -> None:

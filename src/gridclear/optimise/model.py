@@ -187,7 +187,7 @@ def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE
     problem, program = point.problem, Program()
     columns = _decisions(point, program, whole, radius, reach)
     _conditions(problem, program, columns)
-    _moves(problem, program, columns)
+    count_moves(problem, program, columns.steps, columns.raised, columns.lowered)
     _energy(problem, program, columns)
     controls = tuple(
         np.concatenate(
@@ -206,8 +206,7 @@ def _decisions(point: Point, program: Program, whole: str, radius: float, reach:
     problem, plan = point.problem, point.plan
     offers, stores, periods = problem.offers, problem.stores, problem.periods
     least, most = offers.least, offers.most
-    asked = least > 0.0
-    asked[offers.item[offers.exclusive >= 0]] = True
+    asked = offers.asked
     low, high = np.zeros(len(most)), most.copy()
     if whole == HELD:
         taken = plan.share > 0.0
@@ -298,18 +297,17 @@ def _conditions(problem: Problem, program: Program, columns: Columns) -> None:
     program.entries(row[matrix.coords[0]], every[matrix.coords[1]], matrix.data)
 
 
-def _moves(problem: Problem, program: Program, columns: Columns) -> None:
-    """Count changes of steps as moves; so many are allowed over the horizon."""
-    for row, device in enumerate(problem.devices):
-        steps, raised, lowered = columns.steps[row], columns.raised[row], columns.lowered[row]
+def count_moves(problem: Problem, program: Program, steps: Ints, raised: Ints, lowered: Ints) -> None:
+    """Count changes of steps, (device, period), as moves; so many are allowed over the horizon."""
+    for device, own, up, down in zip(problem.devices, steps, raised, lowered, strict=True):
         change = program.rows(problem.periods, 0.0, 0.0)
-        program.entries(change, steps, 1.0)
-        program.entries(change[1:], steps[:-1], -1.0)
-        program.entries(change, raised, -1.0)
-        program.entries(change, lowered, 1.0)
+        program.entries(change, own, 1.0)
+        program.entries(change[1:], own[:-1], -1.0)
+        program.entries(change, up, -1.0)
+        program.entries(change, down, 1.0)
         for begin, end, most in device.budgets:
             total = program.rows(1, upper=most)
-            program.entries(total[0], np.concatenate([raised[begin:end], lowered[begin:end]]), 1.0)
+            program.entries(total[0], np.concatenate([up[begin:end], down[begin:end]]), 1.0)
 
 
 def _energy(problem: Problem, program: Program, columns: Columns) -> None:

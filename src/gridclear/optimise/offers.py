@@ -66,6 +66,13 @@ class Offers:
     exclusive: Ints
 
     @property
+    def asked(self) -> NDArray[np.bool_]:
+        """Items of which it has to be decided whether they are taken at all, (item,)."""
+        asked = self.least > 0.0
+        asked[self.item[self.exclusive >= 0]] = True
+        return asked
+
+    @property
     def period(self) -> Ints:
         """Period of every row."""
         return self.activations.period

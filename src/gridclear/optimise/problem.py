@@ -110,6 +110,12 @@ class Problem:
         """Number of periods."""
         return len(self.compiled.topology)
 
+    @property
+    def whole(self) -> int:
+        """Number of decisions that cannot be divided."""
+        every = len(self.devices) + self.stores.count
+        return every * self.periods + int(self.offers.asked.sum())
+
     def nothing(self) -> Plan:
         """Take nothing, leave every device and follow every storage's schedule."""
         scheduled = self.stores.scheduled

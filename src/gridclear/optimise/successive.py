@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.errors import SolverError
-from gridclear.network.limits import TOLERANCE, sides
+from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.algorithms import Found
 from gridclear.optimise.curvature import Curvature, curvatures
-from gridclear.optimise.highs import TIME_LIMIT, Solver
+from gridclear.optimise.devices import search_in_parts
+from gridclear.optimise.highs import Solver, TimeOverError, solved
 from gridclear.optimise.linearise import Local, Point, assess
 from gridclear.optimise.model import EVERYWHERE, FREE, HELD, Model, build_model
 from gridclear.optimise.planes import Planes
-from gridclear.optimise.weights import Weights
+from gridclear.optimise.reached import keep_cure, keep_delivery
+from gridclear.optimise.weights import Weights, broken
 
 if TYPE_CHECKING:
-    from gridclear.network.network import Floats
+    from gridclear.network.network import Floats, Ints
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.problem import Plan, Problem
@@ -38,12 +39,12 @@ _REACH = 2
 _MOST_ROUNDS, _MOST_SEARCHES = 15, 6
 #: Programs until the limits and planes that are missing are found.
 _MOST_PROGRAMS = 25
+#: Whole columns of a program that is searched at once; larger ones take their devices first.
+_MOST_WHOLE = 300
+#: How much more such a search may miss.
+_COARSER = 2.5
 #: Limits of a period whose curvature is looked at.
 _MOST_CURVED = 12
-
-
-class _TimeOverError(Exception):
-    """The deadline passed inside a program."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,40 +76,29 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
 
     Notes
     -----
-    The first stage weighs all aims at once. Where it leaves limits uncured or requests unmet, a second one
-    takes what was reached for granted and looks at the cost alone, which is small beside those weights.
+    The first stage weighs all aims at once, which is enough where it serves the first two in full. What is
+    left of one of them is then looked at alone, and what was reached is taken for granted by the stage of
+    the next aim: the cure before the profile, the profile before the cost.
     """
-    point = Stage(problem, deadline).run(problem.nothing())
-    short = float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva
-    if (point.uncured > TOLERANCE or short > _SHORT_MVA) and not deadline.passed:
-        point = Stage(kept(point), deadline).run(point.plan, first=False)
+    weights = Weights.of(problem)
+    point = Stage(problem, weights, deadline).run(problem.nothing())
+    if point.uncured > TOLERANCE:
+        cured = Stage(problem, weights.of_cure(), deadline).run(point.plan, first=False)
+        point = Stage(keep_cure(cured), weights, deadline).run(cured.plan)
+    if float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva > _SHORT_MVA:
+        point = Stage(keep_delivery(point), weights, deadline).run(point.plan, first=False)
     return Found(point.plan, complete=not deadline.passed)
-
-
-def kept(point: Point) -> Problem:
-    """State the problem in which what a point has reached must be kept: as limits, and as bands."""
-    problem, compiled = point.problem, point.problem.compiled
-    limits = [own.copy() for own in problem.limits]
-    for period, local in enumerate(point.local):
-        if local is not None and len(local.sick):
-            topology = int(compiled.topology[period])
-            sign, unit = sides(compiled.networks[topology], compiled.limits[topology], local.sick)
-            true = compiled.limits[topology].numbered[local.sick]
-            # What counts as kept elsewhere counts as kept here.
-            reached = np.maximum(local.beyond[local.sick], 0.0) + 0.5 * TOLERANCE
-            limits[topology][period, local.sick] = true + sign * unit * reached
-    requests = problem.requests
-    wider = requests.tolerance + np.nan_to_num(point.shortfall)
-    return replace(problem, limits=tuple(limits), cures=False, requests=replace(requests, tolerance=wider))
 
 
 class Stage:
     """One problem by successive programs."""
 
-    def __init__(self, problem: Problem, deadline: Deadline) -> None:
-        self.problem, self.weights = problem, Weights.of(problem)
+    def __init__(self, problem: Problem, weights: Weights, deadline: Deadline) -> None:
+        self.problem, self.weights = problem, weights
         self._deadline, self._planes = deadline, Planes(problem)
+        self._large = problem.whole > _MOST_WHOLE
         self._tried: set[bytes] = set()
+        self._bent: tuple[bytes, tuple[Curvature | None, ...]] | None = None
 
     def run(self, plan: Plan, *, first: bool = True) -> Point:
         """Search and settle in turn until a search promises nothing more.
@@ -134,13 +124,15 @@ class Stage:
                 if choice is None:
                     break
                 point = self._settle(self._assess(choice.plan))
-                if self.weights.merit(point) < self.weights.merit(best):
-                    best = point
+                gained = self.weights.merit(best) - self.weights.merit(point)
+                best = point if gained > 0.0 else best
                 # No whole steps promise more, or those that do were tried and have not kept it.
-                left = self.weights.merit(best) - choice.bound
-                if left <= self._material(best) or self._known(choice.plan):
+                material = self._material(best)
+                if self.weights.merit(best) - choice.bound <= material or self._known(choice.plan):
                     break
-        except _TimeOverError:
+                if (number or not first) and 0.0 < gained <= material:
+                    break
+        except TimeOverError:
             pass
         return best
 
@@ -155,9 +147,10 @@ class Stage:
         """EUR of merit that are worth another search."""
         return 2.0 * self._worth(point.cost, self.weights.merit(point))
 
-    @staticmethod
-    def _worth(cost: float, merit: float) -> float:
-        return _COST * max(abs(cost), 1.0) + _AIMS * max(merit - cost, 0.0)
+    def _worth(self, cost: float, merit: float) -> float:
+        """EUR at which a search stops."""
+        worth = _COST * max(abs(cost), 1.0) + _AIMS * max(merit - cost, 0.0)
+        return _COARSER * worth if self._large else worth
 
     def _assess(self, plan: Plan) -> Point:
         point = assess(self.problem, plan)
@@ -165,7 +158,7 @@ class Stage:
         return point
 
     def _curvatures(self, point: Point) -> tuple[Curvature | None, ...]:
-        """Curvatures at a point, also those of the limits that matter there."""
+        """Curvatures at a point, or at one with the same steps, also those of the limits that matter."""
         limits = []
         for period, local in enumerate(point.local):
             near = np.zeros(0, dtype=np.int64)
@@ -173,7 +166,10 @@ class Stage:
                 near = self._planes.watched(period, local)
                 near = near[np.argsort(-np.maximum(local.over, local.beyond)[near], kind="stable")]
             limits.append(near[:_MOST_CURVED])
-        return curvatures(point, limits)
+        key = point.plan.steps.tobytes()
+        if self._bent is None or self._bent[0] != key or not _covered(limits, self._bent[1]):
+            self._bent = key, curvatures(point, limits)
+        return self._bent[1]
 
     def _search(self, point: Point, *, relaxed: bool) -> Choice | None:
         """Decide everything, around the point or where the relaxed program ends; None: nothing to gain."""
@@ -201,8 +197,10 @@ class Stage:
             gain = merit - weights.merit(trial)
             if trial.solved[point.solved].all() and gain > 0.0:
                 point = trial
-                if gain <= least:
+                if gain <= least and not broken(point):
                     break
+                # What bends away from the program's limits does so less in a smaller step.
+                radius /= 4.0 if gain <= least else 1.0
             else:
                 radius /= 4.0
         return point
@@ -227,10 +225,7 @@ class Stage:
     ) -> Answer:
         """Solve a linear program, with limits and planes added until its answer keeps them all."""
         for _ in range(_MOST_PROGRAMS):
-            answer = solver.minimise(cost, seconds=self._deadline.left)
-            if answer.status == TIME_LIMIT:
-                raise _TimeOverError
-            answer = _sane(answer)
+            answer = solved(solver.minimise(cost, seconds=self._deadline.left))
             missing = self._planes.missing(point, curvature, model, answer.x)
             if not missing:
                 break
@@ -251,22 +246,27 @@ class Stage:
         worth = self._worth(float(model.program.cost @ answer.x), answer.objective)
         if start is not None and self.weights.merit(point) - answer.objective <= 2.0 * worth:
             return None
-        solver.relax(whole=True)
-        if start is not None:
-            solver.start(model.start(start))
-        found = solver.minimise(cost, gap=(0.0, worth), seconds=_PATIENCE * self._deadline.left)
-        if found.status == TIME_LIMIT and not len(found.x):
-            raise _TimeOverError
-        solver.hold(_sane(found).x)
+        if self._large:
+            x, bound = search_in_parts(self.problem, model, solver, cost, answer, worth, self._deadline)
+        else:
+            solver.relax(whole=True)
+            known = None if start is None else model.start(start)
+            seconds = _PATIENCE * self._deadline.left
+            found = solved(solver.minimise(cost, gap=(0.0, worth), seconds=seconds, start=known))
+            x, bound = found.x, found.bound
+        solver.hold(x)
         solver.relax(whole=False)
         held = self._complete(point, curvature, model, solver, cost)
-        return Choice(model.plan(held.x), model, held, found.bound)
+        return Choice(model.plan(held.x), model, held, bound)
 
 
-def _sane(answer: Answer) -> Answer:
-    if not len(answer.x):
-        raise SolverError(f"the program is {answer.status}")
-    return answer
+def _covered(limits: list[Ints], known: tuple[Curvature | None, ...]) -> bool:
+    """Tell whether curvatures hold all limits that are wanted."""
+    return all(
+        second is not None and set(wanted.tolist()) <= set(second.limits)
+        for wanted, second in zip(limits, known, strict=True)
+        if len(wanted)
+    )
 
 
 def _moved(point: Point, curvature: tuple[Curvature | None, ...], choice: Choice) -> Point:

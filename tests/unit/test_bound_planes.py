@@ -216,7 +216,7 @@ def test_no_state_lies_below_a_plane(name, count):
 
 def test_bound_of_a_shipped_case_proves_the_schedule():
     case = gc.read_case(GRIDS / "mv-rural")
-    clearing = gc.clear(case)
+    clearing = gc.clear(case, bound=True)
     assert clearing.status == "optimal"
     assert clearing.bound_eur <= clearing.cost_eur
     assert 0.0 <= clearing.gap < OPTIMAL_GAP
@@ -224,7 +224,7 @@ def test_bound_of_a_shipped_case_proves_the_schedule():
 
 
 def test_no_bound_if_none_is_asked_for():
-    clearing = gc.clear(small_case(), bound=False)
+    clearing = gc.clear(small_case())
     assert clearing.status == "confirmed"
     assert np.isnan(clearing.bound_eur)
     assert np.isnan(clearing.gap)

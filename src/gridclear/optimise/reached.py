@@ -1,0 +1,61 @@
+"""What a plan has reached, as something that must be kept: the problem of the next aim."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.network.limits import TOLERANCE, sides
+
+if TYPE_CHECKING:
+    from gridclear.optimise.linearise import Point
+    from gridclear.optimise.problem import Problem
+
+#: Fraction of a rated current by which a cure may be missed.
+_SAME_CURRENT = 1e-4
+
+
+def keep_cure(point: Point) -> Problem:
+    """State the problem in which the cure that a point has reached must be kept.
+
+    Parameters
+    ----------
+    point : Point
+
+    Returns
+    -------
+    Problem
+        What the base state breaks is limited to what the point has left of it, and is no more to be cured.
+    """
+    problem, compiled = point.problem, point.problem.compiled
+    limits = [own.copy() for own in problem.limits]
+    for period, local in enumerate(point.local):
+        if local is not None and len(local.sick):
+            topology = int(compiled.topology[period])
+            sign, unit = sides(compiled.networks[topology], compiled.limits[topology], local.sick)
+            true = compiled.limits[topology].numbered[local.sick]
+            # The best cure is flat: the last of it would cost the profile out of all proportion.
+            current = local.sick >= 2 * compiled.networks[topology].n_node
+            slack = np.where(current, _SAME_CURRENT, 0.5 * TOLERANCE)
+            reached = np.maximum(local.beyond[local.sick], 0.0) + slack
+            limits[topology][period, local.sick] = true + sign * unit * reached
+    return replace(problem, limits=tuple(limits), cures=False)
+
+
+def keep_delivery(point: Point) -> Problem:
+    """State the problem in which the profile that a point has reached must be kept.
+
+    Parameters
+    ----------
+    point : Point
+
+    Returns
+    -------
+    Problem
+        Bands are as wide as the point needs them.
+    """
+    problem, requests = point.problem, point.problem.requests
+    wider = requests.tolerance + np.nan_to_num(point.shortfall)
+    return replace(problem, requests=replace(requests, tolerance=wider))
