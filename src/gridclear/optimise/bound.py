@@ -220,6 +220,8 @@ class _Search:
         return Weights(np.zeros(count, dtype=np.complex128), np.zeros(count), weights)
 
     def _tried(self, number: int, own: Period, state: State, weights: list[Weights]) -> list[Cut]:
+        if self.deadline.passed:
+            return []
         found = [self.relaxation.nearer(number, own, state, one) for one in weights]
         return [cut for cut in found if cut is not None]
 
@@ -230,7 +232,7 @@ class _Search:
         size = self._sizes.get(key, 0.0)
         if size <= 0.0:
             size = price
-            for _ in range(_DOUBLINGS):
+            for _ in range(0 if self.deadline.passed else _DOUBLINGS):
                 found = self.relaxation.guarded(number, own, state, losses.plus(direction.scaled(size)))
                 if found is None:
                     size *= 0.25
@@ -253,7 +255,8 @@ class _Search:
                 break
             before = answer.objective
             self._cut(answer.x)
-            if (parts := parts_of(self.relaxation, answer)) is not None and tightened(self.relaxation, parts):
+            parts = parts_of(self.relaxation, answer)
+            if parts is not None and tightened(self.relaxation, parts, self.deadline):
                 self._again()
             answer = self._solved()
             if answer is not None and answer.objective - before < _GAIN * abs(self.point.cost):
@@ -269,9 +272,9 @@ class _Search:
             if parts is None:
                 break
             before = answer.objective
-            if tightened(self.relaxation, parts):
+            if tightened(self.relaxation, parts, self.deadline):
                 self._again()
-            for probe in probed(self.relaxation, parts):
+            for probe in probed(self.relaxation, parts, self.deadline):
                 if self._late():
                     break
                 self._cut(probe.x, probe)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gridclear.network.network import Floats
+    from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.highs import Answer, Solver
     from gridclear.optimise.relaxation import Relaxation
     from gridclear.optimise.supports import Weights
@@ -101,7 +102,7 @@ def parts_of(relaxation: Relaxation, answer: Answer) -> Parts | None:
     return Parts(solver, cost, spare, least, tuple(rows))
 
 
-def tightened(relaxation: Relaxation, parts: Parts) -> int:
+def tightened(relaxation: Relaxation, parts: Parts, deadline: Deadline) -> int:
     """Narrow the ranges of the sources' powers, by what costs no more than the plan; how many."""
     base, count = relaxation.problem.compiled.s_base_mva, 0
     places = max((len(own.fed) for _, own in relaxation.periods), default=0)
@@ -116,7 +117,7 @@ def tightened(relaxation: Relaxation, parts: Parts) -> int:
             for side, sign in ((0, 1.0), (1, -1.0)):
                 aim = np.zeros(len(parts.cost))
                 aim[list(columns.values())] = sign
-                found = parts.solver.minimise(aim)
+                found = parts.solver.minimise(aim, seconds=deadline.left)
                 if found.status != OPTIMAL or not len(found.x):
                     continue
                 for number, column in columns.items():
@@ -127,7 +128,7 @@ def tightened(relaxation: Relaxation, parts: Parts) -> int:
     return count
 
 
-def probed(relaxation: Relaxation, parts: Parts) -> list[Probe]:
+def probed(relaxation: Relaxation, parts: Parts, deadline: Deadline) -> list[Probe]:
     """Find what every step of every device costs at least in every period, and rule out what is too dear.
 
     Returns the solutions of the programs that have every period at one step: cuts there make the next
@@ -146,7 +147,7 @@ def probed(relaxation: Relaxation, parts: Parts) -> list[Probe]:
                 continue
             aim = parts.cost.copy()
             aim[columns[open_, place]] -= reward
-            found = parts.solver.minimise(aim)
+            found = parts.solver.minimise(aim, seconds=deadline.left)
             if found.status != OPTIMAL or not len(found.x):
                 dear[open_, place] = -np.inf
                 continue
