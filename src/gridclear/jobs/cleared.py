@@ -10,6 +10,7 @@ import pandas as pd
 
 from gridclear.jobs.flow import device_table
 from gridclear.network.limits import TOLERANCE, describe, sides
+from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.rules import broken_rules
 from gridclear.powerflow.arrays import NEWTON
 from gridclear.powerflow.base import point_powers
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from gridclear.optimise.pricing import Prices
     from gridclear.optimise.problem import Plan, Problem
 
-#: Distance from the band of a request, in MVA, that counts as none.
-DELIVERED_MVA = 1e-5
 #: Per cent, or hundredths of a p.u.: the unit of the prices of limits.
 _HUNDREDTH = 0.01
 

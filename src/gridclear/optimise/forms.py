@@ -77,7 +77,7 @@ class _Slots:
         """Add up data of the matrix between free nodes, and the sources' columns (node, source)."""
         free, count = self.free, len(self.key)
         last = count + (self.size - free) * self.size + 1
-        data = np.bincount(slot, value.real, last) + 1j * np.bincount(slot, value.imag, last)
+        data = _summed(slot, value, last)
         return data[:count], data[count : last - 1].reshape(self.size - free, self.size).T
 
     def matrix(self, data: Complexes) -> sparse.csc_matrix:
@@ -214,19 +214,11 @@ class Forms:
         if len(weights.near):
             where, more, pull = self._near(state.voltage, weights.near, plan.voltage)
             slot, square, slope = np.concatenate([slot, where]), np.concatenate([square, more]), slope + pull
-        taken, _, _, own = self._squares
+        taken, row, column, own = self._squares
+        drawn = weights.current[taken] * own
         slot = np.concatenate([slot, self._square])
-        square = np.concatenate([square, weights.current[taken] * own])
-        fed = np.bincount(
-            self._squares[1],
-            (weights.current[taken] * own * state.voltage[self._squares[2]]).real,
-            len(slope),
-        ) + 1j * np.bincount(
-            self._squares[1],
-            (weights.current[taken] * own * state.voltage[self._squares[2]]).imag,
-            len(slope),
-        )
-        slope = slope + fed
+        square = np.concatenate([square, drawn])
+        slope = slope + _summed(row, drawn * state.voltage[column], len(slope))
         balance = self._balance(state, value, weights.power, slope)
         if not np.isfinite(balance).all():
             return None
@@ -362,6 +354,12 @@ class Forms:
         return Support(
             part.weights, part.balance, part.bank, part.ratio, 0.5 * (least + least.conj().T), room
         )
+
+
+def _summed(place: Ints, value: Complexes, count: int) -> Complexes:
+    """Add up values by their places."""
+    found: Complexes = np.bincount(place, value.real, count) + 1j * np.bincount(place, value.imag, count)
+    return found
 
 
 def _definite(form: sparse.csc_matrix) -> SuperLU | None:

@@ -79,8 +79,7 @@ def items_columns(problem: Problem, program: Labelled) -> Ints:
     for row, number in enumerate(offers.item.tolist()):
         if column[row] != item[number]:
             program.row(0.0, 0.0, (column[row], 1.0), (item[number], -1.0))
-    asked = offers.least > 0.0
-    asked[offers.item[offers.exclusive >= 0]] = True
+    asked = offers.asked
     chosen = np.full(count, -1, dtype=np.int64)
     chosen[asked] = program.labelled(label[asked], int(asked.sum()), 0.0, 1.0, whole=True)
     for number in np.flatnonzero(asked).tolist():

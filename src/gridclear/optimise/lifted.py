@@ -21,6 +21,7 @@ from gridclear.optimise.labelled import (
     items_columns,
     stores_columns,
 )
+from gridclear.optimise.problem import DELIVERED_MVA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from gridclear.optimise.linearise import Point
     from gridclear.optimise.problem import Problem
 
-#: Mvar beyond the band of a request that count as none.
-DELIVERED_MVA = 1e-5
 #: Sides of the polygon around the circle of an exchange's apparent power.
 _SIDES = 16
 

@@ -73,6 +73,13 @@ class Offers:
         return asked
 
     @property
+    def dearest(self) -> float:
+        """Largest price of a row: EUR over its period per p.u. of the larger of its P and Q."""
+        size = np.maximum(np.abs(self.p), np.abs(self.q))
+        moves = size > 0.0
+        return float((np.abs(self.cost[moves]) / size[moves]).max(initial=0.0))
+
+    @property
     def period(self) -> Ints:
         """Period of every row."""
         return self.activations.period

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gridclear.powerflow.base import BaseState
     from gridclear.powerflow.scenarios import Scenarios
 
+#: Distance from the band of a request, in MVA, that counts as none.
+DELIVERED_MVA = 1e-5
 #: Modes of the devices that are decided, by the job's option.
 DEVICES = {"optimised": ("optimised", "automatic"), "scheduled": ("optimised",)}
 

@@ -39,9 +39,7 @@ class Weights:
         """Weights above every price of the problem."""
         offers, base = problem.offers, problem.compiled.s_base_mva
         size = np.maximum(np.abs(offers.p), np.abs(offers.q)) * base
-        with np.errstate(divide="ignore", invalid="ignore"):
-            price = np.where(size > 0.0, np.abs(offers.cost) / size, 0.0).max(initial=0.0)
-        short = _SHORT * max(float(price), 1.0)
+        short = _SHORT * max(offers.dearest / base, 1.0)
         # More than the profile and all cures together could be worth.
         breaks = short * (base * float(np.abs(problem.requests.q).sum() + size.sum()) + _ALL_CURES)
         return cls(short, _UNCURED * short, _BROKEN * _UNCURED * short, breaks)

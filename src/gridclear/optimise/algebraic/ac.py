@@ -11,9 +11,8 @@ import pyomo.environ as pyo
 from gridclear.errors import OptionError
 from gridclear.optimise.algebraic.branches import FROM
 from gridclear.optimise.algebraic.decisions import HELD, SMOOTH, WHOLE
-from gridclear.optimise.algebraic.model import build, solution, solve_with_limits
+from gridclear.optimise.algebraic.model import Formulation, build, solution, solve_with_limits
 from gridclear.optimise.algebraic.solvers import DIVISIBLE, LINEAR, ModelSolver
-from gridclear.optimise.algorithms import Found
 
 if TYPE_CHECKING:
     from gridclear.optimise.algebraic.decisions import Solution
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ac:
+class Ac(Formulation):
     """Full AC equations: a nonconvex program, by default with whole decisions for SCIP.
 
     The equations of ``flows`` with both that they leave open:
@@ -59,13 +58,8 @@ class Ac:
     whole: bool = True
     gap: float = 1e-4
 
-    def __call__(self, problem: Problem, deadline: Deadline) -> Found:
-        """Clear."""
-        found = self.solve(problem, deadline)
-        return Found(found.plan, found.complete)
-
     def solve(self, problem: Problem, deadline: Deadline, held: Plan | None = None) -> Solution:
-        """Clear, and say what the model believes.
+        """Clear as in ``Formulation``.
 
         Parameters
         ----------
@@ -77,15 +71,6 @@ class Ac:
         Returns
         -------
         Solution
-
-        Raises
-        ------
-        CaseError
-            The grid is not one that the model covers.
-        OptionError
-            The solver is not there, or not one for this program.
-        SolverError
-            It ended in a way that is no answer.
         """
         if self.solver in LINEAR:
             raise OptionError(f"solver is '{self.solver}'; the AC equations need one of nonconvex programs")

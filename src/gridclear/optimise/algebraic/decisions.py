@@ -129,8 +129,7 @@ def _offers(m: pyo.ConcreteModel, problem: Problem, *, whole: bool, held: Plan |
     Divisible, that is ``0 <= share <= most`` and ``Σ share/most <= 1``.
     """
     offers = problem.offers
-    asked = offers.least > 0.0
-    asked[offers.item[offers.exclusive >= 0]] = True
+    asked = offers.asked
     low, high = np.zeros(len(asked)), offers.most.copy()
     if held is not None:
         taken = held.share > 0.0

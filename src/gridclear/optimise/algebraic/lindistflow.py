@@ -12,9 +12,8 @@ from gridclear.optimise.algebraic.branches import FROM
 from gridclear.optimise.algebraic.cones import Lazy, Total, solve_by_planes
 from gridclear.optimise.algebraic.decisions import WHOLE
 from gridclear.optimise.algebraic.limits import Cone
-from gridclear.optimise.algebraic.model import build, solution
+from gridclear.optimise.algebraic.model import Formulation, build, solution
 from gridclear.optimise.algebraic.solvers import ModelSolver
-from gridclear.optimise.algorithms import Found
 
 if TYPE_CHECKING:
     from gridclear.optimise.algebraic.decisions import Solution
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LinDistFlow:
+class LinDistFlow(Formulation):
     """Linear branch flow: a mixed-integer linear program, by default for HiGHS.
 
     In the equations of ``flows`` the squared current is linear around the base state (index 0),
@@ -55,32 +54,8 @@ class LinDistFlow:
     solver: str = "highs"
     gap: float = 1e-3
 
-    def __call__(self, problem: Problem, deadline: Deadline) -> Found:
-        """Clear."""
-        found = self.solve(problem, deadline)
-        return Found(found.plan, found.complete)
-
     def solve(self, problem: Problem, deadline: Deadline) -> Solution:
-        """Clear, and say what the model believes.
-
-        Parameters
-        ----------
-        problem : Problem
-        deadline : Deadline
-
-        Returns
-        -------
-        Solution
-
-        Raises
-        ------
-        CaseError
-            The grid is not one that the model covers.
-        OptionError
-            The solver is not there.
-        SolverError
-            It ended in a way that is no answer.
-        """
+        """Clear, and say what the model believes: as in ``Formulation``."""
         solver = ModelSolver(self.solver)
         totals: list[Total] = []
         m, flows, limits = build(problem, WHOLE, lambda own: _state(own, totals), linear=True)

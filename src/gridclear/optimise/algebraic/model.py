@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from gridclear.optimise.algebraic.grid import period_grids, power_unit
 from gridclear.optimise.algebraic.limits import Limits, state_profile
 from gridclear.optimise.algebraic.rounding import nearest_plan
 from gridclear.optimise.algebraic.solvers import SOLVED
+from gridclear.optimise.algorithms import Found
 from gridclear.optimise.model import PERCENT
 
 if TYPE_CHECKING:
@@ -31,6 +33,39 @@ if TYPE_CHECKING:
     from gridclear.optimise.algebraic.solvers import Ended, ModelSolver
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.problem import Plan, Problem
+
+
+class Formulation(ABC):
+    """A model of the grid that clears: an algorithm that also says what it believes."""
+
+    def __call__(self, problem: Problem, deadline: Deadline) -> Found:
+        """Clear."""
+        found = self.solve(problem, deadline)
+        return Found(found.plan, found.complete)
+
+    @abstractmethod
+    def solve(self, problem: Problem, deadline: Deadline) -> Solution:
+        """Clear, and say what the model believes.
+
+        Parameters
+        ----------
+        problem : Problem
+        deadline : Deadline
+
+        Returns
+        -------
+        Solution
+
+        Raises
+        ------
+        CaseError
+            The grid is not one that the model covers.
+        OptionError
+            The solver is not there, or not one for this program.
+        SolverError
+            It ended in a way that is no answer.
+        """
+
 
 #: Per cent from a limit at which it is stated from the start, and by which an answer may break one.
 _NEAR, _MISSED = 0.5, 1e-6

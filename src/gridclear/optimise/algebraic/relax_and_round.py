@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gridclear.optimise.algebraic.ac import Ac
-from gridclear.optimise.algorithms import Found
+from gridclear.optimise.algebraic.model import Formulation
 
 if TYPE_CHECKING:
     from gridclear.optimise.algebraic.decisions import Solution
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RelaxAndRound:
+class RelaxAndRound(Formulation):
     """Solve with divisible devices and least amounts, round, and solve again with these held.
 
     The model is that of ``Ac`` with the ratio of a tap changer straight in its position, ρ = a + b n, and it
@@ -31,28 +31,8 @@ class RelaxAndRound:
 
     solver: str = "ipopt"
 
-    def __call__(self, problem: Problem, deadline: Deadline) -> Found:
-        """Clear."""
-        found = self.solve(problem, deadline)
-        return Found(found.plan, found.complete)
-
     def solve(self, problem: Problem, deadline: Deadline) -> Solution:
-        """Clear, and say what the model believes.
-
-        Parameters
-        ----------
-        problem : Problem
-        deadline : Deadline
-
-        Returns
-        -------
-        Solution
-
-        Raises
-        ------
-        CaseError, OptionError, SolverError
-            As from ``Ac.solve``.
-        """
+        """Clear, and say what the model believes: as in ``Formulation``."""
         model = Ac(solver=self.solver, whole=False)
         relaxed = model.solve(problem, deadline)
         if not relaxed.complete:

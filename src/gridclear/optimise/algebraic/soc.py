@@ -13,9 +13,8 @@ from gridclear.optimise.algebraic.branches import FROM
 from gridclear.optimise.algebraic.cones import Lazy, solve_by_planes
 from gridclear.optimise.algebraic.decisions import HULL, WHOLE
 from gridclear.optimise.algebraic.limits import Cone
-from gridclear.optimise.algebraic.model import build, solution, solve_with_limits
+from gridclear.optimise.algebraic.model import Formulation, build, solution, solve_with_limits
 from gridclear.optimise.algebraic.solvers import DIVISIBLE, LINEAR, ModelSolver
-from gridclear.optimise.algorithms import Found
 
 if TYPE_CHECKING:
     from gridclear.optimise.algebraic.decisions import Solution
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Soc:
+class Soc(Formulation):
     """Branch flow relaxed to second-order cones: a lower bound on the objective, and a plan that may be true.
 
     The equations of ``flows`` with
@@ -58,33 +57,8 @@ class Soc:
     whole: bool = True
     gap: float = 1e-4
 
-    def __call__(self, problem: Problem, deadline: Deadline) -> Found:
-        """Clear."""
-        found = self.solve(problem, deadline)
-        return Found(found.plan, found.complete)
-
     def solve(self, problem: Problem, deadline: Deadline) -> Solution:
-        """Clear, and say what the model believes.
-
-        Parameters
-        ----------
-        problem : Problem
-        deadline : Deadline
-
-        Returns
-        -------
-        Solution
-            ``bound`` is one for the AC equations, too.
-
-        Raises
-        ------
-        CaseError
-            The grid is not one that the model covers.
-        OptionError
-            The solver is not there.
-        SolverError
-            It ended in a way that is no answer.
-        """
+        """Clear as in ``Formulation``; the solution's ``bound`` is one for the AC equations, too."""
         solver = ModelSolver(self.solver)
         wholes = WHOLE if self.whole and self.solver not in DIVISIBLE else HULL
         cones: list[Cone] = []
