@@ -174,7 +174,7 @@ def clear(
         point = assess(problem, found.plan)
         proof = proof_of(problem, found.plan, threads)
         priced = prices(point) if proof.confirmed else None
-    proved = Bound(-np.inf, "not asked for", 0.0)
+    proved = Bound(-np.inf, "no schedule is confirmed" if bound else "not asked for", 0.0)
     with watch.phase("bound"):
         if bound and proof.confirmed:
             proved = lower_bound(point, deadline)

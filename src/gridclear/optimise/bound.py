@@ -7,7 +7,7 @@ where, is a matter of taste.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +59,8 @@ _STEEPEST = 4096.0
 #: Part of the mean cost of a period by which the program may misjudge a source's power; and p.u. by which it
 #: may misjudge the square of a voltage.
 _MISJUDGED, _SQUARE = 1e-3, 1e-3
+#: EUR per p.u. of power at least, where neither losses nor offers cost anything.
+_LEAST_WORTH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ def lower_bound(point: Point, deadline: Deadline) -> Bound:
     """
     start = time.monotonic()
     # From here on, what the plan reaches is what is to be kept.
-    point = assess(keep_cure(point), point.plan)
-    point = assess(keep_delivery(point), point.plan)
+    kept = replace(keep_cure(point), requests=keep_delivery(point).requests)
+    point = assess(kept, point.plan)
     try:
         circuits = _circuits(point)
     except NotCoveredError as what:
@@ -146,11 +148,10 @@ class _Search:
         self.price = point.problem.loss_price
         self.relaxation = Relaxation(point, circuits)
         self.best, self.reason = -np.inf, ""
-        offers, count = point.problem.offers, max(1, len(self.relaxation.periods))
-        size = np.maximum(np.abs(offers.p), np.abs(offers.q))
-        worth = np.abs(offers.cost[size > 0.0]) / size[size > 0.0]
+        count = max(1, len(self.relaxation.periods))
+        worth = max(self.price, point.problem.offers.dearest, _LEAST_WORTH)
         #: p.u. of a source's power that matter: at the price of losses, or at that of the dearest offers.
-        self._matter = _MISJUDGED * abs(point.cost) / count / max(self.price, float(worth.max(initial=1e-6)))
+        self._matter = _MISJUDGED * abs(point.cost) / count / worth
         self._weights: dict[int, Weights] = {}
         self._priced: dict[int, Weights] = {}
         self._all = [number for number, _ in self.relaxation.periods]

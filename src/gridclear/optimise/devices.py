@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,18 +26,11 @@ _MOST_PLACINGS, _OPEN = 30, 0.3
 _NOTHING_KNOWN = -1e9
 
 
-def search_in_parts(
-    problem: Problem,
-    model: Model,
-    solver: Solver,
-    cost: Floats,
-    relaxed: Answer,
-    worth: float,
-    deadline: Deadline,
-) -> tuple[Floats, float]:
-    """Place the devices as if all else could be divided, then decide the rest with the devices held.
+@dataclass(frozen=True, eq=False)
+class Parted:
+    """A program that is searched in parts: the devices as if all else could be divided, then the rest.
 
-    Parameters
+    Attributes
     ----------
     problem : Problem
     model : Model
@@ -44,38 +38,44 @@ def search_in_parts(
         Holds the model's program and its planes, with the whole columns relaxed. Its devices are held where
         they are placed afterwards.
     cost : (column,)
-    relaxed : Answer
-        Of the solver's program.
     worth : float
         EUR at which a search stops.
     deadline : Deadline
-
-    Returns
-    -------
-    x : (column,)
-        A solution.
-    bound : float
-        EUR, of the program in which nothing but the devices is whole; an estimate where offers or storages
-        join periods, for costs are then shared out among them.
-
-    Raises
-    ------
-    TimeOverError
-    SolverError
     """
-    steps, bound = _place(problem, model, solver, cost, relaxed, worth, deadline)
-    return _decide_rest(model, solver, cost, steps, worth, deadline), bound
+
+    problem: Problem
+    model: Model
+    solver: Solver
+    cost: Floats
+    worth: float
+    deadline: Deadline
+
+    def search(self, relaxed: Answer) -> tuple[Floats, float]:
+        """Place the devices, then decide the rest with the devices held.
+
+        Parameters
+        ----------
+        relaxed : Answer
+            Of the solver's program.
+
+        Returns
+        -------
+        x : (column,)
+            A solution.
+        bound : float
+            EUR, of the program in which nothing but the devices is whole; an estimate where offers or
+            storages join periods, for costs are then shared out among them.
+
+        Raises
+        ------
+        TimeOverError
+        SolverError
+        """
+        steps, bound = _place(self, relaxed)
+        return _decide_rest(self, steps), bound
 
 
-def _place(
-    problem: Problem,
-    model: Model,
-    solver: Solver,
-    cost: Floats,
-    relaxed: Answer,
-    worth: float,
-    deadline: Deadline,
-) -> tuple[Floats, float]:
+def _place(parted: Parted, relaxed: Answer) -> tuple[Floats, float]:
     """Find steps by Benders' cuts [1]_: a period's cost is a convex function of its few devices.
 
     References
@@ -84,6 +84,8 @@ def _place(
        Numerische Mathematik 4, 1962; one cut per period: J. R. Birge, F. V. Louveaux, "A multicut algorithm
        for two-stage stochastic linear programs", EJOR 34, 1988.
     """
+    problem, model, solver = parted.problem, parted.model, parted.solver
+    cost, worth, deadline = parted.cost, parted.worth, parted.deadline
     own, program, columns = model.columns, Program(), model.program
     periods = problem.periods
     place = own.steps.ravel()
@@ -141,12 +143,10 @@ def _period_of_columns(problem: Problem, model: Model) -> Ints:
     return period
 
 
-def _decide_rest(
-    model: Model, solver: Solver, cost: Floats, steps: Floats, worth: float, deadline: Deadline
-) -> Floats:
+def _decide_rest(parted: Parted, steps: Floats) -> Floats:
     """Hold the devices: the program falls apart, mostly into periods, each of which is searched alone."""
-    own, program = model.columns, model.program
-    matrix, row_lower, row_upper = solver.rows()
+    own, program, cost = parted.model.columns, parted.model.program, parted.cost
+    matrix, row_lower, row_upper = parted.solver.rows()
     change = np.diff(steps, axis=1, prepend=0.0)
     x, held = np.zeros(program.n_column), np.zeros(program.n_column, dtype=bool)
     for columns, value in (
@@ -169,7 +169,8 @@ def _decide_rest(
         piece.rows(len(rows), row_lower[rows], row_upper[rows])
         entries = matrix[rows][:, columns].tocoo()
         piece.entries(entries.coords[0], entries.coords[1], entries.data)
-        answer = Solver(piece).minimise(piece.cost, gap=(0.0, worth / count), seconds=deadline.left)
+        gap = (0.0, parted.worth / count)
+        answer = Solver(piece).minimise(piece.cost, gap=gap, seconds=parted.deadline.left)
         x[columns] = solved(answer).x
     return x
 

@@ -229,9 +229,7 @@ def _decisions(point: Point, program: Program, whole: str, radius: float, reach:
     )
     shape, gives = (stores.count, periods), plan.discharge > 0.0
     charge, discharge = (
-        program.columns(stores.count * periods, *_powers(now, least, most, held & other, radius)).reshape(
-            shape
-        )
+        program.columns(now.size, *_powers(now, least, most, held & other, radius)).reshape(shape)
         for now, least, most, other in (
             (plan.charge, stores.least_charge, stores.most_charge, gives),
             (plan.discharge, stores.least_discharge, stores.most_discharge, ~gives),

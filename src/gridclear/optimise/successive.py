@@ -10,11 +10,12 @@ import numpy as np
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.algorithms import Found
 from gridclear.optimise.curvature import Curvature, curvatures
-from gridclear.optimise.devices import search_in_parts
+from gridclear.optimise.devices import Parted
 from gridclear.optimise.highs import Solver, TimeOverError, solved
 from gridclear.optimise.linearise import Local, Point, assess
 from gridclear.optimise.model import EVERYWHERE, FREE, HELD, Model, build_model
 from gridclear.optimise.planes import Planes
+from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.reached import keep_cure, keep_delivery
 from gridclear.optimise.weights import Weights, broken
 
@@ -30,8 +31,6 @@ _SETTLED = 1e-6
 _COST, _AIMS = 4e-4, 2e-3
 #: MVA of shortfall that is none.
 _MISSED_MVA = 2e-6
-#: MVA of shortfall that a second stage is for.
-_SHORT_MVA = 1e-5
 #: Share of the time left that a search of whole steps may take: the rest is for settling what it found.
 _PATIENCE = 0.8
 #: Steps that devices may go from a settled plan in one search.
@@ -49,11 +48,9 @@ _MOST_CURVED = 12
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A plan that a program found, and the program's word on it: its answer, and how low any could be."""
+    """A plan that a program found, and how low the program says any could be weighed."""
 
     plan: Plan
-    model: Model
-    answer: Answer
     bound: float
 
 
@@ -85,7 +82,7 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
     if point.uncured > TOLERANCE:
         cured = Stage(problem, weights.of_cure(), deadline).run(point.plan, first=False)
         point = Stage(keep_cure(cured), weights, deadline).run(cured.plan)
-    if float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva > _SHORT_MVA:
+    if float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva > DELIVERED_MVA:
         point = Stage(keep_delivery(point), weights, deadline).run(point.plan, first=False)
     return Found(point.plan, complete=not deadline.passed)
 
@@ -177,7 +174,7 @@ class Stage:
         for _ in range(2 * relaxed):
             model, solver, cost = self._program(point, FREE, 1.0)
             answer = self._complete(point, curvature, model, solver, cost)
-            point = _moved(point, curvature, Choice(model.plan(answer.x), model, answer, answer.bound))
+            point = _moved(point, curvature, model, answer)
         return self._choose(point, curvature, start)
 
     def _settle(self, point: Point) -> Point:
@@ -247,7 +244,7 @@ class Stage:
         if start is not None and self.weights.merit(point) - answer.objective <= 2.0 * worth:
             return None
         if self._large:
-            x, bound = search_in_parts(self.problem, model, solver, cost, answer, worth, self._deadline)
+            x, bound = Parted(self.problem, model, solver, cost, worth, self._deadline).search(answer)
         else:
             solver.relax(whole=True)
             known = None if start is None else model.start(start)
@@ -257,7 +254,7 @@ class Stage:
         solver.hold(x)
         solver.relax(whole=False)
         held = self._complete(point, curvature, model, solver, cost)
-        return Choice(model.plan(held.x), model, held, bound)
+        return Choice(model.plan(held.x), bound)
 
 
 def _covered(limits: list[Ints], known: tuple[Curvature | None, ...]) -> bool:
@@ -269,14 +266,14 @@ def _covered(limits: list[Ints], known: tuple[Curvature | None, ...]) -> bool:
     )
 
 
-def _moved(point: Point, curvature: tuple[Curvature | None, ...], choice: Choice) -> Point:
+def _moved(point: Point, curvature: tuple[Curvature | None, ...], model: Model, answer: Answer) -> Point:
     """Take a point to a program's answer, by its slopes and curvature."""
     moved: list[Local | None] = []
     for period, (local, second) in enumerate(zip(point.local, curvature, strict=True)):
         if local is None or second is None:
             moved.append(None)
             continue
-        change = choice.model.values(choice.answer.x, period) - local.at
+        change = model.values(answer.x, period) - local.at
         bent, traded = second.loss @ change, second.exchange @ change
         rise, slope = change @ local.slope, local.slope.copy()
         for constraint, curved in second.limits.items():
@@ -296,4 +293,4 @@ def _moved(point: Point, curvature: tuple[Curvature | None, ...], choice: Choice
                 exchange_slope=local.exchange_slope + traded.T,
             )
         )
-    return Point(point.problem, choice.plan, tuple(moved))
+    return Point(point.problem, model.plan(answer.x), tuple(moved))
