@@ -197,12 +197,12 @@ def _targets(
     if HELD in relaxed:
         targets += _ranked(verdicts[OURS], relaxed[HELD])
     if math.isfinite(asked.gap):
-        targets.append(Target("gap", float(own.gap), asked.gap, at_least=False, speed=False))
+        targets.append(Target("gap", own.gap, asked.gap, at_least=False, speed=False))
     if math.isfinite(asked.seconds):
-        targets.append(Target("seconds", float(seconds[OURS]), asked.seconds, at_least=False))
+        targets.append(Target("seconds", seconds[OURS], asked.seconds, at_least=False))
     if math.isfinite(asked.times_ipopt) and IPOPT in seconds:
         what, times = f"times of {IPOPT}", seconds[OURS] / seconds[IPOPT]
-        targets.append(Target(what, float(times), asked.times_ipopt, at_least=False))
+        targets.append(Target(what, times, asked.times_ipopt, at_least=False))
     return targets
 
 
@@ -214,7 +214,7 @@ def _ranked(verdict: Verdict, held: Continuous) -> list[Target]:
         ("Mvar shorter than", _short(verdict.shortfall_mvar) - _short(held.shortfall_mvar), SAME_MVAR),
         ("part of the cost above", verdict.cost_eur / held.cost_eur - 1.0, SAME_COST),
     ):
-        targets.append(Target(f"{what} {HELD}", float(more), most, at_least=False, speed=False))
+        targets.append(Target(f"{what} {HELD}", more, most, at_least=False, speed=False))
         if abs(more) > most:
             break
     return targets

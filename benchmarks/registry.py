@@ -64,7 +64,7 @@ class Target:
     @property
     def met(self) -> bool:
         """Whether the value is on the right side of the limit; NaN never is."""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
+        return bool(self.value >= self.limit if self.at_least else self.value <= self.limit)
 
     def __str__(self) -> str:
         sign = "≥" if self.at_least else "≤"
