@@ -1,0 +1,149 @@
+"""One period around a confirmed state: what any exchange would take there, by programs that only shift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.optimise.around import Around
+from gridclear.optimise.curvature import curvatures
+from gridclear.optimise.highs import solved
+from gridclear.optimise.model import HELD
+from gridclear.optimise.planes import Planes
+from gridclear.optimise.singles import Single
+
+if TYPE_CHECKING:
+    from gridclear.network.network import Floats
+    from gridclear.optimise.algorithms import Deadline
+    from gridclear.optimise.highs import Answer
+    from gridclear.optimise.linearise import Point
+    from gridclear.optimise.weights import Weights
+
+#: Times that the place of the row is corrected by what bends the exchange.
+_CORRECTIONS = 2
+#: Limits whose curvature is looked at, and the distance to a limit, normalised, within which it may matter.
+_MOST_CURVED, _NEAR = 12, 0.05
+#: How far beyond what all controls could move by their slopes an exchange is asked for that nothing reaches.
+_BEYOND = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a program says of one exchange.
+
+    Attributes
+    ----------
+    single : Single
+    q, cost : float
+        Exchange in p.u. and EUR that the program expects; the cost includes all losses.
+    price : float
+        EUR per Mvar that the exchange asked for were larger; NaN of a whole search.
+    short : float
+        Mvar that the exchange misses what was asked for.
+    """
+
+    single: Single
+    q: float
+    cost: float
+    price: float
+    short: float
+
+
+class Sheet:
+    """The program of one lane with one request, around its point.
+
+    Parameters
+    ----------
+    point : Point
+        Of a problem with one period and one request.
+    weights : Weights
+    freedom : {"held", "free"}
+        Whether whole steps stay as the point has them.
+    """
+
+    def __init__(self, point: Point, weights: Weights, freedom: str = HELD) -> None:
+        local = point.local[0]
+        if local is None:
+            raise ValueError("a sheet needs a point with a state")
+        self._problem, self._local, self._freedom = point.problem, local, freedom
+        over = local.over
+        near = np.argsort(-over)[:_MOST_CURVED]
+        curvature = curvatures(point, [near[over[near] > -_NEAR]])
+        second = curvature[0]
+        place = int(point.problem.requests.point[0])
+        self._traded = None if second is None else second.exchange[place]
+        self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
+        self._around = Around(point, curvature, Planes(point.problem), weights, freedom)
+        self._base = point.problem.compiled.s_base_mva
+        self._row = int(self._around.model.profile[0])
+
+    def at(self, q: float, deadline: Deadline) -> Drawn:
+        """Find the cheapest decision for an exchange in p.u.
+
+        Raises
+        ------
+        TimeOverError
+        SolverError
+        """
+        bent = 0.0
+        for _ in range(_CORRECTIONS):
+            answer = self._solve(q - bent, deadline)
+            bent = self._bent(answer.x)
+        return self._drawn(answer)
+
+    def extreme(self, sign: int, deadline: Deadline) -> Drawn:
+        """Find the largest exchange, or with -1 the least, and of those the cheapest."""
+        return self._drawn(self._solve(self._far(sign), deadline))
+
+    def search(self, q: float, worth: float, deadline: Deadline) -> Drawn:
+        """Decide whole steps, too, to within so many EUR; the rest is as the program's planes have it.
+
+        The sheet must be free.
+        """
+        around, bent = self._around, 0.0
+        for _ in range(_CORRECTIONS):
+            bent = self._bent(self._solve(q - bent, deadline).x)
+        around.solver.relax(whole=True)
+        answer = solved(around.solver.minimise(around.cost, gap=(0.0, worth), seconds=deadline.left))
+        around.solver.relax(whole=False)
+        return self._drawn(answer)
+
+    def search_extreme(self, sign: int, worth: float, deadline: Deadline) -> Drawn:
+        """Decide whole steps, too, for the largest exchange, or with -1 the least."""
+        return self.search(self._far(sign), worth, deadline)
+
+    def _far(self, sign: int) -> float:
+        """Give an exchange that nothing reaches."""
+        own = self._around.model
+        column = own.controls[0]
+        span = own.program.upper[column] - own.program.lower[column]
+        return self.exchange + sign * _BEYOND * float(np.abs(self._slope) @ span) + sign
+
+    def _solve(self, q: float, deadline: Deadline) -> Answer:
+        offset = float(self._slope @ self._local.at) - self.exchange
+        self._around.solver.place(self._row, self._base * (q + offset))
+        return self._around.complete(deadline)
+
+    def _change(self, x: Floats) -> Floats:
+        return self._around.model.values(x, 0) - self._local.at
+
+    def _bent(self, x: Floats) -> float:
+        """Exchange that the slopes leave out."""
+        change = self._change(x)
+        return 0.0 if self._traded is None else 0.5 * float(change @ self._traded @ change)
+
+    def _drawn(self, answer: Answer) -> Drawn:
+        model, x = self._around.model, answer.x
+        plan, problem = model.plan(x), self._problem
+        change = self._change(x)
+        short = x[model.columns.short[:, 0]]
+        loss = problem.loss_price / self._base * float(x[model.columns.loss[0]])
+        return Drawn(
+            single=Single(plan.share, plan.steps[:, 0]),
+            q=self.exchange + float(change @ self._slope) + self._bent(x),
+            cost=sum(problem.costs(plan)) + loss,
+            price=np.nan if answer.dual is None else float(answer.dual[self._row]),
+            short=float(short.sum()),
+        )
