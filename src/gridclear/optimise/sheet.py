@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.optimise.around import Around
-from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.highs import solved
 from gridclear.optimise.model import HELD
 from gridclear.optimise.planes import Planes
@@ -17,16 +16,17 @@ from gridclear.optimise.singles import Single
 if TYPE_CHECKING:
     from gridclear.network.network import Floats
     from gridclear.optimise.algorithms import Deadline
+    from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.linearise import Point
     from gridclear.optimise.weights import Weights
 
 #: Times that the place of the row is corrected by what bends the exchange.
 _CORRECTIONS = 2
-#: Limits whose curvature is looked at, and the distance to a limit, normalised, within which it may matter.
-_MOST_CURVED, _NEAR = 12, 0.05
 #: How far beyond what all controls could move by their slopes an exchange is asked for that nothing reaches.
 _BEYOND = 1.5
+#: MVA before the end of the range at which the price there is read.
+_BIT_MVA = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,24 +58,27 @@ class Sheet:
     ----------
     point : Point
         Of a problem with one period and one request.
+    bent : Curvature
+        At a state with the same steps, where it is much the same.
     weights : Weights
     freedom : {"held", "free"}
         Whether whole steps stay as the point has them.
+
+    Attributes
+    ----------
+    exchange : float
+        At the point, in p.u.
     """
 
-    def __init__(self, point: Point, weights: Weights, freedom: str = HELD) -> None:
+    def __init__(self, point: Point, bent: Curvature, weights: Weights, freedom: str = HELD) -> None:
         local = point.local[0]
         if local is None:
             raise ValueError("a sheet needs a point with a state")
-        self._problem, self._local, self._freedom = point.problem, local, freedom
-        over = local.over
-        near = np.argsort(-over)[:_MOST_CURVED]
-        curvature = curvatures(point, [near[over[near] > -_NEAR]])
-        second = curvature[0]
+        self._problem, self._local = point.problem, local
         place = int(point.problem.requests.point[0])
-        self._traded = None if second is None else second.exchange[place]
         self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
-        self._around = Around(point, curvature, Planes(point.problem), weights, freedom)
+        self._traded = bent.exchange[place]
+        self._around = Around(point, (bent,), Planes(point.problem), weights, freedom)
         self._base = point.problem.compiled.s_base_mva
         self._row = int(self._around.model.profile[0])
 
@@ -94,8 +97,12 @@ class Sheet:
         return self._drawn(answer)
 
     def extreme(self, sign: int, deadline: Deadline) -> Drawn:
-        """Find the largest exchange, or with -1 the least, and of those the cheapest."""
-        return self._drawn(self._solve(self._far(sign), deadline))
+        """Find the largest exchange, or with -1 the least, and of those the cheapest.
+
+        Its price is that of the last bit of the way there.
+        """
+        end = self._drawn(self._solve(self._far(sign), deadline))
+        return replace(end, price=self.at(end.q - sign * _BIT_MVA / self._base, deadline).price)
 
     def search(self, q: float, worth: float, deadline: Deadline) -> Drawn:
         """Decide whole steps, too, to within so many EUR; the rest is as the program's planes have it.
@@ -132,7 +139,7 @@ class Sheet:
     def _bent(self, x: Floats) -> float:
         """Exchange that the slopes leave out."""
         change = self._change(x)
-        return 0.0 if self._traded is None else 0.5 * float(change @ self._traded @ change)
+        return 0.5 * float(change @ self._traded @ change)
 
     def _drawn(self, answer: Answer) -> Drawn:
         model, x = self._around.model, answer.x

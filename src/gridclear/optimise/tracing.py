@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
+from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.envelope import Piece, gaps, pieces
 from gridclear.optimise.linearise import Point, assess
 from gridclear.optimise.model import FREE
@@ -19,8 +20,10 @@ from gridclear.optimise.weights import Weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gridclear.network.network import Floats
+    from gridclear.network.network import Floats, Ints
     from gridclear.optimise.algorithms import Deadline
+    from gridclear.optimise.curvature import Curvature
+    from gridclear.optimise.linearise import Local
     from gridclear.optimise.problem import Problem
     from gridclear.optimise.sheet import Drawn
     from gridclear.optimise.singles import Single, Singles
@@ -31,10 +34,18 @@ _KEPT = 0.3
 _MOST_CORRECTIONS = 6
 #: EUR, as a share of what is paid, by which a program's cost may be off.
 _AGREES = 1e-4
+#: Limits whose curvature is looked at, and the distance to a limit, normalised, within which it may matter.
+_MOST_CURVED, _NEAR = 12, 0.05
+#: EUR at which the search of the ends of the range stops.
+_FIRST_EUR = 1e-3
 #: Exchanges, evenly over the range, for which whole steps are searched first.
 _FIRST = 9
 #: Rounds of searches for settings that are still missing, and settings that are followed at most.
 _MOST_SEARCHES, _MOST_SETTINGS = 6, 100
+#: Part of a piece or gap, around its middle, in which one search is enough.
+_MIDDLE = 0.5
+#: Rounds in which samples are added.
+_MOST_REFINEMENTS = 20
 #: Shares of the span of costs that a search of whole steps, and the lines between points, may miss.
 _SEARCHED, _STRAIGHT = 2e-4, 5e-4
 #: MVA between pieces that is no gap.
@@ -70,6 +81,7 @@ class Branch:
     """One setting of all that is whole: its samples, ascending, and programs around some of them."""
 
     sheets: list[Sheet]
+    bent: Curvature
     samples: list[Sample] = field(default_factory=list)
     search: Sheet | None = None
 
@@ -77,6 +89,12 @@ class Branch:
         """Exchanges and costs of the samples."""
         q = np.array([sample.q for sample in self.samples])
         return q, np.array([sample.cost for sample in self.samples])
+
+    def add(self, sample: Sample, apart: float) -> None:
+        """Add a sample, unless there is one as near as makes no difference."""
+        if all(abs(other.q - sample.q) > apart for other in self.samples):
+            self.samples.append(sample)
+            self.samples.sort(key=lambda sample: sample.q)
 
     def nearest(self, q: float) -> Sheet:
         """Sheet that lies nearest to an exchange."""
@@ -126,6 +144,7 @@ class Tracer:
         self._base = self._problem.compiled.s_base_mva
         self._branches: dict[bytes, Branch] = {}
         self._lost: set[bytes] = set()
+        self._searched: list[tuple[float, bytes]] = []
         self._complete = True
 
     def trace(self) -> Trace | None:
@@ -141,61 +160,67 @@ class Tracer:
         TimeOverError
         SolverError
         """
-        start = self._states([self._singles.nothing(self._period)])[0]
+        start = self._anchors([self._singles.nothing(self._period)])[0]
         if start is None:
             return None
-        sheet, worth = Sheet(start, self._weights, FREE), 1e-3
-        ends = [sheet.search_extreme(sign, worth, self._deadline) for sign in (-1, 1)]
-        span = abs(ends[0].cost - ends[1].cost) + abs(ends[0].cost) * _SEARCHED
-        for drawn in ends:
-            self._follow(drawn)
-        for q in np.linspace(ends[0].q, ends[1].q, _FIRST + 2)[1:-1].tolist():
-            self._follow(sheet.search(q, _SEARCHED * span, self._deadline))
+        sheet = Sheet(*start, self._weights, FREE)
+        drawn = [sheet.search_extreme(sign, _FIRST_EUR, self._deadline) for sign in (-1, 1)]
+        worth = _SEARCHED * (abs(drawn[0].cost - drawn[1].cost) + _FIRST_EUR)
+        for q in np.linspace(drawn[0].q, drawn[1].q, _FIRST + 2)[1:-1].tolist():
+            drawn.append(sheet.search(q, worth, self._deadline))
+            self._searched.append((q, self._key(drawn[-1].single)))
+        self._follow(drawn)
         self._look_for_settings()
         self._refine()
         return self._assembled()
 
     def _look_for_settings(self) -> None:
-        """Search whole steps inside gaps, at the extremes and in every piece, until nothing new is found."""
-        asked: set[tuple[int, float]] = set()
+        """Search whole steps inside pieces and gaps until nothing new is found."""
         for _ in range(_MOST_SEARCHES):
             wanted, worth = self._wanted(), self._worth(_SEARCHED)
-            wanted = [one for one in wanted if (one[0], round(one[1], 9)) not in asked]
             if not wanted:
                 return
-            for line, q, cost in wanted:
-                asked.add((line, round(q, 9)))
-                branch = list(self._branches.values())[line]
+            better = []
+            for key, q, cost in wanted:
+                branch = self._branches[key]
                 if branch.search is None:
                     middle = branch.samples[len(branch.samples) // 2]
-                    branch.search = Sheet(middle.point, self._weights, FREE)
+                    branch.search = Sheet(middle.point, branch.bent, self._weights, FREE)
                 drawn = branch.search.search(q, worth, self._deadline)
+                self._searched.append((q, key))
                 if drawn.short < DELIVERED_MVA and drawn.cost < cost - worth:
-                    self._follow(drawn)
+                    better.append(drawn)
+            self._follow(better)
 
-    def _wanted(self) -> list[tuple[int, float, float]]:
-        """Where settings may be missing: the line to search from, the exchange, and the cost to beat."""
-        lines, found = self._lines(), self._pieces(_SEARCHED)
-        wanted = []
+    def _wanted(self) -> list[tuple[bytes, float, float]]:
+        """Where settings may be missing: the one to search from, the exchange, and the cost to beat."""
+        lines, keys, found = self._lines(), list(self._branches), self._pieces(_SEARCHED)
+        seam, wanted = _SEAM_MVA / self._base, []
         for piece in found:
             middle = 0.5 * (piece.low + piece.high)
-            wanted.append((piece.line, middle, float(np.interp(middle, *lines[piece.line]))))
-        for low, high in gaps(found, _SEAM_MVA / self._base):
-            line = next(piece.line for piece in found if piece.high == low)
-            wanted.append((line, 0.5 * (low + high), np.inf))
-        return wanted
+            cost = float(np.interp(middle, *lines[piece.line]))
+            wanted.append((keys[piece.line], middle, cost, 0.5 * (piece.high - piece.low)))
+        for low, high in gaps(found, seam):
+            before = next(piece.line for piece in found if piece.high == low)
+            wanted.append((keys[before], 0.5 * (low + high), np.inf, 0.5 * (high - low)))
+        return [
+            (key, q, cost)
+            for key, q, cost, half in wanted
+            if half > seam
+            and not any(own == key and abs(at - q) <= _MIDDLE * half for at, own in self._searched)
+        ]
 
     def _refine(self) -> None:
         """Add samples at the ends of pieces, and where lines between samples may hide most."""
         spent = 0
-        while spent < self._count:
-            asked = self._ends_of_pieces() or self._hidden()[: self._count - spent]
+        for _ in range(_MOST_REFINEMENTS):
+            hidden = self._hidden()[: max(0, self._count - spent)]
+            asked = hidden or self._ends_of_pieces()
             if not asked:
                 return
-            spent += len(asked)
+            spent += len(hidden)
             branches = list(self._branches.values())
-            for line in dict.fromkeys(line for line, _ in asked):
-                self._take(branches[line], [q for own, q in asked if own == line])
+            self._take([(branches[line], q) for line, q in asked])
 
     def _ends_of_pieces(self) -> list[tuple[int, float]]:
         """Exchanges at which one line takes over from another and has no sample yet."""
@@ -214,7 +239,7 @@ class Tracer:
         for piece in self._pieces(_SEARCHED):
             samples = branches[piece.line].samples
             for one, other in pairwise(samples):
-                if one.q < piece.low - seam or other.q > piece.high + seam:
+                if one.q >= piece.high - seam or other.q <= piece.low + seam:
                     continue
                 width = (other.q - one.q) * self._base
                 rise = other.cost - one.cost
@@ -253,57 +278,58 @@ class Tracer:
         )
         return Trace(tuple(run for run in runs if run), tuple(gaps(found, seam)), self._complete)
 
-    def _follow(self, drawn: Drawn) -> None:
-        """Trace the setting of a decision from end to end, if it is new."""
-        key = self._key(drawn.single)
-        if key in self._branches or key in self._lost:
-            return
-        if len(self._branches) >= _MOST_SETTINGS:
-            self._complete = False
-            return
-        point = self._states([drawn.single])[0]
-        branch = None if point is None else Branch([Sheet(point, self._weights)])
-        if branch is not None:
-            self._take(branch, [-np.inf, drawn.q, np.inf])
-        if branch is None or not branch.samples:
-            self._lost.add(key)
-        else:
-            self._branches[key] = branch
+    def _follow(self, drawn: Sequence[Drawn]) -> None:
+        """Trace the settings of decisions from end to end, those that are new."""
+        new = {self._key(one.single): one for one in reversed(drawn)}
+        new = {key: one for key, one in new.items() if key not in self._branches and key not in self._lost}
+        room = _MOST_SETTINGS - len(self._branches)
+        self._complete &= len(new) <= room
+        wanted = dict(list(new.items())[:room])
+        anchors = self._anchors([one.single for one in wanted.values()])
+        followed = {
+            key: Branch([Sheet(*anchor, self._weights)], anchor[1])
+            for key, anchor in zip(wanted, anchors, strict=True)
+            if anchor is not None
+        }
+        self._take(
+            [(branch, q) for key, branch in followed.items() for q in (-np.inf, wanted[key].q, np.inf)]
+        )
+        self._branches |= {key: branch for key, branch in followed.items() if branch.samples}
+        self._lost |= wanted.keys() - self._branches.keys()
 
     def _key(self, single: Single) -> bytes:
         """Name the setting of all that is whole."""
         asked = self._problem.offers.asked
         return single.steps.tobytes() + (single.share[asked] > 0.0).tobytes()
 
-    def _take(self, branch: Branch, asked: Sequence[float]) -> None:
-        """Add samples at exchanges; infinite ones stand for the ends of what the setting reaches."""
-        drawn = [self._draw(branch.nearest(q) if np.isfinite(q) else branch.sheets[0], q) for q in asked]
-        points = self._states([one.single for one in drawn])
-        for q, one, point in zip(asked, drawn, points, strict=True):
-            sample = self._settled(branch, q, one, point)
-            if sample is None:
-                self._complete &= not branch.samples
-            elif all(abs(other.q - sample.q) * self._base > DELIVERED_MVA for other in branch.samples):
-                branch.samples.append(sample)
-        branch.samples.sort(key=lambda sample: sample.q)
+    def _take(self, asked: Sequence[tuple[Branch, float]]) -> None:
+        """Add samples at exchanges; infinite ones stand for the ends of what a setting reaches.
+
+        A decision is corrected around its own state until both agree.
+        """
+        sheets = [branch.nearest(q) if np.isfinite(q) else branch.sheets[0] for branch, q in asked]
+        for _ in range(_MOST_CORRECTIONS):
+            drawn = [self._draw(sheet, q) for sheet, (_, q) in zip(sheets, asked, strict=True)]
+            points = self._states([one.single for one in drawn])
+            left: list[tuple[Branch, float]] = []
+            sheets = []
+            for (branch, q), one, point in zip(asked, drawn, points, strict=True):
+                if point is not None and self._agree(q, one, point):
+                    branch.add(_sample(one, point), DELIVERED_MVA / self._base)
+                elif point is not None:
+                    left.append((branch, q))
+                    sheets.append(Sheet(point, branch.bent, self._weights))
+                    branch.sheets.append(sheets[-1])
+            asked = left
+            if not asked:
+                return
+        # What keeps no limit anywhere is no setting; a hole in one that has samples is something else.
+        self._complete &= not any(branch.samples for branch, _ in asked)
 
     def _draw(self, sheet: Sheet, q: float) -> Drawn:
         if np.isfinite(q):
             return sheet.at(q, self._deadline)
         return sheet.extreme(1 if q > 0.0 else -1, self._deadline)
-
-    def _settled(self, branch: Branch, q: float, drawn: Drawn, point: Point | None) -> Sample | None:
-        """Correct a decision around its own state until both agree; None: no state keeps the limits."""
-        for _ in range(_MOST_CORRECTIONS):
-            if point is None:
-                return None
-            if self._agree(q, drawn, point):
-                return _sample(drawn, point)
-            sheet = Sheet(point, self._weights)
-            branch.sheets.append(sheet)
-            drawn = self._draw(sheet, q)
-            point = self._states([drawn.single])[0]
-        return None
 
     def _agree(self, q: float, drawn: Drawn, point: Point) -> bool:
         """Whether a state keeps every limit and is what its program expected, and what was asked for."""
@@ -326,16 +352,40 @@ class Tracer:
         )
         return self._singles.lanes(np.full(count, self._period), requests)
 
+    def _solved(self, singles: Sequence[Single]) -> Point:
+        problem = self._lanes(len(singles))
+        return assess(problem, self._singles.plan(problem, singles))
+
     def _states(self, singles: Sequence[Single]) -> list[Point | None]:
         """AC states of decisions, as points of one lane each."""
-        problem = self._lanes(len(singles))
-        every = assess(problem, self._singles.plan(problem, singles))
+        return self._apart(singles, self._solved(singles)) if singles else []
+
+    def _anchors(self, singles: Sequence[Single]) -> list[tuple[Point, Curvature] | None]:
+        """AC states of decisions, and what bends there."""
+        if not singles:
+            return []
+        every = self._solved(singles)
+        limits = [np.zeros(0, dtype=np.int64) if local is None else _near(local) for local in every.local]
+        bent = curvatures(every, limits) if every.solved.any() else (None,) * len(singles)
+        return [
+            None if point is None or curvature is None else (point, curvature)
+            for point, curvature in zip(self._apart(singles, every), bent, strict=True)
+        ]
+
+    def _apart(self, singles: Sequence[Single], every: Point) -> list[Point | None]:
+        """Take the lanes of a point apart."""
         found: list[Point | None] = []
         for single, local in zip(singles, every.local, strict=True):
             plan = self._singles.plan(self._problem, [single])
             own = None if local is None else replace(local, offers=np.arange(len(local.offers)))
             found.append(None if own is None else Point(self._problem, plan, (own,)))
         return found
+
+
+def _near(local: Local) -> Ints:
+    """Limits that may come to bind."""
+    near = np.argsort(-local.over)[:_MOST_CURVED]
+    return near[local.over[near] > -_NEAR]
 
 
 def _sample(drawn: Drawn, point: Point) -> Sample:

@@ -84,6 +84,10 @@ class Scenarios:
         As in ``solve_batch``.
     tolerance_mva : float
         As in ``solve_batch``; where rounding keeps a state from it, what is reached is proved as ever.
+
+    Attributes
+    ----------
+    threads : int or None
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class Scenarios:
     ) -> None:
         self.compiled = compiled
         self._tolerance_mva = tolerance_mva
-        self._threads = threads
+        self.threads = threads
         self._factors = FactorStore(compiled.networks)
         self._start: tuple[Complexes, ...] = ()
         self._rooms: dict[tuple[int, int, bool], list[Workspace]] = {}
@@ -105,7 +109,7 @@ class Scenarios:
         period : (lane,) of int
             Each as often as wanted.
         """
-        part = Scenarios(self.compiled.lanes(period), self._threads, tolerance_mva=self._tolerance_mva)
+        part = Scenarios(self.compiled.lanes(period), self.threads, tolerance_mva=self._tolerance_mva)
         part._factors, part._settings = self._factors, self._settings
         part._start = tuple(voltages[period] for voltages in self._start)
         return part
@@ -262,7 +266,7 @@ class Scenarios:
         factors = self._factors.at(topology, positions)
         solve_lanes(
             network, factors, lanes, limits, out,
-            threads=self._threads, kept=kept, tolerance_mva=self._tolerance_mva,
+            threads=self.threads, kept=kept, tolerance_mva=self._tolerance_mva,
         )  # fmt: skip
         return lanes
 
