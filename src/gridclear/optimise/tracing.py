@@ -33,11 +33,13 @@ _KEPT = 0.3
 #: Programs around a sample's own state until it is what its program says.
 _MOST_CORRECTIONS = 6
 #: EUR, as a share of what is paid, by which a program's cost may be off.
-_AGREES = 1e-4
+_AGREES = 5e-4
 #: Limits whose curvature is looked at, and the distance to a limit, normalised, within which it may matter.
 _MOST_CURVED, _NEAR = 12, 0.05
 #: EUR at which the search of the ends of the range stops.
 _FIRST_EUR = 1e-3
+#: Part of the range by which a sample inside of it may lie beside what was asked for.
+_INSIDE = 1e-3
 #: Exchanges, evenly over the range, for which whole steps are searched first.
 _FIRST = 9
 #: Rounds of searches for settings that are still missing, and settings that are followed at most.
@@ -95,6 +97,10 @@ class Branch:
         if all(abs(other.q - sample.q) > apart for other in self.samples):
             self.samples.append(sample)
             self.samples.sort(key=lambda sample: sample.q)
+
+    def reaches(self, q: float) -> bool:
+        """Whether an exchange is between the ends of what is known."""
+        return bool(self.samples) and self.samples[0].q < q < self.samples[-1].q
 
     def nearest(self, q: float) -> Sheet:
         """Sheet that lies nearest to an exchange."""
@@ -220,7 +226,8 @@ class Tracer:
                 return
             spent += len(hidden)
             branches = list(self._branches.values())
-            self._take([(branches[line], q) for line, q in asked])
+            near = _INSIDE * self._width() if hidden else DELIVERED_MVA / self._base
+            self._take([(branches[line], q) for line, q in asked], near)
 
     def _ends_of_pieces(self) -> list[tuple[int, float]]:
         """Exchanges at which one line takes over from another and has no sample yet."""
@@ -259,6 +266,11 @@ class Tracer:
         span = float(np.ptp(costs[1:])) if len(costs) > 1 else 0.0
         return share * max(span, 1e-2)
 
+    def _width(self) -> float:
+        """Width of all that is reached so far, in p.u."""
+        every = np.concatenate([np.zeros(0), *(place for place, _ in self._lines())])
+        return float(np.ptp(every)) if len(every) else 0.0
+
     def _lines(self) -> list[tuple[Floats, Floats]]:
         return [branch.line() for branch in self._branches.values()]
 
@@ -291,19 +303,20 @@ class Tracer:
             for key, anchor in zip(wanted, anchors, strict=True)
             if anchor is not None
         }
-        self._take(
-            [(branch, q) for key, branch in followed.items() for q in (-np.inf, wanted[key].q, np.inf)]
-        )
+        ends = [(branch, sign * np.inf) for branch in followed.values() for sign in (-1, 1)]
+        self._take(ends, _SEAM_MVA / self._base)
         self._branches |= {key: branch for key, branch in followed.items() if branch.samples}
         self._lost |= wanted.keys() - self._branches.keys()
+        inside = [(branch, wanted[key].q) for key, branch in followed.items()]
+        self._take([one for one in inside if one[0].reaches(one[1])], _INSIDE * self._width())
 
     def _key(self, single: Single) -> bytes:
         """Name the setting of all that is whole."""
         asked = self._problem.offers.asked
         return single.steps.tobytes() + (single.share[asked] > 0.0).tobytes()
 
-    def _take(self, asked: Sequence[tuple[Branch, float]]) -> None:
-        """Add samples at exchanges; infinite ones stand for the ends of what a setting reaches.
+    def _take(self, asked: Sequence[tuple[Branch, float]], near: float) -> None:
+        """Add samples near exchanges; infinite ones stand for the ends of what a setting reaches.
 
         A decision is corrected around its own state until both agree.
         """
@@ -314,7 +327,7 @@ class Tracer:
             left: list[tuple[Branch, float]] = []
             sheets = []
             for (branch, q), one, point in zip(asked, drawn, points, strict=True):
-                if point is not None and self._agree(q, one, point):
+                if point is not None and self._agree(q, near, one, point):
                     branch.add(_sample(one, point), DELIVERED_MVA / self._base)
                 elif point is not None:
                     left.append((branch, q))
@@ -331,14 +344,13 @@ class Tracer:
             return sheet.at(q, self._deadline)
         return sheet.extreme(1 if q > 0.0 else -1, self._deadline)
 
-    def _agree(self, q: float, drawn: Drawn, point: Point) -> bool:
+    def _agree(self, q: float, near: float, drawn: Drawn, point: Point) -> bool:
         """Whether a state keeps every limit and is what its program expected, and what was asked for."""
         local, paid = point.local[0], point.cost
         if local is None or local.over.max(initial=-np.inf) > _KEPT * TOLERANCE:
             return False
         reached = float(local.exchange[self._requests.point[0]])
-        away = abs(reached - (q if np.isfinite(q) else drawn.q)) * self._base
-        near = DELIVERED_MVA if np.isfinite(q) else _SEAM_MVA
+        away = abs(reached - (q if np.isfinite(q) else drawn.q))
         return away <= near and abs(paid - drawn.cost) <= _AGREES * (1e-2 + abs(paid))
 
     def _lanes(self, count: int) -> Problem:
