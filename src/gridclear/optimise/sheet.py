@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _CORRECTIONS = 2
 #: How far beyond what all controls could move by their slopes an exchange is asked for that nothing reaches.
 _BEYOND = 1.5
+#: What a request that holds is worth, in times of the one that is moved.
+_HOLDS = 1000.0
 #: MVA before the end of the range at which the price there is read.
 _BIT_MVA = 1e-4
 
@@ -52,12 +54,12 @@ class Drawn:
 
 
 class Sheet:
-    """The program of one lane with one request, around its point.
+    """The program of one lane around its point, for any value of one request.
 
     Parameters
     ----------
     point : Point
-        Of a problem with one period and one request.
+        Of a problem with one period; the first request is the one that is moved.
     bent : Curvature
         At a state with the same steps, where it is much the same.
     weights : Weights
@@ -79,6 +81,8 @@ class Sheet:
         self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
         self._traded = bent.exchange[place]
         self._around = Around(point, (bent,), Planes(point.problem), weights, freedom)
+        # The requests that hold come before the one that is moved.
+        self._around.cost[self._around.model.columns.short[:, 1:]] *= _HOLDS
         self._base = point.problem.compiled.s_base_mva
         self._row = int(self._around.model.profile[0])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.curvature import curvatures
+from gridclear.optimise.curves import Branch, Sample, Trace
 from gridclear.optimise.envelope import Piece, gaps, pieces
 from gridclear.optimise.linearise import Point, assess
 from gridclear.optimise.model import FREE
@@ -52,78 +53,6 @@ _MOST_REFINEMENTS = 20
 _SEARCHED, _STRAIGHT = 2e-4, 5e-4
 #: MVA between pieces that is no gap.
 _SEAM_MVA = 5 * DELIVERED_MVA
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """A decision and its AC state.
-
-    Attributes
-    ----------
-    single : Single
-    q : float
-        Exchange at the connection point in p.u.
-    cost : float
-        EUR, with all losses.
-    price : float
-        EUR per Mvar.
-    point : Point
-        Of the lane.
-    """
-
-    single: Single
-    q: float
-    cost: float
-    price: float
-    point: Point
-
-
-@dataclass(eq=False)
-class Branch:
-    """One setting of all that is whole: its samples, ascending, and programs around some of them."""
-
-    sheets: list[Sheet]
-    bent: Curvature
-    samples: list[Sample] = field(default_factory=list)
-    search: Sheet | None = None
-
-    def line(self) -> tuple[Floats, Floats]:
-        """Exchanges and costs of the samples."""
-        q = np.array([sample.q for sample in self.samples])
-        return q, np.array([sample.cost for sample in self.samples])
-
-    def add(self, sample: Sample, apart: float) -> None:
-        """Add a sample, unless there is one as near as makes no difference."""
-        if all(abs(other.q - sample.q) > apart for other in self.samples):
-            self.samples.append(sample)
-            self.samples.sort(key=lambda sample: sample.q)
-
-    def reaches(self, q: float) -> bool:
-        """Whether an exchange is between the ends of what is known."""
-        return bool(self.samples) and self.samples[0].q < q < self.samples[-1].q
-
-    def nearest(self, q: float) -> Sheet:
-        """Sheet that lies nearest to an exchange."""
-        return min(self.sheets, key=lambda sheet: abs(sheet.exchange - q))
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """A map.
-
-    Attributes
-    ----------
-    runs : tuple of tuple of Sample
-        Ascending; between neighbours of one run every exchange can be had at the cost of the line between.
-    gaps : tuple of (low, high)
-        In p.u.: open ranges that no whole steps reach.
-    complete : bool
-        False where settings were left aside, or a program's answers could not be confirmed.
-    """
-
-    runs: tuple[tuple[Sample, ...], ...]
-    gaps: tuple[tuple[float, float], ...]
-    complete: bool
 
 
 class Tracer:
@@ -282,7 +211,7 @@ class Tracer:
         found = self._pieces(_SEARCHED)
         runs = tuple(
             tuple(
-                sample
+                sample.mark
                 for sample in branches[piece.line].samples
                 if piece.low - seam <= sample.q <= piece.high + seam
             )
@@ -348,6 +277,8 @@ class Tracer:
         """Whether a state keeps every limit and is what its program expected, and what was asked for."""
         local, paid = point.local[0], point.cost
         if local is None or local.over.max(initial=-np.inf) > _KEPT * TOLERANCE:
+            return False
+        if (point.shortfall[1:] * self._base > DELIVERED_MVA).any():
             return False
         reached = float(local.exchange[self._requests.point[0]])
         away = abs(reached - (q if np.isfinite(q) else drawn.q))
