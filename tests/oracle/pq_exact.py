@@ -32,8 +32,13 @@ class PlainMap:
     dispatch: pd.DataFrame
 
 
-def plain_map(problem: MapProblem, found: dict[tuple[int, int], list[Piece]], points: int) -> PlainMap:
-    """The map of the periods and points of ``found``, whose pieces are given: ``points`` in each part of it."""
+def plain_map(
+    problem: MapProblem, found: dict[tuple[int, int], list[Piece]], points: int, *, jumps: bool = True
+) -> PlainMap:
+    """The map of the periods and points of ``found``, whose pieces are given: ``points`` in each part of it.
+
+    ``jumps``: also on both sides of where a whole decision ends.
+    """
     ranges, costs, gaps, dispatch = [], [], [], []
     for (t, k), own in found.items():
         if not own:
@@ -54,7 +59,9 @@ def plain_map(problem: MapProblem, found: dict[tuple[int, int], list[Piece]], po
             for one, other in zip(union, union[1:], strict=False)
         ]
         answers = [
-            cheapest(problem, t, k, q, own) for low, high in union for q in _places(low, high, own, points)
+            cheapest(problem, t, k, q, own)
+            for low, high in union
+            for q in _places(low, high, own if jumps else [], points)
         ]
         for number, answer in enumerate(answers):
             costs.append(_point(problem, t, k, number, answer))

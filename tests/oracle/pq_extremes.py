@@ -57,9 +57,7 @@ class Piece:
     high: Answer
 
 
-def extreme(
-    problem: MapProblem, period: int, point: int, sign: float, whole: Whole | None = None
-) -> Answer:
+def extreme(problem: MapProblem, period: int, point: int, sign: float, whole: Whole | None = None) -> Answer:
     """Least (``sign`` -1) or largest (1) Q of a point; without ``whole`` devices and least amounts divide."""
     alone = _with_others(problem, period, point)
     grid = problem.grids[period]

@@ -1,4 +1,4 @@
-"""Thousands of states of one period with its devices held: Newton's method with one Jacobian, in numpy.
+"""Thousands of states of one period with its devices held: Newton's method with one Jacobian, in scipy.
 
 The Jacobian is that of the state in which nothing is taken at this setting; states are accepted by their
 power mismatch alone. Quantities and excesses are those of `plain_grid.measure`.
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu
 
 from .clearing_market import point_nodes
 
 if TYPE_CHECKING:
-    from .clearing_grid import Grid
     from .pq_problem import MapProblem
 
 MISMATCH_MVA = 1e-9
@@ -42,7 +43,7 @@ class HeldStates:
         c = self.clearing = problem.clearing
         self.period, self.rows = period, problem.rows(period)
         self.grid = problem.grids[period].held(steps)
-        self.y = self.grid.y.toarray()
+        self.y = self.grid.y.tocsr()
         size = len(self.grid.v)
         self.pq = np.setdiff1d(np.arange(size), np.concatenate([self.grid.ref, self.grid.pv]))
         self.angles = np.concatenate([self.grid.pv, self.pq]).astype(int)
@@ -71,9 +72,9 @@ class HeldStates:
                 if not np.isfinite(residual).all():
                     return None
                 if np.abs(residual).max(initial=0.0) * self.grid.base_mva <= MISMATCH_MVA:
-                    self.inverse = np.linalg.inv(self._jacobian(v))
+                    self.factors = splu(self._jacobian(v))
                     return v
-                v = self._moved(v[:, None], np.linalg.solve(self._jacobian(v), residual)[:, None])[:, 0]
+                v = self._moved(v[:, None], splu(self._jacobian(v)).solve(residual)[:, None])[:, 0]
         return None
 
     def _residual(self, v: np.ndarray, s: np.ndarray) -> np.ndarray:
@@ -86,16 +87,18 @@ class HeldStates:
         vm[self.pq] -= step[len(self.angles) :]
         return vm * np.exp(1j * va)
 
-    def _jacobian(self, v: np.ndarray) -> np.ndarray:
+    def _jacobian(self, v: np.ndarray) -> sparse.csc_array:
         current, unit = self.y @ v, v / np.abs(v)
-        by_angle = 1j * v[:, None] * np.conj(np.diag(current) - self.y * v)
-        by_size = v[:, None] * np.conj(self.y * unit) + np.diag(np.conj(current) * unit)
+        by_angle = 1j * (_diag(v) @ (_diag(current) - self.y @ _diag(v)).conj())
+        by_size = _diag(v) @ (self.y @ _diag(unit)).conj() + _diag(np.conj(current) * unit)
         a, m = self.angles, self.pq
-        return np.block(
+        by_angle, by_size = by_angle.tocsr(), by_size.tocsr()
+        return sparse.block_array(
             [
-                [by_angle.real[np.ix_(a, a)], by_size.real[np.ix_(a, m)]],
-                [by_angle.imag[np.ix_(m, a)], by_size.imag[np.ix_(m, m)]],
-            ]
+                [by_angle.real[a][:, a], by_size.real[a][:, m]],
+                [by_angle.imag[m][:, a], by_size.imag[m][:, m]],
+            ],
+            format="csc",
         )
 
     def _states(self, shares: np.ndarray) -> States:
@@ -113,7 +116,7 @@ class HeldStates:
                 open_ = ~good & np.isfinite(residual).all(axis=0)
                 if not open_.any():
                     break
-                v[:, open_] = self._moved(v[:, open_], self.inverse @ residual[:, open_])
+                v[:, open_] = self._moved(v[:, open_], self.factors.solve(residual[:, open_]))
         good &= (np.abs(v) > 0.5).all(axis=0)
         v[:, ~good] = np.nan
         into = v * np.conj(self.y @ v)
@@ -141,6 +144,10 @@ class HeldStates:
         dead[ends.limit] = False
         over[dead] = -np.inf  # out of service
         return np.where(good, np.where(np.isnan(over), np.inf, over).max(axis=0), np.inf)
+
+
+def _diag(value: np.ndarray) -> sparse.csr_array:
+    return sparse.csr_array(sparse.diags_array(value))
 
 
 def _exchange_limits(table: object, points: list[str]) -> list[tuple[int, str]]:

@@ -166,9 +166,7 @@ def _limits(
     net.bus["min_vm_pu"] = round(float(volts.min() - low), 4)
     amps = np.max([state.res_line["i_ka"] for state in states], axis=0)
     tight = rng.random(len(net.line)) < 0.2
-    net.line["max_i_ka"] = np.maximum(
-        np.where(tight, amps * rng.uniform(1.05, 1.4, len(amps)), 0.4), 0.03
-    )
+    net.line["max_i_ka"] = np.maximum(np.where(tight, amps * rng.uniform(1.05, 1.4, len(amps)), 0.4), 0.03)
     net.line["max_loading_percent"] = 100.0
     net.trafo["max_loading_percent"] = 100.0
 
@@ -216,14 +214,14 @@ def _bank(rng: np.random.Generator) -> pd.DataFrame:
 def _inverter(net: pp.pandapowerNet, bids: pd.DataFrame) -> pd.DataFrame:
     """One that can do any of its bids, not all of them at once."""
     largest = float(bids.loc[bids["element"] == "plant 0", "q_mvar"].max())
-    return _frame(element="plant 0", s_max_mva=1.02 * np.hypot(1.2 * float(net.sgen["p_mw"].iloc[0]), largest))
+    return _frame(
+        element="plant 0", s_max_mva=1.02 * np.hypot(1.2 * float(net.sgen["p_mw"].iloc[0]), largest)
+    )
 
 
 def _points(points: int, seed: int) -> pd.DataFrame:
     """One or two connection points; in some the Q of the first is limited."""
-    frame = pd.DataFrame(
-        {"connection_point": ["P", "R"][:points], "element": ["grid", "grid 2"][:points]}
-    )
+    frame = pd.DataFrame({"connection_point": ["P", "R"][:points], "element": ["grid", "grid 2"][:points]})
     if seed % 6 == 5:
         frame["q_max_mvar"], frame["q_min_mvar"] = [2.5, 4.0][:points], [-1.0, -4.0][:points]
     return frame
