@@ -1,8 +1,9 @@
-"""A small PQ map in full, as the tables that a map is published in, and published curves against exact costs."""
+"""A small PQ map in full, as tables like the published ones, and published curves against exact costs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,10 +55,7 @@ def plain_map(
                 "q_forecast_mvar": problem.q_mvar[k, t],
             }
         )
-        gaps += [
-            {**key, "q_from_mvar": one[1], "q_to_mvar": other[0]}
-            for one, other in zip(union, union[1:], strict=False)
-        ]
+        gaps += [{**key, "q_from_mvar": one[1], "q_to_mvar": other[0]} for one, other in pairwise(union)]
         answers = [
             cheapest(problem, t, k, q, own)
             for low, high in union

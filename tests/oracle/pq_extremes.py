@@ -1,7 +1,7 @@
 """The set and the cost curve of a PQ map by enumeration of whole decisions and Ipopt on what can be divided.
 
-With devices held, and every offer that has a least amount either left or taken, what is feasible is connected,
-so its exchange is an interval. The set of a period is the union of these; what lies between is a gap.
+With devices held, and every offer that has a least amount either left or taken, what is feasible is taken to
+be connected, so that its exchange is an interval. A period's set is the union of these; between lie gaps.
 """
 
 from __future__ import annotations

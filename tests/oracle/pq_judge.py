@@ -1,7 +1,7 @@
 """What a published PQ map is worth: its points on pandapower's net, its set and curve against dispatches.
 
-Read of ``pq`` are the tables ``ranges``, ``costs``, ``gaps`` and ``dispatch`` alone. A device without a row in
-``dispatch`` stands at its scheduled position if it is decided, and where the base state has it if it is not.
+Read of ``pq`` are the tables ``ranges``, ``costs``, ``gaps`` and ``dispatch`` alone. A device without a row
+in ``dispatch`` stands at its scheduled position if it is decided, and where the base state has it if not.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def completeness(problem: MapProblem, pq: Map, drawn: Dispatches) -> pd.DataFram
     """Every dispatch against the published set and curve, a row per dispatch and connection point.
 
     ``beyond_mvar``: distance outside of the set, ``beyond_width`` the same as a part of its width, inf where
-    no set is published. ``saving_eur``: by how much it is cheaper than the curve at its Q; ``saving_cost`` and
-    ``saving_span`` the same as parts of that cost and of the curve's span; NaN outside.
+    no set is published. ``saving_eur``: by how much it is cheaper than the curve at its Q, NaN outside;
+    ``saving_cost`` and ``saving_span`` the same as parts of that cost and of the curve's span.
     """
     start = problem.clearing.starts[drawn.period]
     found = []
@@ -163,7 +163,7 @@ class MapJudge:
         costs = pq.costs.assign(start=stamps(pq.costs["start"]))
         dispatch = pq.dispatch.assign(start=stamps(pq.dispatch["start"]))
         self._tables(pq)
-        rows = {key: group for key, group in dispatch.groupby([*KEY, "point"])}
+        rows = dict(iter(dispatch.groupby([*KEY, "point"])))
         published = {(r.start, r.connection_point, r.point): r for r in costs.itertuples(index=False)}
         for start, point, number in rows.keys() - published.keys():
             self._fault("unknown", start, f"{point}: dispatch of a point {number} that is not in costs")

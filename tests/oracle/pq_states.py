@@ -47,10 +47,10 @@ class HeldStates:
         size = len(self.grid.v)
         self.pq = np.setdiff1d(np.arange(size), np.concatenate([self.grid.ref, self.grid.pv]))
         self.angles = np.concatenate([self.grid.pv, self.pq]).astype(int)
-        self.offer = np.zeros((len(self.rows), size), dtype=complex)
         node = self.grid.node[c.offers.bus[self.rows]]
-        full = c.offers.p_mw[self.rows] + 1j * c.offers.q_mvar[self.rows]
-        self.offer[np.arange(len(self.rows)), node] = full / self.grid.base_mva
+        full = (c.offers.p_mw[self.rows] + 1j * c.offers.q_mvar[self.rows]) / self.grid.base_mva
+        # Sparse throughout: small dense products are slow where threads wait for each other.
+        self.offer = sparse.csr_array((full, (node, np.arange(len(self.rows)))), shape=(size, len(self.rows)))
         self.points = [np.isin(np.arange(size), own) for own in point_nodes(c, period, self.grid.node)]
         self.side = c.limits["side"].to_numpy(dtype=float)
         self.tolerance = c.limits["tolerance"].to_numpy()
@@ -106,7 +106,7 @@ class HeldStates:
         if self.start is None:
             none = np.full((count, points), np.nan)
             return States(np.zeros(count, bool), none, none, none[:, 0], np.full(count, np.inf))
-        s = self.grid.s[:, None] + (shares @ self.offer).T
+        s = self.grid.s[:, None] + self.offer @ shares.T
         v = np.repeat(self.start[:, None], count, axis=1)
         good = np.zeros(count, dtype=bool)
         with np.errstate(all="ignore"):
