@@ -59,10 +59,10 @@ def assert_complete(problem, pq, *, count, seed):
         drawn = dispatches(problem, t, count=2 * count // periods, seed=seed)
         listed = completeness(problem, pq, drawn)
         feasible += len(drawn.cost_eur)
-        columns = ["beyond_width", "saving_span", "saving_cost"]
+        columns = ["beyond_width", "beside_span", "beside_cost"]
         worst = np.fmax(worst, listed[columns].max().to_numpy())
         assert not (listed["beyond_width"] > OUTSIDE).any(), listed.nlargest(5, "beyond_width").to_string()
-        assert not (listed["saving_span"] > DEARER).any(), listed.nlargest(5, "saving_span").to_string()
+        assert not (listed["beside_span"] > DEARER).any(), listed.nlargest(5, "beside_span").to_string()
     print(
         f"{feasible} feasible dispatches: at most {worst[0]:.2e} of the width outside, "
         f"cheaper than the curve by {worst[1]:.2e} of its span, {worst[2]:.2e} of the cost there"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 POWER = 1e-5  # MW and Mvar between what is published and what pandapower finds
 MONEY = 1e-6  # of the cost, and EUR
 NARROW_MVAR = 0.01  # a width below this one is not divided by
+BESIDE = 0.001  # of the width of a set: a difference of Q that does not matter
 CHEAP_EUR = 0.01  # nor a span of costs below this one
 KEY = ["start", "connection_point"]
 COLUMNS = {
@@ -89,6 +90,14 @@ class Curve:
         low, high = self.parts.T
         return np.maximum(np.maximum(low - q_mvar[:, None], q_mvar[:, None] - high), 0.0).min(axis=1)
 
+    def least_near(self, q_mvar: np.ndarray, reach: float) -> np.ndarray:
+        """Least of the curve within ``reach`` of a Q, NaN outside of the set."""
+        points = np.abs(self.q_mvar - q_mvar[:, None]) <= reach
+        least = np.where(points, self.cost_eur, np.inf).min(axis=1, initial=np.inf)
+        for side in (-reach, reach):
+            least = np.fmin(least, self.cost_at(q_mvar + side))
+        return np.minimum(least, self.cost_at(q_mvar))
+
     def cost_at(self, q_mvar: np.ndarray) -> np.ndarray:
         """Cost on the straight lines between neighbours of one part, NaN outside."""
         found = np.full(len(q_mvar), np.nan)
@@ -116,8 +125,10 @@ def completeness(problem: MapProblem, pq: Map, drawn: Dispatches) -> pd.DataFram
     """Every dispatch against the published set and curve, a row per dispatch and connection point.
 
     ``beyond_mvar``: distance outside of the set, ``beyond_width`` the same as a part of its width, inf where
-    no set is published. ``saving_eur``: by how much it is cheaper than the curve at its Q, NaN outside;
-    ``saving_cost`` and ``saving_span`` the same as parts of that cost and of the curve's span.
+    no set is published. ``saving_eur``: by how much it is cheaper than the curve at its Q, NaN outside.
+    Where the curve jumps, a difference of Q too small to matter makes all of the jump: ``beside_eur`` is the
+    saving against the least of the curve within `BESIDE` of its width; ``beside_cost`` and ``beside_span``
+    are that as parts of the curve's cost at this Q, and of its span.
     """
     start = problem.clearing.starts[drawn.period]
     found = []
@@ -126,10 +137,10 @@ def completeness(problem: MapProblem, pq: Map, drawn: Dispatches) -> pd.DataFram
         others = np.delete(np.arange(len(problem.points)), k)
         away = np.abs(drawn.q_mvar[:, others] - problem.q_mvar[others, drawn.period])
         counts = (away <= problem.others_mvar).all(axis=1)
-        beyond, saving, at, width, span = np.full(len(q), np.inf), np.full(len(q), np.nan), 1.0, 1.0, 1.0
+        beyond, at, least, width, span = np.full(len(q), np.inf), np.nan, np.nan, 1.0, 1.0
         if curve is not None:
             beyond, at, width, span = curve.beyond(q), curve.cost_at(q), curve.width, curve.span
-            saving = at - drawn.cost_eur
+            least = curve.least_near(q, BESIDE * width)
         found.append(
             pd.DataFrame(
                 {
@@ -140,9 +151,10 @@ def completeness(problem: MapProblem, pq: Map, drawn: Dispatches) -> pd.DataFram
                     "cost_eur": drawn.cost_eur,
                     "beyond_mvar": beyond,
                     "beyond_width": beyond / width,
-                    "saving_eur": saving,
-                    "saving_cost": saving / np.maximum(np.abs(at), CHEAP_EUR),
-                    "saving_span": saving / span,
+                    "saving_eur": at - drawn.cost_eur,
+                    "beside_eur": least - drawn.cost_eur,
+                    "beside_cost": (least - drawn.cost_eur) / np.maximum(np.abs(at), CHEAP_EUR),
+                    "beside_span": (least - drawn.cost_eur) / span,
                 }
             )[counts]
         )
