@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from .plain_grid import given, stamps
-from .pq_extremes import ANSWERS, Whole, cheapest, least_cost, parts, pieces
+from .pq_extremes import ANSWERS, cheapest, decided, least_cost, parts, pieces
 from .pq_judge import CHEAP_EUR, curve_of
 from .pq_states import HeldStates
 
 if TYPE_CHECKING:
-    from .pq_extremes import Answer, Piece
+    from .pq_extremes import Answer, Piece, Whole
     from .pq_judge import Map
     from .pq_problem import MapProblem
 
@@ -141,8 +141,9 @@ def whole_of(problem: MapProblem, dispatch: pd.DataFrame, row: object) -> Whole:
         & (dispatch["connection_point"] == row.connection_point)
         & (dispatch["point"] == row.point)
     ]
-    offers = problem.alone(problem.clearing.starts.get_loc(row.start)).offers
-    taken = offers.live & (offers.least == 0.0)
+    alone = problem.alone(problem.clearing.starts.get_loc(row.start))
+    offers = alone.offers
+    taken = np.zeros(len(offers.live), dtype=bool)
     position = {}
     for line in lines.to_dict("records"):
         if given(line["bid"]):
@@ -154,7 +155,7 @@ def whole_of(problem: MapProblem, dispatch: pd.DataFrame, row: object) -> Whole:
         (position.get((device.table, device.names[0]), device.start[0]) - device.start[0]) * device.sense[0]
         for device in problem.clearing.devices
     ]
-    return Whole(np.array(steps, dtype=int), taken)
+    return decided(alone, np.array(steps, dtype=int), taken)
 
 
 def _places(low: float, high: float, found: list[Piece], points: int) -> list[float]:

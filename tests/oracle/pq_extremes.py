@@ -19,6 +19,8 @@ from .clearing_states import StateRows, losses_mw
 from .quadratic import Quadratic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .clearing_grid import Grid
     from .clearing_problem import Clearing
     from .pq_problem import MapProblem
@@ -26,15 +28,18 @@ if TYPE_CHECKING:
 MET_MVAR = 1e-6
 ANSWERS = ("solved", "acceptable")
 NONE = ("infeasible", "failed: Restoration_Failed")
+_SHARE = 1e-6  # of an offer that counts as none
+_SAME = 1e-5  # Mvar or EUR by which another setting must be better
 _OPTIONS: dict[str, object] = {"ipopt.max_iter": 500}
 
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """Whole decisions: ``steps`` (device,), and whether offers are ``taken`` (offer of the period)."""
+    """Decisions that hold: ``steps`` (device,), and bounds of the shares, (offer of the period,)."""
 
     steps: np.ndarray
-    taken: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +67,7 @@ def extreme(problem: MapProblem, period: int, point: int, sign: float, whole: Wh
     alone = _with_others(problem, period, point)
     grid = problem.grids[period]
     held = grid if whole is None else grid.held(whole.steps)
-    least, most = (None, None) if whole is None else _bounds(alone, whole)
+    least, most = (None, None) if whole is None else (whole.least, whole.most)
     watched = alone.base > WATCHED_PERCENT
     while True:
         model = Quadratic()
@@ -100,7 +105,7 @@ def least_cost(
     """Least cost of an exchange; without ``whole`` devices and least amounts divide."""
     alone = _with_others(problem, period, point)
     alone.profile[point, 0], alone.tolerance[point, 0] = q_mvar, 0.0
-    least, most = (None, None) if whole is None else _bounds(alone, whole)
+    least, most = (None, None) if whole is None else (whole.least, whole.most)
     steps = None if whole is None else whole.steps[None]
     found = solve_continuous(
         alone, steps, least=least, most=most, grids=[problem.grids[period]], options=_OPTIONS
@@ -113,6 +118,13 @@ def least_cost(
     return Answer(found.status, q_mvar, cost, found.share, found.steps[0])
 
 
+def decided(alone: Clearing, steps: np.ndarray, taken: np.ndarray) -> Whole:
+    """Devices at ``steps``, offers with a least amount ``taken`` (offer,) or left."""
+    asked = alone.offers.least > 0.0
+    least = np.where(asked & taken, alone.offers.least, 0.0)
+    return Whole(steps, least, np.where(alone.offers.live & (taken | ~asked), 1.0, 0.0))
+
+
 def wholes(problem: MapProblem, period: int) -> list[Whole]:
     """Every way to decide what is whole."""
     alone = problem.alone(period)
@@ -120,9 +132,9 @@ def wholes(problem: MapProblem, period: int) -> list[Whole]:
     found = []
     for steps in problem.settings(period):
         for chosen in product((False, True), repeat=len(asked)):
-            taken = alone.offers.live & (alone.offers.least == 0.0)
+            taken = np.zeros(len(alone.offers.live), dtype=bool)
             taken[asked] = chosen
-            found.append(Whole(steps, taken))
+            found.append(decided(alone, steps, taken))
     return found
 
 
@@ -166,6 +178,50 @@ def cheapest(
     return best
 
 
+def farthest(problem: MapProblem, period: int, point: int, sign: float) -> Answer | None:
+    """Least or largest Q over all whole decisions, by branching; for many offers with a least amount."""
+    return _branched(
+        problem,
+        period,
+        lambda whole: extreme(problem, period, point, sign, whole),
+        lambda answer: -sign * answer.q_mvar,
+    )
+
+
+def least_of_all(problem: MapProblem, period: int, point: int, q_mvar: float) -> Answer | None:
+    """Least cost of an exchange over all whole decisions, by branching."""
+    return _branched(
+        problem,
+        period,
+        lambda whole: least_cost(problem, period, point, q_mvar, whole),
+        lambda answer: answer.cost_eur,
+    )
+
+
+def _branched(
+    problem: MapProblem, period: int, solve: Callable[[Whole], Answer], value: Callable[[Answer], float]
+) -> Answer | None:
+    """The least value over all settings; at each, offers below their least amount are left or taken."""
+    offers = problem.alone(period).offers
+    best: Answer | None = None
+    for steps in problem.settings(period):
+        open_ = [Whole(steps, np.zeros(len(offers.live)), offers.live.astype(float))]
+        while open_:
+            whole = open_.pop()
+            answer = solve(whole)
+            if answer.status not in ANSWERS or (best is not None and value(answer) >= value(best) - _SAME):
+                continue
+            part = np.where(answer.share < offers.least - _SHARE, np.minimum(answer.share, 1.0), 0.0)
+            if part.max(initial=0.0) <= _SHARE:
+                best = answer
+                continue
+            k = int(part.argmax())
+            taken, left = whole.least.copy(), whole.most.copy()
+            taken[k], left[k] = offers.least[k], 0.0
+            open_ += [replace(whole, least=taken), replace(whole, most=left)]
+    return best
+
+
 def _with_others(problem: MapProblem, period: int, point: int) -> Clearing:
     """The period alone, with the bands of the other connection points as its profile."""
     alone = problem.alone(period)
@@ -175,10 +231,6 @@ def _with_others(problem: MapProblem, period: int, point: int) -> Clearing:
         profile[others, 0] = problem.q_mvar[others, period]
         tolerance[others, 0] = problem.others_mvar
     return replace(alone, profile=profile, tolerance=tolerance)
-
-
-def _bounds(alone: Clearing, whole: Whole) -> tuple[np.ndarray, np.ndarray]:
-    return np.where(whole.taken, alone.offers.least, 0.0), whole.taken.astype(float)
 
 
 def _none(status: str, share: np.ndarray, steps: np.ndarray) -> Answer:
