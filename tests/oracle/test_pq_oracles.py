@@ -12,13 +12,14 @@ import pytest
 import gridclear as gc
 from oracle.pq_dispatches import Shares, dispatches
 from oracle.pq_exact import PlainMap, against_exact, all_pieces, between, plain_map
-from oracle.pq_extremes import ANSWERS, cheapest, extreme, parts, pieces
+from oracle.pq_extremes import ANSWERS, cheapest, extreme, farthest, least_of_all, parts, pieces
 from oracle.pq_judge import KEY, MapJudge, completeness
 from oracle.pq_problem import map_problem
 from oracle.pq_states import HeldStates
 from oracle.small_maps import no_map, small_map
 
-GAPPED, BLOCKED, DOUBLE = 2, 0, 3  # seeds: one period with gaps, several periods, two connection points
+# Seeds: one period with gaps, and one with few settings; several periods; two connection points.
+GAPPED, SHORT, BLOCKED, DOUBLE = 2, 17, 0, 27
 SAME_MVAR = 2e-4  # what the tolerances of limits are worth
 SAME_EUR = 1e-3
 
@@ -173,6 +174,18 @@ def test_no_dispatch_is_cheaper_than_enumeration_finds(problem, found, drawn):
         best = cheapest(problem, 0, 0, drawn.q_mvar[d, 0], found[0, 0])
         assert best is not None
         assert best.cost_eur <= drawn.cost_eur[d] + SAME_EUR
+
+
+def test_branching_finds_what_enumeration_finds():
+    problem = problem_of(SHORT)
+    found = pieces(problem, 0, 0)
+    union = parts(found)
+    for sign, end in ((-1.0, union[0][0]), (1.0, union[-1][1])):
+        assert farthest(problem, 0, 0, sign).q_mvar == pytest.approx(end, abs=2e-5)
+    for q in (union[0][0] + 0.01, sum(union[1]) / 2.0, union[-1][1] - 0.01):
+        best = cheapest(problem, 0, 0, q, found)
+        assert least_of_all(problem, 0, 0, q).cost_eur == pytest.approx(best.cost_eur, abs=2e-5)
+    assert least_of_all(problem, 0, 0, (union[0][1] + union[1][0]) / 2.0) is None
 
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
