@@ -98,12 +98,12 @@ def device_columns(problem: Problem, program: Labelled, number: int) -> Ints:
     """Columns of a device's steps, (period, step), and its moves: each threshold that is passed is one."""
     device, periods = problem.devices[number], problem.periods
     steps = np.arange(device.lowest, device.highest + 1)
-    # What no budget lets it reach is left out by a bound.
-    reach = np.abs(steps) <= device.most_moves
+    # What no budget lets it reach by then is left out by a bound.
+    reach = [np.abs(steps) <= device.most_moves_before(period + 1) for period in range(periods)]
     column = np.stack(
         [
-            program.labelled(period, len(steps), 0.0, reach.astype(np.float64), whole=True)
-            for period in range(periods)
+            program.labelled(period, len(steps), 0.0, own.astype(np.float64), whole=True)
+            for period, own in enumerate(reach)
         ]
     )
     for own in column:
