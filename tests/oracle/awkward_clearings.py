@@ -1,9 +1,9 @@
 """Seeded small clearings with all that a lower bound could trip over.
 
-A feeding of one of several `FEEDINGS` (taps at a connection point and away from it, on either winding, in groups
-of unlike transformers, of three windings, that turn the voltage; two connection points) under a meshed grid at
-medium voltage with charging, conductances, banks, storages; offers of both markets with least amounts, blocks
-and exclusive ones; limits that the forecast breaks, outages, budgets by day around midnight.
+A feeding of one of several `FEEDINGS` (taps at a connection point and away from it, on either winding, in
+groups of unlike transformers, of three windings, that turn the voltage; two connection points) stands above a
+meshed grid at medium voltage with charging, conductances, banks, a storage; offers of both markets with least
+amounts, blocks and exclusive ones; limits that the forecast breaks, outages, budgets by day around midnight.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def awkward_case(seed: int) -> Awkward:
     _limits(net, rng)
     frames = {
         "forecast": _forecast(net, starts, rng),
-        "reactive_bids": _reactive(net, starts, rng),
+        "reactive_bids": _reactive(starts, rng),
         "active_bids": _active(net, starts, rng),
         "tap_changers": _changers(net, rng),
         "capacitor_banks": _banks(net, rng),
@@ -51,9 +51,10 @@ def awkward_case(seed: int) -> Awkward:
         "connection_points": _points(net, rng),
     }
     if len(starts) > 1 and rng.random() < 0.5:
-        line = str(rng.choice(net.line["name"][net.line["name"].str.startswith("mesh")]))
+        spare = feeding in ("group", "points") and rng.random() < 0.5
+        table, element = ("trafo", "T1") if spare else ("line", str(rng.choice(net.line["name"][-5:])))
         frames["outages"] = pd.DataFrame(
-            {"element_type": ["line"], "element": [line], "start": [starts[1]], "end": [starts[1] + STEP],
+            {"element_type": [table], "element": [element], "start": [starts[1]], "end": [starts[1] + STEP],
              "state": ["out"]}
         )  # fmt: skip
     q_mvar = net.res_ext_grid["q_mvar"].to_numpy()
@@ -99,8 +100,8 @@ def _feeding(net: pp.pandapowerNet, feeding: str, rng: np.random.Generator) -> l
         _transformer(net, upper, bar, 16.0, "T1")
     if feeding == "points":
         other, second = pp.create_bus(net, 110.0, name="other"), pp.create_bus(net, 20.0, name="second bar")
-        va = round(float(rng.uniform(-0.5, 0.5)), 2)
-        pp.create_ext_grid(net, other, vm_pu=float(net.ext_grid["vm_pu"].iloc[0]), va_degree=va, name="grid 1")
+        vm, va = float(net.ext_grid["vm_pu"].iloc[0]), round(float(rng.uniform(-0.5, 0.5)), 2)
+        pp.create_ext_grid(net, other, vm_pu=vm, va_degree=va, name="grid 1")
         _transformer(net, other, second, 16.0, "T1")
         return [bar, second]
     return [bar]
@@ -126,8 +127,9 @@ def _line(
     kilometres: tuple[float, float] = (0.5, 4.0),
 ) -> None:
     pp.create_line_from_parameters(
-        net, one, other, length_km=float(rng.uniform(*kilometres)), r_ohm_per_km=float(rng.uniform(0.12, 0.5)),
-        x_ohm_per_km=float(rng.uniform(0.1, 0.36)), c_nf_per_km=float(rng.uniform(10.0, 300.0)),
+        net, one, other, length_km=float(rng.uniform(*kilometres)),
+        r_ohm_per_km=float(rng.uniform(0.12, 0.5)), x_ohm_per_km=float(rng.uniform(0.1, 0.36)),
+        c_nf_per_km=float(rng.uniform(10.0, 300.0)),
         g_us_per_km=float(rng.choice([0.0, 2.0])), max_i_ka=0.5, name=name,
     )  # fmt: skip
 
@@ -149,8 +151,9 @@ def _middle(net: pp.pandapowerNet, bars: list[int], rng: np.random.Generator) ->
     place = int(rng.choice(own))
     for k in range(2):
         pp.create_shunt(
-            net, place if rng.random() < 0.5 else int(rng.choice(own)), q_mvar=float(rng.choice([-0.8, -0.4, 0.6])),
-            p_mw=float(rng.choice([0.0, 0.01])), step=1, max_step=3, name=f"C{k}",
+            net, place if rng.random() < 0.5 else int(rng.choice(own)),
+            q_mvar=float(rng.choice([-0.8, -0.4, 0.6])), p_mw=float(rng.choice([0.0, 0.01])),
+            step=1, max_step=3, name=f"C{k}",
         )  # fmt: skip
     pp.create_storage(net, int(rng.choice(own)), 0.1, max_e_mwh=2.0, name="battery")
 
@@ -177,7 +180,7 @@ def _forecast(net: pp.pandapowerNet, starts: pd.DatetimeIndex, rng: np.random.Ge
     return pd.DataFrame(rows, columns=["element_type", "element", "start", "p_mw"])
 
 
-def _reactive(net: pp.pandapowerNet, starts: pd.DatetimeIndex, rng: np.random.Generator) -> pd.DataFrame:
+def _reactive(starts: pd.DatetimeIndex, rng: np.random.Generator) -> pd.DataFrame:
     rows = []
     for k in range(int(rng.integers(4, 7))):
         q_mvar = round(float(rng.uniform(0.2, 1.5)), 2)
@@ -235,7 +238,7 @@ def _budgets(rng: np.random.Generator) -> dict[str, int]:
 def _storage(periods: int, rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(
         {"element": ["battery"], "p_mode": "optimised", "p_min_mw": -1.0, "p_max_mw": 1.0, "e_min_mwh": 0.2,
-         "e_max_mwh": 1.2, "e_start_mwh": 1.0, "e_end_min_mwh": 1.0 + 0.03 * periods * rng.random(),
+         "e_max_mwh": 1.2, "e_start_mwh": 1.0, "e_end_min_mwh": 1.0 + 0.02 * periods * rng.random(),
          "efficiency_charge": 0.9, "efficiency_discharge": 0.93, "s_max_mva": 1.2}
     )  # fmt: skip
 
@@ -245,6 +248,6 @@ def _points(net: pp.pandapowerNet, rng: np.random.Generator) -> pd.DataFrame:
     size = np.hypot(power["p_mw"], power["q_mvar"]).to_numpy()
     return pd.DataFrame(
         {"connection_point": [f"point {k}" for k in range(len(power))], "element": net.ext_grid["name"],
-         "p_max_mw": power["p_mw"] + rng.uniform(0.0, 4.0), "q_min_mvar": power["q_mvar"] - rng.uniform(0.5, 4.0),
-         "s_max_mva": size + rng.uniform(0.2, 3.0)}
+         "p_max_mw": power["p_mw"] + rng.uniform(0.0, 4.0),
+         "q_min_mvar": power["q_mvar"] - rng.uniform(0.5, 4.0), "s_max_mva": size + rng.uniform(0.2, 3.0)}
     )  # fmt: skip

@@ -50,7 +50,7 @@ class Movable:
         return min((most for _, _, most in self.budgets), default=_NO_BUDGET)
 
     def most_moves_before(self, end: int) -> int:
-        """Steps that the budgets let it make before a period: one after the other, those of days add up."""
+        """Count the steps that budgets let it make before a period: those of successive days add up."""
         if end <= 0:
             return 0
         own = [

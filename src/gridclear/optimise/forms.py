@@ -227,16 +227,14 @@ class Forms:
         slot = np.concatenate([self._own, self._turned, slot])
         entry = np.concatenate([half, half.conj(), square])
         if not circuit.ratios:
-            return self._least(
-                slot, entry, Support(weights, balance, setting.bank, (), entry[:0], 0.0), setting
-            )
+            return self._least(slot, entry, Support(weights, balance, setting.bank, (), entry[:0], 0.0))
         for at, own_half in zip((self._row, self._column), (half, half.conj()), strict=True):
             other = self._column if at is self._row else self._row
             np.add.at(slope, at, own_half * state.voltage[other])
         for stiff in _STIFF:
             where, tied, tables = self._tied(state.voltage, slope, value, every, stiff)
             part = Support(weights, balance, setting.bank, tables, entry[:0], 0.0)
-            found = self._least(np.concatenate([slot, where]), np.concatenate([entry, tied]), part, setting)
+            found = self._least(np.concatenate([slot, where]), np.concatenate([entry, tied]), part)
             if found is not None:
                 return found
         return None
@@ -329,7 +327,7 @@ class Forms:
         slot = self._slots.place(np.array(row), np.array(column))
         return slot, np.array(tied, dtype=np.complex128), tuple(tables)
 
-    def _least(self, slot: Ints, entry: Complexes, part: Support, setting: Setting) -> Support | None:
+    def _least(self, slot: Ints, entry: Complexes, part: Support) -> Support | None:
         """Least value of a form over all voltages of free nodes, as a form in the sources'; None if none."""
         free = self.circuit.n_free
         data, columns = self._slots.filled(slot, entry)
@@ -347,8 +345,7 @@ class Forms:
         missed = inside @ best + across
         twice = across.conj().T @ best
         least = corner + twice + twice.conj().T + best.conj().T @ (inside @ best)
-        # Sources of other settings differ by some per cent.
-        size = 2.0 * float((np.abs(setting.source) ** 2).sum())
+        size = sum(float(np.abs(source.voltage).max()) ** 2 for source in self.circuit.sources)
         added = float(np.abs(corner).max(initial=0.0) + 3.0 * np.abs(twice).max(initial=0.0))
         room = size * (float((np.abs(missed) ** 2).sum()) / spare + _ROUNDING * added)
         return Support(

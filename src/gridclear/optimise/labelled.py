@@ -159,9 +159,9 @@ def stores_columns(problem: Problem, program: Labelled) -> tuple[Ints, Ints]:
 
 
 def capability_rows(problem: Problem, program: Labelled, items: Ints, charge: Ints, discharge: Ints) -> None:
-    """Keep to what inverters can do."""
+    """Keep to what inverters can do, all of their circles included."""
     able, count = problem.capability, len(problem.offers.most)
     every = np.concatenate([items[len(items) - count :], charge.ravel(), discharge.ravel()])
-    row = program.rows(len(able.low), able.low, able.high)
+    row = program.rows(len(able.low), able.low, able.outer)
     matrix = able.matrix.tocoo()
     program.entries(row[matrix.coords[0]], every[matrix.coords[1]], matrix.data)
