@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.clear import Clearing, clear
     from gridclear.jobs.envelopes import Envelopes, operating_envelopes
     from gridclear.jobs.flow import Flow, power_flow
+    from gridclear.jobs.pq_map import PQMap, pq_map
     from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
@@ -40,6 +41,7 @@ _HOME = {
     "Network": "gridclear.network.network",
     "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
+    "PQMap": "gridclear.jobs.pq_map",
     "Prices": "gridclear.case",
     "Prequalification": "gridclear.jobs.prequalify",
     "ProbableLights": "gridclear.jobs.probable",
@@ -53,6 +55,7 @@ _HOME = {
     "grid_limits": "gridclear.network.limits",
     "operating_envelopes": "gridclear.jobs.envelopes",
     "power_flow": "gridclear.jobs.flow",
+    "pq_map": "gridclear.jobs.pq_map",
     "prequalify": "gridclear.jobs.prequalify",
     "probable_lights": "gridclear.jobs.probable",
     "qualify": "gridclear.jobs.qualify",
@@ -80,6 +83,7 @@ __all__ = [
     "Network",
     "NodeLimits",
     "OptionError",
+    "PQMap",
     "Prequalification",
     "Prices",
     "ProbableLights",
@@ -93,6 +97,7 @@ __all__ = [
     "grid_limits",
     "operating_envelopes",
     "power_flow",
+    "pq_map",
     "prequalify",
     "probable_lights",
     "qualify",

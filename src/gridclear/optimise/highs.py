@@ -114,6 +114,7 @@ class Solver:
 
     def __init__(self, program: Program, tolerance: float = 1e-9) -> None:
         self._whole = np.flatnonzero(program.whole).astype(np.int32)
+        self._bounds = program.lower[self._whole], program.upper[self._whole]
         self._search = len(self._whole) > 0
         self._count = program.n_column
         self._solver = highspy.Highs()
@@ -209,11 +210,22 @@ class Solver:
         """Hold whole columns at the values, rounded, that they have in a solution."""
         self.fix(self._whole.astype(np.int64), np.rint(x[self._whole]))
 
+    def release(self) -> None:
+        """Give whole columns their own bounds back."""
+        self._bound(self._whole, *self._bounds)
+
     def fix(self, column: Ints, value: Floats) -> None:
         """Hold columns at values."""
+        self._bound(column, value, value)
+
+    def _bound(self, column: Ints, lower: Floats, upper: Floats) -> None:
         if len(column):
-            status = self._solver.changeColsBounds(len(column), column.astype(np.int32), value, value)
+            status = self._solver.changeColsBounds(len(column), column.astype(np.int32), lower, upper)
             self._check(status, "bounds")
+
+    def place(self, row: int, value: float) -> None:
+        """Move a row to a value that it has to take."""
+        self._check(self._solver.changeRowBounds(row, value, value), "bounds of a row")
 
     def rows(self) -> tuple[sparse.csr_array, Floats, Floats]:
         """Give all rows, those that were added among them: coefficients, lower and upper bounds."""

@@ -1,0 +1,389 @@
+"""One map: every setting of whole steps that matters, its cost curve, and the least of them all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.network.limits import TOLERANCE
+from gridclear.optimise.curvature import curvatures
+from gridclear.optimise.curves import Branch, Sample, Trace
+from gridclear.optimise.envelope import Piece, gaps, pieces
+from gridclear.optimise.linearise import Point, assess
+from gridclear.optimise.planes import Planes
+from gridclear.optimise.problem import DELIVERED_MVA, Requests
+from gridclear.optimise.rivals import Rivals, Segment
+from gridclear.optimise.sheet import Sheet
+from gridclear.optimise.weights import Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gridclear.network.network import Floats, Ints
+    from gridclear.optimise.algorithms import Deadline
+    from gridclear.optimise.curvature import Curvature
+    from gridclear.optimise.linearise import Local
+    from gridclear.optimise.problem import Problem
+    from gridclear.optimise.sheet import Drawn
+    from gridclear.optimise.singles import Single, Singles
+
+#: Part of the tolerance of limits that samples may use, so that solving them anew finds them kept.
+_KEPT = 0.3
+#: Programs around a sample's own state until it is what its program says.
+_MOST_CORRECTIONS = 6
+#: EUR, as a share of what is paid, by which a program's cost may be off.
+_AGREES = 5e-4
+#: Limits whose curvature is looked at, and the distance to a limit, normalised, within which it may matter.
+_MOST_CURVED, _NEAR = 12, 0.05
+#: EUR at which the search of the ends of the range stops.
+_FIRST_EUR = 1e-3
+#: Part of the range by which a sample inside of it may lie beside what was asked for.
+_INSIDE = 1e-3
+#: What it is worth to reach into a gap, in times of the span of costs.
+_REWARD = 10.0
+#: Rounds of searches for settings that are still missing, and settings that are followed at most.
+_MOST_SEARCHES, _MOST_SETTINGS = 12, 100
+#: Shares of the span of costs that a search of whole steps, and the lines between points, may miss.
+_SEARCHED, _STRAIGHT, _COARSE = 2e-4, 5e-4, 1e-2
+#: MVA between pieces that is no gap.
+_SEAM_MVA = 5 * DELIVERED_MVA
+
+
+class Tracer:
+    """Traces the map of one connection point in one period.
+
+    Parameters
+    ----------
+    singles : Singles
+    period : int
+    requests : Requests
+        Of one lane; the first one is moved, the others hold.
+    count : int
+        Points of the curve at most, besides the ends of its runs.
+    deadline : Deadline
+    """
+
+    def __init__(
+        self, singles: Singles, period: int, requests: Requests, count: int, deadline: Deadline
+    ) -> None:
+        self._singles, self._period, self._requests = singles, period, requests
+        self._count, self._deadline = count, deadline
+        self._problem = self._lanes(1)
+        self._weights, self._planes = Weights.of(self._problem), Planes(self._problem)
+        self._base = self._problem.compiled.s_base_mva
+        self._branches: dict[bytes, Branch] = {}
+        self._lost: set[bytes] = set()
+        self._proved: list[tuple[bytes, float, float]] = []
+        self._complete = True
+
+    def trace(self) -> Trace | None:
+        """Trace the map.
+
+        Returns
+        -------
+        Trace or None
+            None without a state to start from.
+
+        Raises
+        ------
+        TimeOverError
+        SolverError
+        """
+        start = self._anchors([self._singles.nothing(self._period)])[0]
+        if start is None:
+            return None
+        self._follow(self._first(*start))
+        self._look_for_rivals()
+        self._straighten(_STRAIGHT, self._count)
+        self._join()
+        return self._assembled()
+
+    def _first(self, point: Point, bent: Curvature) -> list[Drawn]:
+        """Search whole steps for both ends of what can be reached from a point."""
+        sheet, found = Sheet(point, bent, self._planes, self._weights), []
+        for sign in (-1, 1):
+            low, high = sorted((sheet.far(sign), sheet.exchange))
+            steep = self._weights.short * self._base * (high - low)
+            segment = Segment(low, high, *((0.0, -steep) if sign < 0 else (-steep, 0.0)))
+            rivals = Rivals(point, bent, self._planes, self._weights, [segment])
+            found.append(rivals.best(_FIRST_EUR, self._deadline)[0])
+        return found
+
+    def _look_for_rivals(self) -> None:
+        """Search what beats the curve, in every piece and in what is open beside it, until nothing does."""
+        for _ in range(_MOST_SEARCHES):
+            self._straighten(_COARSE, _MOST_SETTINGS)
+            challenged = self._challenged()
+            if not challenged:
+                return
+            worth, better = self._worth(_SEARCHED), []
+            for key, segments in challenged:
+                branch = self._branches[key]
+                middle = branch.samples[len(branch.samples) // 2]
+                rivals = Rivals(middle.point, branch.bent, self._planes, self._weights, segments)
+                drawn, gain = rivals.best(worth, self._deadline)
+                if gain > worth and drawn.short < DELIVERED_MVA and self._is_news(drawn):
+                    better.append(drawn)
+                else:
+                    self._proved.append((key, segments[0].low, segments[-1].high))
+            self._follow(better)
+        self._complete = False
+
+    def _challenged(self) -> list[tuple[bytes, list[Segment]]]:
+        """Pieces, and what lies open beside them, in which no search has looked for rivals yet."""
+        lines, keys, found = self._lines(), list(self._branches), self._pieces(_SEARCHED)
+        width, seam, reward = self._width(), _SEAM_MVA / self._base, _REWARD * self._worth(1.0)
+        beside = max(_INSIDE * width, seam)
+        before = [-np.inf, *(piece.high for piece in found[:-1])]
+        after = [*(piece.low for piece in found[1:]), np.inf]
+        challenged: list[tuple[bytes, list[Segment]]] = []
+        for piece, left, right in zip(found, before, after, strict=True):
+            key = keys[piece.line]
+            ranges = [(max(left, piece.low - width) + beside, piece.low - beside)]
+            ranges += [(piece.high + beside, min(right, piece.high + width) - beside)]
+            # Whatever reaches into a gap, or beyond the ends, beats what is there: nothing.
+            place, cost = _clipped(*lines[piece.line], piece)
+            open_ = [
+                Segment(low, high, *[cost.max() + reward] * 2) for low, high in ranges if high - low > seam
+            ]
+            own = [
+                Segment(*ends)
+                for ends in zip(place[:-1], place[1:], cost[:-1], cost[1:], strict=True)
+                if ends[1] - ends[0] > seam
+            ]
+            challenged += [
+                (key, segments)
+                for segments in (own, open_)
+                if segments and not self._is_proved(key, segments, seam)
+            ]
+        return challenged
+
+    def _is_news(self, drawn: Drawn) -> bool:
+        """Whether a decision is of a new setting, or of a known one where it has no sample."""
+        key, near = self._key(drawn.single), _INSIDE * self._width()
+        known = self._branches.get(key)
+        if known is None:
+            return key not in self._lost
+        return known.reaches(drawn.q) and all(
+            abs(sample.q - drawn.q) > 2.0 * near for sample in known.samples
+        )
+
+    def _is_proved(self, key: bytes, segments: Sequence[Segment], seam: float) -> bool:
+        """Whether a search around a setting has covered segments already."""
+        return any(
+            own == key and low <= segments[0].low + seam and segments[-1].high - seam <= high
+            for own, low, high in self._proved
+        )
+
+    def _straighten(self, share: float, most: int) -> None:
+        """Add samples where lines between them may hide more than a share of the span of costs."""
+        while most > 0:
+            hidden = self._hidden(share)[:most]
+            if not hidden:
+                return
+            most -= len(hidden)
+            self._sample(hidden, _INSIDE * self._width())
+
+    def _join(self) -> None:
+        """Add samples where one setting takes over from another."""
+        for _ in range(_MOST_CORRECTIONS):
+            ends = self._ends_of_pieces()
+            if not ends:
+                return
+            self._sample(ends, DELIVERED_MVA / self._base)
+        self._complete = False
+
+    def _sample(self, asked: Sequence[tuple[int, float]], near: float) -> None:
+        branches = list(self._branches.values())
+        self._take([(branches[line], q) for line, q in asked], near)
+
+    def _ends_of_pieces(self) -> list[tuple[int, float]]:
+        """Exchanges at which one line takes over from another and has no sample yet."""
+        lines, seam = self._lines(), _SEAM_MVA / self._base
+        return [
+            (piece.line, end)
+            for piece in self._pieces(_SEARCHED)
+            for end in (piece.low, piece.high)
+            if np.abs(lines[piece.line][0] - end).min() > seam
+        ]
+
+    def _hidden(self, share: float) -> list[tuple[int, float]]:
+        """Exchanges where the tangents at both ends of a line meet, the worst first."""
+        worth, seam = self._worth(share), _SEAM_MVA / self._base
+        branches, found = list(self._branches.values()), []
+        for piece in self._pieces(_SEARCHED):
+            samples = branches[piece.line].samples
+            for one, other in pairwise(samples):
+                if one.q >= piece.high - seam or other.q <= piece.low + seam:
+                    continue
+                width = (other.q - one.q) * self._base
+                rise = other.cost - one.cost
+                bend = other.price - one.price
+                if bend <= 0.0 or width <= 2 * _SEAM_MVA:
+                    continue
+                # Tangents meet at this part of the width; there the line is so far above them.
+                part = min(max((other.price * width - rise) / (bend * width), 0.05), 0.95)
+                off = part * (rise - one.price * width)
+                if off > worth:
+                    found.append((off, piece.line, one.q + part * (other.q - one.q)))
+        return [(line, q) for _, line, q in sorted(found, reverse=True)]
+
+    def _worth(self, share: float) -> float:
+        """EUR that are nothing."""
+        costs = np.concatenate([[0.0], *(branch.line()[1] for branch in self._branches.values())])
+        span = float(np.ptp(costs[1:])) if len(costs) > 1 else 0.0
+        return share * max(span, 1e-2)
+
+    def _width(self) -> float:
+        """Width of all that is reached so far, in p.u."""
+        every = np.concatenate([np.zeros(0), *(place for place, _ in self._lines())])
+        return float(np.ptp(every)) if len(every) else 0.0
+
+    def _lines(self) -> list[tuple[Floats, Floats]]:
+        return [branch.line() for branch in self._branches.values()]
+
+    def _pieces(self, share: float) -> list[Piece]:
+        return pieces(self._lines(), _SEAM_MVA / self._base, self._worth(share))
+
+    def _assembled(self) -> Trace:
+        branches, seam = list(self._branches.values()), _SEAM_MVA / self._base
+        found = self._pieces(_SEARCHED)
+        runs = tuple(
+            tuple(
+                sample.mark
+                for sample in branches[piece.line].samples
+                if piece.low - seam <= sample.q <= piece.high + seam
+            )
+            for piece in found
+        )
+        return Trace(tuple(run for run in runs if run), tuple(gaps(found, seam)), self._complete)
+
+    def _follow(self, drawn: Sequence[Drawn]) -> None:
+        """Trace the settings of decisions from end to end, if new, and take what they are, if not."""
+        known = set(self._branches)
+        every = {self._key(one.single): one for one in reversed(drawn)}
+        new = {key: one for key, one in every.items() if key not in self._branches and key not in self._lost}
+        room = _MOST_SETTINGS - len(self._branches)
+        self._complete &= len(new) <= room
+        wanted = dict(list(new.items())[:room])
+        anchors = self._anchors([one.single for one in wanted.values()])
+        followed = {
+            key: Branch([Sheet(*anchor, self._planes, self._weights)], anchor[1])
+            for key, anchor in zip(wanted, anchors, strict=True)
+            if anchor is not None
+        }
+        ends = [(branch, sign * np.inf) for branch in followed.values() for sign in (-1, 1)]
+        self._take(ends, _SEAM_MVA / self._base)
+        self._branches |= {key: branch for key, branch in followed.items() if branch.samples}
+        self._lost |= wanted.keys() - self._branches.keys()
+        inside = [(branch, wanted[key].q) for key, branch in followed.items()]
+        inside += [(self._branches[key], one.q) for key, one in every.items() if key in known]
+        self._take([one for one in inside if one[0].reaches(one[1])], _INSIDE * self._width())
+
+    def _key(self, single: Single) -> bytes:
+        """Name the setting of all that is whole."""
+        asked = self._problem.offers.asked
+        return single.steps.tobytes() + (single.share[asked] > 0.0).tobytes()
+
+    def _take(self, asked: Sequence[tuple[Branch, float]], near: float) -> None:
+        """Add samples near exchanges; infinite ones stand for the ends of what a setting reaches.
+
+        A decision is corrected around its own state until both agree.
+        """
+        sheets = [branch.nearest(q) if np.isfinite(q) else branch.sheets[0] for branch, q in asked]
+        for _ in range(_MOST_CORRECTIONS):
+            drawn = [self._draw(sheet, q) for sheet, (_, q) in zip(sheets, asked, strict=True)]
+            points = self._states([one.single for one in drawn])
+            left: list[tuple[Branch, float]] = []
+            sheets = []
+            for (branch, q), one, point in zip(asked, drawn, points, strict=True):
+                if point is not None and self._agree(q, near, one, point):
+                    branch.add(_sample(one, point), DELIVERED_MVA / self._base)
+                elif point is not None:
+                    left.append((branch, q))
+                    sheets.append(Sheet(point, branch.bent, self._planes, self._weights))
+                    branch.sheets.append(sheets[-1])
+            asked = left
+            if not asked:
+                return
+        # What keeps no limit anywhere is no setting; a hole in one that has samples is something else.
+        self._complete &= not any(branch.samples for branch, _ in asked)
+
+    def _draw(self, sheet: Sheet, q: float) -> Drawn:
+        if np.isfinite(q):
+            return sheet.at(q, self._deadline)
+        return sheet.extreme(1 if q > 0.0 else -1, self._deadline)
+
+    def _agree(self, q: float, near: float, drawn: Drawn, point: Point) -> bool:
+        """Whether a state keeps every limit and is what its program expected, and what was asked for."""
+        local, paid = point.local[0], point.cost
+        if local is None or local.over.max(initial=-np.inf) > _KEPT * TOLERANCE:
+            return False
+        if (point.shortfall[1:] * self._base > DELIVERED_MVA).any():
+            return False
+        reached = float(local.exchange[self._requests.point[0]])
+        away = abs(reached - (q if np.isfinite(q) else drawn.q))
+        return away <= near and abs(paid - drawn.cost) <= _AGREES * (1e-2 + abs(paid))
+
+    def _lanes(self, count: int) -> Problem:
+        """State the period so many times over."""
+        own = self._requests
+        requests = Requests(
+            np.tile(own.point, count),
+            np.repeat(np.arange(count), len(own.q)),
+            np.tile(own.q, count),
+            np.tile(own.tolerance, count),
+        )
+        return self._singles.lanes(np.full(count, self._period), requests)
+
+    def _solved(self, singles: Sequence[Single]) -> Point:
+        problem = self._lanes(len(singles))
+        return assess(problem, self._singles.plan(problem, singles))
+
+    def _states(self, singles: Sequence[Single]) -> list[Point | None]:
+        """AC states of decisions, as points of one lane each."""
+        return self._apart(singles, self._solved(singles)) if singles else []
+
+    def _anchors(self, singles: Sequence[Single]) -> list[tuple[Point, Curvature] | None]:
+        """AC states of decisions, and what bends there."""
+        if not singles:
+            return []
+        every = self._solved(singles)
+        limits = [np.zeros(0, dtype=np.int64) if local is None else _near(local) for local in every.local]
+        bent = curvatures(every, limits) if every.solved.any() else (None,) * len(singles)
+        return [
+            None if point is None or curvature is None else (point, curvature)
+            for point, curvature in zip(self._apart(singles, every), bent, strict=True)
+        ]
+
+    def _apart(self, singles: Sequence[Single], every: Point) -> list[Point | None]:
+        """Take the lanes of a point apart."""
+        found: list[Point | None] = []
+        for single, local in zip(singles, every.local, strict=True):
+            plan = self._singles.plan(self._problem, [single])
+            own = None if local is None else replace(local, offers=np.arange(len(local.offers)))
+            found.append(None if own is None else Point(self._problem, plan, (own,)))
+        return found
+
+
+def _near(local: Local) -> Ints:
+    """Limits that may come to bind."""
+    near = np.argsort(-local.over)[:_MOST_CURVED]
+    return near[local.over[near] > -_NEAR]
+
+
+def _clipped(place: Floats, cost: Floats, piece: Piece) -> tuple[Floats, Floats]:
+    """Take the part of a line within a piece."""
+    inside = (place > piece.low) & (place < piece.high)
+    ends = np.concatenate([[piece.low], place[inside], [piece.high]])
+    return ends, np.interp(ends, place, cost)
+
+
+def _sample(drawn: Drawn, point: Point) -> Sample:
+    local, place = point.local[0], int(point.problem.requests.point[0])
+    if local is None:
+        raise ValueError("a sample needs a state")
+    return Sample(drawn.single, float(local.exchange[place]), point.cost, drawn.price, point)
