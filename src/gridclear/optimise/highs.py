@@ -212,7 +212,7 @@ class Solver:
 
     def release(self) -> None:
         """Give whole columns their own bounds back."""
-        self._bound(self._whole, *self._bounds)
+        self._bound(self._whole.astype(np.int64), *self._bounds)
 
     def fix(self, column: Ints, value: Floats) -> None:
         """Hold columns at values."""
