@@ -16,7 +16,8 @@ from gridclear.optimise.linearise import Point, assess
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA, Requests
 from gridclear.optimise.rivals import Rivals, Segment
-from gridclear.optimise.sheet import Sheet
+from gridclear.optimise.sheet import Drawn, Sheet
+from gridclear.optimise.singles import Single
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.linearise import Local
     from gridclear.optimise.problem import Problem
-    from gridclear.optimise.sheet import Drawn
-    from gridclear.optimise.singles import Single, Singles
+    from gridclear.optimise.singles import Singles
 
 #: Part of the tolerance of limits that samples may use, so that solving them anew finds them kept.
 _KEPT = 0.3
@@ -46,8 +46,9 @@ _INSIDE = 1e-3
 _REWARD = 10.0
 #: Rounds of searches for settings that are still missing, and settings that are followed at most.
 _MOST_SEARCHES, _MOST_SETTINGS = 12, 100
-#: Shares of the span of costs that a search of whole steps, and the lines between points, may miss.
-_SEARCHED, _STRAIGHT, _COARSE = 2e-4, 5e-4, 1e-2
+#: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
+#: leave to lines and to rivals.
+_STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 2e-3))
 #: MVA between pieces that is no gap.
 _SEAM_MVA = 5 * DELIVERED_MVA
 
@@ -76,7 +77,6 @@ class Tracer:
         self._base = self._problem.compiled.s_base_mva
         self._branches: dict[bytes, Branch] = {}
         self._lost: set[bytes] = set()
-        self._proved: list[tuple[bytes, float, float]] = []
         self._complete = True
 
     def trace(self) -> Trace | None:
@@ -95,8 +95,9 @@ class Tracer:
         start = self._anchors([self._singles.nothing(self._period)])[0]
         if start is None:
             return None
-        self._follow(self._first(*start))
-        self._look_for_rivals()
+        self._follow([*self._first(*start), _undecided(start[0])])
+        for straight, beaten in _PASSES:
+            self._look_for_rivals(straight, beaten)
         self._straighten(_STRAIGHT, self._count)
         self._join()
         return self._assembled()
@@ -112,53 +113,59 @@ class Tracer:
             found.append(rivals.best(_FIRST_EUR, self._deadline)[0])
         return found
 
-    def _look_for_rivals(self) -> None:
-        """Search what beats the curve, in every piece and in what is open beside it, until nothing does."""
+    def _look_for_rivals(self, straight: float, beaten: float) -> None:
+        """Search what beats the curve, in every piece and in what is open beside it, until nothing does.
+
+        Lines between samples are straightened before, to within a share of the span of costs; what beats
+        them by a larger share counts.
+        """
+        proved: list[tuple[bytes, float, float]] = []
         for _ in range(_MOST_SEARCHES):
-            self._straighten(_COARSE, _MOST_SETTINGS)
-            challenged = self._challenged()
+            self._straighten(straight, _MOST_SETTINGS)
+            worth, better = self._worth(beaten), []
+            challenged = [one for one in self._challenged() if not _is_proved(one, proved)]
             if not challenged:
                 return
-            worth, better = self._worth(_SEARCHED), []
-            for key, segments in challenged:
-                branch = self._branches[key]
-                middle = branch.samples[len(branch.samples) // 2]
-                rivals = Rivals(middle.point, branch.bent, self._planes, self._weights, segments)
+            for key, anchor, segments in challenged:
+                bent = self._branches[key].bent
+                rivals = Rivals(anchor.point, bent, self._planes, self._weights, segments)
                 drawn, gain = rivals.best(worth, self._deadline)
                 if gain > worth and drawn.short < DELIVERED_MVA and self._is_news(drawn):
                     better.append(drawn)
                 else:
-                    self._proved.append((key, segments[0].low, segments[-1].high))
+                    proved.append((key, segments[0].low, segments[-1].high))
             self._follow(better)
         self._complete = False
 
-    def _challenged(self) -> list[tuple[bytes, list[Segment]]]:
-        """Pieces, and what lies open beside them, in which no search has looked for rivals yet."""
-        lines, keys, found = self._lines(), list(self._branches), self._pieces(_SEARCHED)
-        width, seam, reward = self._width(), _SEAM_MVA / self._base, _REWARD * self._worth(1.0)
+    def _challenged(self) -> list[tuple[bytes, Sample, list[Segment]]]:
+        """Collect what is to be beaten: every piece and what lies open beside it, and where to start from."""
+        branches, found = list(self._branches.items()), self._pieces()
+        width, seam = self._width(), _SEAM_MVA / self._base
         beside = max(_INSIDE * width, seam)
         before = [-np.inf, *(piece.high for piece in found[:-1])]
         after = [*(piece.low for piece in found[1:]), np.inf]
-        challenged: list[tuple[bytes, list[Segment]]] = []
+        challenged: list[tuple[bytes, Sample, list[Segment]]] = []
         for piece, left, right in zip(found, before, after, strict=True):
-            key = keys[piece.line]
-            ranges = [(max(left, piece.low - width) + beside, piece.low - beside)]
-            ranges += [(piece.high + beside, min(right, piece.high + width) - beside)]
-            # Whatever reaches into a gap, or beyond the ends, beats what is there: nothing.
-            place, cost = _clipped(*lines[piece.line], piece)
-            open_ = [
-                Segment(low, high, *[cost.max() + reward] * 2) for low, high in ranges if high - low > seam
-            ]
+            key, branch = branches[piece.line]
+            place, cost = _clipped(*branch.line(), piece)
             own = [
                 Segment(*ends)
                 for ends in zip(place[:-1], place[1:], cost[:-1], cost[1:], strict=True)
                 if ends[1] - ends[0] > seam
             ]
-            challenged += [
-                (key, segments)
-                for segments in (own, open_)
-                if segments and not self._is_proved(key, segments, seam)
-            ]
+            # Whatever reaches into a gap, or beyond the ends, beats what is there: nothing; far best of all.
+            high = float(cost.max()) + _REWARD * self._worth(1.0)
+            more = high + _REWARD * self._worth(1.0)
+            below = Segment(max(left, piece.low - width) + beside, piece.low - beside, more, high)
+            above = Segment(piece.high + beside, min(right, piece.high + width) - beside, high, more)
+            middle = branch.samples[len(branch.samples) // 2]
+            for anchor, segments in (
+                (middle, own),
+                (branch.samples[0], [below]),
+                (branch.samples[-1], [above]),
+            ):
+                if segments and segments[-1].high - segments[0].low > seam:
+                    challenged.append((key, anchor, segments))
         return challenged
 
     def _is_news(self, drawn: Drawn) -> bool:
@@ -169,13 +176,6 @@ class Tracer:
             return key not in self._lost
         return known.reaches(drawn.q) and all(
             abs(sample.q - drawn.q) > 2.0 * near for sample in known.samples
-        )
-
-    def _is_proved(self, key: bytes, segments: Sequence[Segment], seam: float) -> bool:
-        """Whether a search around a setting has covered segments already."""
-        return any(
-            own == key and low <= segments[0].low + seam and segments[-1].high - seam <= high
-            for own, low, high in self._proved
         )
 
     def _straighten(self, share: float, most: int) -> None:
@@ -201,20 +201,21 @@ class Tracer:
         self._take([(branches[line], q) for line, q in asked], near)
 
     def _ends_of_pieces(self) -> list[tuple[int, float]]:
-        """Exchanges at which one line takes over from another and has no sample yet."""
-        lines, seam = self._lines(), _SEAM_MVA / self._base
-        return [
-            (piece.line, end)
-            for piece in self._pieces(_SEARCHED)
-            for end in (piece.low, piece.high)
-            if np.abs(lines[piece.line][0] - end).min() > seam
-        ]
+        """Exchanges just inside of where one line takes over from another, where it has no sample yet."""
+        lines, seam, asked = self._lines(), _SEAM_MVA / self._base, []
+        for piece in self._pieces():
+            place = lines[piece.line][0]
+            for end, inward in ((piece.low, 1.0), (piece.high, -1.0)):
+                away = inward * (place - end)
+                if not ((away >= 0.0) & (away <= seam)).any():
+                    asked.append((piece.line, end + inward * DELIVERED_MVA / self._base))
+        return asked
 
     def _hidden(self, share: float) -> list[tuple[int, float]]:
         """Exchanges where the tangents at both ends of a line meet, the worst first."""
         worth, seam = self._worth(share), _SEAM_MVA / self._base
         branches, found = list(self._branches.values()), []
-        for piece in self._pieces(_SEARCHED):
+        for piece in self._pieces():
             samples = branches[piece.line].samples
             for one, other in pairwise(samples):
                 if one.q >= piece.high - seam or other.q <= piece.low + seam:
@@ -245,17 +246,18 @@ class Tracer:
     def _lines(self) -> list[tuple[Floats, Floats]]:
         return [branch.line() for branch in self._branches.values()]
 
-    def _pieces(self, share: float) -> list[Piece]:
-        return pieces(self._lines(), _SEAM_MVA / self._base, self._worth(share))
+    def _pieces(self) -> list[Piece]:
+        """Find the least line everywhere; what is too narrow to be joined is left to its neighbours."""
+        seam = _SEAM_MVA / self._base
+        found = pieces(self._lines(), seam, self._worth(_STRAIGHT))
+        return [piece for piece in found if piece.high - piece.low > 4.0 * seam or piece.high == piece.low]
 
     def _assembled(self) -> Trace:
         branches, seam = list(self._branches.values()), _SEAM_MVA / self._base
-        found = self._pieces(_SEARCHED)
+        found = self._pieces()
         runs = tuple(
             tuple(
-                sample.mark
-                for sample in branches[piece.line].samples
-                if piece.low - seam <= sample.q <= piece.high + seam
+                sample.mark for sample in branches[piece.line].samples if piece.low <= sample.q <= piece.high
             )
             for piece in found
         )
@@ -373,6 +375,23 @@ def _near(local: Local) -> Ints:
     """Limits that may come to bind."""
     near = np.argsort(-local.over)[:_MOST_CURVED]
     return near[local.over[near] > -_NEAR]
+
+
+def _is_proved(
+    one: tuple[bytes, Sample, list[Segment]], proved: Sequence[tuple[bytes, float, float]]
+) -> bool:
+    """Whether a search from the same setting has covered segments already."""
+    key, _, segments = one
+    return any(
+        own == key and low <= segments[0].low and segments[-1].high <= high for own, low, high in proved
+    )
+
+
+def _undecided(point: Point) -> Drawn:
+    """Read what a point has decided as a program's answer."""
+    local = point.local[0]
+    q = np.nan if local is None else float(local.exchange[point.problem.requests.point[0]])
+    return Drawn(Single(point.plan.share, point.plan.steps[:, 0]), q, point.cost, np.nan, 0.0)
 
 
 def _clipped(place: Floats, cost: Floats, piece: Piece) -> tuple[Floats, Floats]:
