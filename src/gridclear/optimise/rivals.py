@@ -73,7 +73,7 @@ class Rivals(Sheet):
         program.entries(model.profile[0], on, -base * low)
         super().__init__(point, bent, planes, weights, model)
         # No reward for reaching beyond a curve makes up for missing it.
-        self._around.cost[model.columns.short] *= MISSED
+        self._around.cost[model.columns.short[:, 0]] *= MISSED
 
     def best(self, worth: float, deadline: Deadline) -> tuple[Drawn, float]:
         """Find what beats the costs by most, to within so many EUR.

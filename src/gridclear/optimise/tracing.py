@@ -11,7 +11,7 @@ import numpy as np
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.curves import Branch, Sample, Trace
-from gridclear.optimise.envelope import Piece, gaps, pieces
+from gridclear.optimise.envelope import Piece, pieces
 from gridclear.optimise.linearise import Point, assess
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA, Requests
@@ -44,8 +44,9 @@ _FIRST_EUR = 1e-3
 _INSIDE = 1e-3
 #: What it is worth to reach into a gap, in times of the span of costs.
 _REWARD = 10.0
-#: Rounds of searches for settings that are still missing, and settings that are followed at most.
-_MOST_SEARCHES, _MOST_SETTINGS = 12, 100
+#: Rounds of searches for settings that are missing, settings that are followed, and states from which one
+#: search is made, at most.
+_MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 4
 #: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
 #: leave to lines and to rivals.
 _STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 2e-3))
@@ -77,6 +78,8 @@ class Tracer:
         self._base = self._problem.compiled.s_base_mva
         self._branches: dict[bytes, Branch] = {}
         self._lost: set[bytes] = set()
+        self._followed: dict[bytes, tuple[Point, Curvature]] = {}
+        self._far = (-np.inf, np.inf)
         self._complete = True
 
     def trace(self) -> Trace | None:
@@ -105,8 +108,9 @@ class Tracer:
     def _first(self, point: Point, bent: Curvature) -> list[Drawn]:
         """Search whole steps for both ends of what can be reached from a point."""
         sheet, found = Sheet(point, bent, self._planes, self._weights), []
-        for sign in (-1, 1):
-            low, high = sorted((sheet.far(sign), sheet.exchange))
+        self._far = sheet.far(-1), sheet.far(1)
+        for sign, far in zip((-1, 1), self._far, strict=True):
+            low, high = sorted((far, sheet.exchange))
             steep = self._weights.short * self._base * (high - low)
             segment = Segment(low, high, *((0.0, -steep) if sign < 0 else (-steep, 0.0)))
             rivals = Rivals(point, bent, self._planes, self._weights, [segment])
@@ -127,15 +131,35 @@ class Tracer:
             if not challenged:
                 return
             for key, anchor, segments in challenged:
-                bent = self._branches[key].bent
-                rivals = Rivals(anchor.point, bent, self._planes, self._weights, segments)
-                drawn, gain = rivals.best(worth, self._deadline)
-                if gain > worth and drawn.short < DELIVERED_MVA and self._is_news(drawn):
-                    better.append(drawn)
-                else:
+                rival = self._rival(anchor.point, self._branches[key].bent, segments, worth)
+                if rival is None:
                     proved.append((key, segments[0].low, segments[-1].high))
+                else:
+                    better.append(rival)
             self._follow(better)
         self._complete = False
+
+    def _rival(
+        self, point: Point, bent: Curvature, segments: Sequence[Segment], worth: float
+    ) -> Drawn | None:
+        """Search what beats segments; None: nothing that was not followed before.
+
+        What was followed, and is not as good as it looked, is looked at from where it lies itself.
+        """
+        seen: set[bytes] = set()
+        while len(seen) < _MOST_HOPS:
+            rivals = Rivals(point, bent, self._planes, self._weights, segments)
+            drawn, gain = rivals.best(worth, self._deadline)
+            if gain <= worth or drawn.short > DELIVERED_MVA:
+                return None
+            if self._is_news(drawn):
+                return drawn
+            key = self._key(drawn.single)
+            if key in seen or key not in self._followed:
+                return None
+            seen.add(key)
+            point, bent = self._followed[key]
+        return None
 
     def _challenged(self) -> list[tuple[bytes, Sample, list[Segment]]]:
         """Collect what is to be beaten: every piece and what lies open beside it, and where to start from."""
@@ -156,8 +180,8 @@ class Tracer:
             # Whatever reaches into a gap, or beyond the ends, beats what is there: nothing; far best of all.
             high = float(cost.max()) + _REWARD * self._worth(1.0)
             more = high + _REWARD * self._worth(1.0)
-            below = Segment(max(left, piece.low - width) + beside, piece.low - beside, more, high)
-            above = Segment(piece.high + beside, min(right, piece.high + width) - beside, high, more)
+            below = Segment(max(left, self._far[0]) + beside, piece.low - beside, more, high)
+            above = Segment(piece.high + beside, min(right, self._far[1]) - beside, high, more)
             middle = branch.samples[len(branch.samples) // 2]
             for anchor, segments in (
                 (middle, own),
@@ -254,14 +278,17 @@ class Tracer:
 
     def _assembled(self) -> Trace:
         branches, seam = list(self._branches.values()), _SEAM_MVA / self._base
-        found = self._pieces()
-        runs = tuple(
+        runs = [
             tuple(
                 sample.mark for sample in branches[piece.line].samples if piece.low <= sample.q <= piece.high
             )
-            for piece in found
+            for piece in self._pieces()
+        ]
+        runs = [run for run in runs if run]
+        open_ = ((one[-1].q, other[0].q) for one, other in pairwise(runs))
+        return Trace(
+            tuple(runs), tuple((low, high) for low, high in open_ if high - low > seam), self._complete
         )
-        return Trace(tuple(run for run in runs if run), tuple(gaps(found, seam)), self._complete)
 
     def _follow(self, drawn: Sequence[Drawn]) -> None:
         """Trace the settings of decisions from end to end, if new, and take what they are, if not."""
@@ -272,6 +299,9 @@ class Tracer:
         self._complete &= len(new) <= room
         wanted = dict(list(new.items())[:room])
         anchors = self._anchors([one.single for one in wanted.values()])
+        self._followed |= {
+            key: anchor for key, anchor in zip(wanted, anchors, strict=True) if anchor is not None
+        }
         followed = {
             key: Branch([Sheet(*anchor, self._planes, self._weights)], anchor[1])
             for key, anchor in zip(wanted, anchors, strict=True)
