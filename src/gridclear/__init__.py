@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gridclear.case import Case, Grid, Horizon, Limits, Prices
     from gridclear.errors import CaseError, GridclearError, Issue, OptionError
     from gridclear.io.folder import check_case, read_case, write_case
+    from gridclear.jobs.activate import Activation, activate
     from gridclear.jobs.clear import Clearing, clear
     from gridclear.jobs.envelopes import Envelopes, operating_envelopes
     from gridclear.jobs.flow import Flow, power_flow
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gridclear.powerflow.states import States
 
 _HOME = {
+    "Activation": "gridclear.jobs.activate",
     "Case": "gridclear.case",
     "CaseError": "gridclear.errors",
     "Clearing": "gridclear.jobs.clear",
@@ -46,6 +48,7 @@ _HOME = {
     "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
     "States": "gridclear.powerflow.states",
+    "activate": "gridclear.jobs.activate",
     "check_case": "gridclear.io.folder",
     "clear": "gridclear.jobs.clear",
     "compile_network": "gridclear.network.compile",
@@ -67,6 +70,7 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0"
 
 __all__ = [
+    "Activation",
     "Case",
     "CaseError",
     "Clearing",
@@ -86,6 +90,7 @@ __all__ = [
     "Profile",
     "Qualification",
     "States",
+    "activate",
     "check_case",
     "clear",
     "compile_network",

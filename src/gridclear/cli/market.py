@@ -1,4 +1,4 @@
-"""Commands on the reactive market: its clearing."""
+"""Commands on the markets: activation of active power, clearing of reactive power."""
 
 from __future__ import annotations
 
@@ -22,6 +22,54 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gridclear.io.tables import TableFormat
+
+
+@click.command(short_help="What the TSO activates: cheapest first, each bid with its light.")
+@click.option(
+    "--guarantee",
+    type=click.Choice(["merit-order", "each", "any-subset"]),
+    default="merit-order",
+    show_default=True,
+    help="How bids are qualified: on top of what is taken before; before the market, alone; in any company.",
+)
+@click.option(
+    "--devices",
+    type=click.Choice(["scheduled", "automatic", "optimised"]),
+    default="scheduled",
+    show_default=True,
+    help="Tap changers and banks: frozen as in the base state; regulating; re-set to let more through.",
+)
+@click.option("--losses", is_flag=True, help="Count what each bid changes in losses, too.")
+@job_options("result/activate")
+def activate(
+    case: Path,
+    *,
+    guarantee: Literal["merit-order", "each", "any-subset"],
+    devices: Literal["scheduled", "automatic", "optimised"],
+    losses: bool,
+    out: Path | None,
+    format_: TableFormat,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Cover the need of the TSO in CASE from the cheapest bids, each taken as far as the grid bears it."""
+    with session_of(case, out, format_, as_json=as_json) as session:
+        from gridclear import activate as run
+        from gridclear.report.market import describe_activation
+
+        with working("activation") as progress:
+            result = run(
+                session,
+                guarantee=guarantee,
+                devices=devices,
+                losses=losses,
+                threads=threads,
+                progress=progress,
+            )
+        folder = write(result, folder_for(out, "activate", as_json=as_json), format_)
+        show_case(session)
+        say(describe_activation(session, result, width=width()))
+        finish(result, folder, as_json=as_json)
 
 
 @click.command(short_help="Cheapest schedule that delivers the reactive profile.")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gridclear.jobs.search import Search
     from gridclear.jobs.taken import Taker
     from gridclear.network.network import Floats, Ints
-    from gridclear.powerflow.activations import Activations
 
 
 def judge_in_merit_order(
