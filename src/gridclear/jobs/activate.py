@@ -160,7 +160,7 @@ def activate(
             status=_status(status_of(base), proof, prices),
             provenance=provenance("activate", case, options, watch)
             | {"hunting": hunting_periods(case, base)},
-            accepted=accepted_table(case, bids, lights, verdict, taken, needs, prices),
+            accepted=accepted_table(case, bids, base.solved, lights, verdict, taken, needs, prices),
             prices=prices,
             proof=proof,
             devices=device_table(network, scenarios.positions(taken.setting)),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gridclear.jobs.money import amounts, euros
 from gridclear.jobs.needs import COVERED_MW, DIRECTIONS, drawn_mw
+from gridclear.jobs.verdict import Verdict
 from gridclear.network.limits import TOLERANCE, describe, sides
 from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.arrays import NEWTON
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from gridclear.jobs.needs import Needs
     from gridclear.jobs.search import Search
     from gridclear.jobs.taken import Taken
-    from gridclear.jobs.verdict import Verdict
     from gridclear.network.network import Floats, Ints
 
 #: Kind of a proof that there is none, for there is no state even with nothing taken.
@@ -143,13 +143,14 @@ def _keys(case: Case, rows: pd.DataFrame) -> Ints:
 def accepted_table(
     case: Case,
     bids: Bids,
+    solved: NDArray[np.bool_],
     lights: pd.DataFrame,
     verdict: Verdict,
     taken: Taken,
     needs: Needs,
     prices: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Rows as in ``Activation.accepted``."""
+    """Rows as in ``Activation.accepted``; ``solved`` (period,) says where there is a base state."""
     rows, unit = case.active_bids, bids.unit
     accepted = taken.share[unit] * bids.offered
     part = np.divide(
@@ -173,7 +174,7 @@ def accepted_table(
         **{name: lights[name] for name in (*_WITNESS, "reason")},
     )
     # Nobody looked at what was not needed when its turn came.
-    unseen = bids.marked[unit] & ~verdict.searched[unit] & (outcome == "not-needed")
+    unseen = (Verdict.empty(bids, solved).searched & ~verdict.searched)[unit]
     table.loc[unseen, ["light", "kind", "element_type", "element"]] = ""
     table.loc[unseen, ["safe_mw", "value", "limit", "value_at_full"]] = np.nan
     table.loc[unseen, "reason"] = "the need was covered when its turn came"
