@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
+    from gridclear.jobs.settle import Settlement, settle
     from gridclear.network.compile import compile_network
     from gridclear.network.limits import NodeLimits, describe, grid_limits
     from gridclear.network.network import Network
@@ -47,6 +48,7 @@ _HOME = {
     "ProbableLights": "gridclear.jobs.probable",
     "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
+    "Settlement": "gridclear.jobs.settle",
     "States": "gridclear.powerflow.states",
     "activate": "gridclear.jobs.activate",
     "check_case": "gridclear.io.folder",
@@ -60,6 +62,7 @@ _HOME = {
     "probable_lights": "gridclear.jobs.probable",
     "qualify": "gridclear.jobs.qualify",
     "read_case": "gridclear.io.folder",
+    "settle": "gridclear.jobs.settle",
     "solve_batch": "gridclear.powerflow.solve",
     "write_case": "gridclear.io.folder",
 }
@@ -89,6 +92,7 @@ __all__ = [
     "ProbableLights",
     "Profile",
     "Qualification",
+    "Settlement",
     "States",
     "activate",
     "check_case",
@@ -102,6 +106,7 @@ __all__ = [
     "probable_lights",
     "qualify",
     "read_case",
+    "settle",
     "solve_batch",
     "write_case",
 ]

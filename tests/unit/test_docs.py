@@ -51,7 +51,9 @@ def test_readme_has_exactly_two_commands_to_set_up():
     assert re.findall(r"^make \w+", commands, re.MULTILINE) == ["make demo", "make test"]
 
 
-@pytest.mark.parametrize("command", ["check", "flow", "tlq", "prequalify", "envelopes", "activate", "clear", "demo"])
+@pytest.mark.parametrize(
+    "command", ["check", "flow", "tlq", "prequalify", "envelopes", "activate", "clear", "demo"]
+)
 def test_readme_names_every_option(command):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"gridclear {command}" in text

@@ -81,7 +81,7 @@ def prices_table(case: Case, bill: Bill) -> pd.DataFrame:
             "price_eur": bill.asked,
         }
     )
-    return rows.groupby(["start", "product", "direction"], as_index=False)["price_eur"].max()
+    return rows.groupby(["start", "product", "direction"])[["price_eur"]].max().reset_index()
 
 
 def statements_table(agents: pd.DataFrame) -> pd.DataFrame:
