@@ -1,9 +1,9 @@
 """A settlement in plain fractions and decimals, row by row: nothing of gridclear is imported, on purpose.
 
-Read here as follows, where the written rules leave room: what lies within 1e-9 MW of the edge of the tolerance
-is inside it; energies are rounded to 6 digits; money is the product of a price as written and a rounded
-energy, rounded half away from zero; cents that are left when a sum is divided go to the largest remainders,
-the first among equals; after metering an operator's share of a period is rounded half to even.
+Read here as follows, where the written rules leave room: what lies within 1e-9 MW of the edge of the
+tolerance is inside it; energies are rounded to 6 digits; money is the product of a price as written and a
+rounded energy, rounded half away from zero; cents that are left when a sum is divided go to the largest
+remainders, the first among equals; after metering an operator's share of a period is rounded half to even.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from gridclear.cli.lights import check, demo, flow, tlq
-from gridclear.cli.market import activate, clear
+from gridclear.cli.market import activate, clear, settle
 from gridclear.cli.products import envelopes, prequalify
 
 
@@ -28,5 +28,5 @@ def main() -> None:
     """
 
 
-for _command in (check, flow, tlq, activate, clear, prequalify, envelopes, demo):
+for _command in (check, flow, tlq, activate, clear, settle, prequalify, envelopes, demo):
     main.add_command(_command)

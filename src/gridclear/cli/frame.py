@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
 _CASE_WRONG, NO_ANSWER, _INTERRUPTED = 1, 3, 130
 #: Statuses of an answer that lacks nothing.
-COMPLETE = ("solved", "qualified", "optimal", "confirmed", "closest", "covered", "short")
+COMPLETE = (
+    "solved",
+    "qualified",
+    "optimal",
+    "confirmed",
+    "closest",
+    "covered",
+    "short",
+    "settled",
+    "scheduled",
+)
 
 
 case_argument = click.argument("case", type=click.Path(exists=True, file_okay=False, path_type=Path))

@@ -1,4 +1,4 @@
-"""An activation in a terminal: what it covers and costs, and what became of the bids."""
+"""An activation and a settlement in a terminal: what is covered, what became of the bids, who pays."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gridclear.report.tables import constraints_table, quantity, render
 if TYPE_CHECKING:
     from gridclear.case import Case
     from gridclear.jobs.activate import Activation
+    from gridclear.jobs.settle import Settlement
 
 _WORDS = {
     "covered": "all needs are covered; with everything activated at once no limit is broken",
@@ -18,6 +19,18 @@ _WORDS = {
     "partial": "some periods have no power flow to begin with: no bid of this grid is taken there",
     "unconfirmed": "with everything activated at once limits are broken",
     "no-solution": "no period has a power flow to begin with",
+}
+_BILL_WORDS = {
+    "settled": "every accepted bid is metered",
+    "provisional": "accepted bids that are not metered are paid by schedule until they are",
+    "scheduled": "nothing is metered: the bill is that of the schedule",
+    "partial": "the clearing without the request has no solution: nobody's share is known",
+}
+_DECISION_WORDS = {
+    "decided": "the two clearings differ by more than what they may still miss",
+    "undecided": "the two clearings differ by no more than what they may still miss",
+    "gap-unknown": "no bound was proved: what the two clearings may still miss is not known",
+    "no-own-clearing": "the clearing without the request has no solution",
 }
 _OUTCOMES = ("taken", "in-part", "red", "excluded", "too-large", "not-needed")
 _ROWS = 8
@@ -49,6 +62,41 @@ def describe_activation(case: Case, result: Activation, *, width: int = 100) -> 
         stopping = constraints_table(seen, hours=case.horizon.hours)
         parts.append("What stops the bids that are red\n" + _top(stopping, width))
     return "\n\n".join(parts)
+
+
+def describe_settlement(bill: Settlement, *, width: int = 100) -> str:
+    """Show who bears what, who gets what, and what is not metered.
+
+    Parameters
+    ----------
+    bill : Settlement
+        Result of `settle`.
+    width : int
+        Characters per line.
+    """
+    parts = [
+        f"{bill.status}: {_BILL_WORDS[bill.status]}\n{bill.decision}: {_DECISION_WORDS[bill.decision]}",
+        "EUR by day and connection point\n" + render(_eur(bill.days, "connection_point"), width=width),
+    ]
+    if len(bill.statements):
+        dearest = bill.statements.sort_values("amount_eur", ascending=False, kind="stable")
+        parts.append("Bids that get most\n" + _top(_eur(dearest, "bid"), width))
+    if bill.status == "provisional":
+        missing = bill.agents[bill.agents["state"] == "not-metered"]
+        shown = pd.DataFrame({"bid": missing["bid"], "period": missing["start"].dt.strftime("%d %b %H:%M")})
+        parts.append("Accepted and not metered\n" + _top(shown, width))
+    return "\n\n".join(parts)
+
+
+def _eur(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Amounts by day and name, with two digits."""
+    shown = {"day": table["day"].dt.strftime("%d %b"), name.replace("_", " "): table[name]}
+    if "product" in table:
+        unit = table["product"].map({"active": "MWh", "reactive": "Mvarh"})
+        shown["energy"] = table["energy"].map("{:.3f}".format) + " " + unit
+    for column in table.columns[table.columns.str.endswith("_eur")]:
+        shown[column.removesuffix("_eur").replace("_", " ")] = table[column].map("{:.2f}".format)
+    return pd.DataFrame(shown)
 
 
 def _needs(case: Case, prices: pd.DataFrame) -> pd.DataFrame:
