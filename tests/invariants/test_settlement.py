@@ -18,6 +18,7 @@ from gridclear.jobs.money import amounts, apportion
 from gridclear.jobs.settlement import payments, share_out
 from gridclear.optimise.algorithms import Found
 from oracle import settlement as plain
+from oracle.small_clearings import small_case
 
 RANDOM = 10_000
 
@@ -169,6 +170,19 @@ def test_what_lies_within_the_gaps_is_undecided(cleared, bound, own_bound, expec
     bill = gc.settle(case, proved, own=dataclasses.replace(own, bound_eur=own_bound))
     assert bill.decision == expected
     assert set(bill.shares["decision"]) == {expected}
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_proved_bounds_decide(seed):
+    case = small_case(seed)
+    clearing = gc.clear(case, bound=True, threads=1)
+    bill = gc.settle(case, clearing, threads=1)
+    told = bill.provenance["own_clearing"]
+    missed = clearing.cost_eur - clearing.bound_eur + told["cost_eur"] - told["bound_eur"]
+    assert 0.0 <= missed < clearing.cost_eur - told["cost_eur"]
+    assert bill.decision == "decided"
+    # Whatever cheaper schedules there are, the TSO's request costs something.
+    assert bill.shares["tso_share_eur"].sum() > 0.0
 
 
 def test_own_clearing_that_costs_more_is_undecided_and_takes_all(cleared):
