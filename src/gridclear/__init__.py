@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gridclear.io.folder import check_case, read_case, write_case
     from gridclear.jobs.activate import Activation, activate
     from gridclear.jobs.clear import Clearing, clear
+    from gridclear.jobs.congestion import Congestion, congestion_forecast
     from gridclear.jobs.envelopes import Envelopes, operating_envelopes
     from gridclear.jobs.flow import Flow, power_flow
     from gridclear.jobs.prequalify import Prequalification, prequalify
@@ -33,6 +34,7 @@ _HOME = {
     "Case": "gridclear.case",
     "CaseError": "gridclear.errors",
     "Clearing": "gridclear.jobs.clear",
+    "Congestion": "gridclear.jobs.congestion",
     "Envelopes": "gridclear.jobs.envelopes",
     "Flow": "gridclear.jobs.flow",
     "Grid": "gridclear.case",
@@ -54,6 +56,7 @@ _HOME = {
     "check_case": "gridclear.io.folder",
     "clear": "gridclear.jobs.clear",
     "compile_network": "gridclear.network.compile",
+    "congestion_forecast": "gridclear.jobs.congestion",
     "describe": "gridclear.network.limits",
     "grid_limits": "gridclear.network.limits",
     "operating_envelopes": "gridclear.jobs.envelopes",
@@ -77,6 +80,7 @@ __all__ = [
     "Case",
     "CaseError",
     "Clearing",
+    "Congestion",
     "Envelopes",
     "Flow",
     "Grid",
@@ -98,6 +102,7 @@ __all__ = [
     "check_case",
     "clear",
     "compile_network",
+    "congestion_forecast",
     "describe",
     "grid_limits",
     "operating_envelopes",
