@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
+    from gridclear.jobs.session import Session, run_session
     from gridclear.jobs.settle import Settlement, settle
     from gridclear.network.compile import compile_network
     from gridclear.network.limits import NodeLimits, describe, grid_limits
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gridclear.powerflow.columns import Profile
     from gridclear.powerflow.solve import solve_batch
     from gridclear.powerflow.states import States
+    from gridclear.report.html import write_report
 
 _HOME = {
     "Activation": "gridclear.jobs.activate",
@@ -50,6 +52,7 @@ _HOME = {
     "ProbableLights": "gridclear.jobs.probable",
     "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
+    "Session": "gridclear.jobs.session",
     "Settlement": "gridclear.jobs.settle",
     "States": "gridclear.powerflow.states",
     "activate": "gridclear.jobs.activate",
@@ -65,9 +68,11 @@ _HOME = {
     "probable_lights": "gridclear.jobs.probable",
     "qualify": "gridclear.jobs.qualify",
     "read_case": "gridclear.io.folder",
+    "run_session": "gridclear.jobs.session",
     "settle": "gridclear.jobs.settle",
     "solve_batch": "gridclear.powerflow.solve",
     "write_case": "gridclear.io.folder",
+    "write_report": "gridclear.report.html",
 }
 
 try:
@@ -96,6 +101,7 @@ __all__ = [
     "ProbableLights",
     "Profile",
     "Qualification",
+    "Session",
     "Settlement",
     "States",
     "activate",
@@ -111,9 +117,11 @@ __all__ = [
     "probable_lights",
     "qualify",
     "read_case",
+    "run_session",
     "settle",
     "solve_batch",
     "write_case",
+    "write_report",
 ]
 
 

@@ -92,3 +92,22 @@ def test_wrong_terms_are_a_fault_of_usage(rural, tmp_path):
     done = run("settle", rural, "--tolerance", "-1", "-o", tmp_path)
     assert done.exit_code == 2
     assert "tolerance_percent" in done.stderr
+
+
+def test_session_writes_every_job_and_a_page(rural, tmp_path):
+    done = run("session", rural, "-o", tmp_path, "--json")
+    assert done.exit_code == 0, done.output
+    data = json.loads(done.stdout)
+    jobs = ["flow", "congestion", "tlq", "activate", "clear", "settle"]
+    assert [row["job"] for row in data["jobs"]] == jobs
+    for job in jobs:
+        assert data[job]["status"] == read_result(tmp_path / job).status
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_session_that_lacks_an_answer_ends_with_three(rural, tmp_path):
+    done = run("session", rural, "-o", tmp_path, "--deadline", "1e-9")
+    assert done.exit_code == 3
+    statuses = dict(pd.read_csv(tmp_path / "jobs.csv")[["job", "status"]].to_numpy())
+    assert statuses["clear"] == "deadline"
+    assert statuses["activate"] == "covered"

@@ -52,7 +52,8 @@ def test_readme_has_exactly_two_commands_to_set_up():
 
 
 @pytest.mark.parametrize(
-    "command", ["check", "flow", "tlq", "prequalify", "envelopes", "activate", "clear", "settle", "demo"]
+    "command",
+    ["check", "flow", "tlq", "prequalify", "envelopes", "activate", "clear", "settle", "session", "demo"],
 )
 def test_readme_names_every_option(command):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
