@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.congestion import Congestion, congestion_forecast
     from gridclear.jobs.envelopes import Envelopes, operating_envelopes
     from gridclear.jobs.flow import Flow, power_flow
+    from gridclear.jobs.pq_map import PQMap, pq_map
     from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
@@ -47,6 +48,7 @@ _HOME = {
     "Network": "gridclear.network.network",
     "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
+    "PQMap": "gridclear.jobs.pq_map",
     "Prices": "gridclear.case",
     "Prequalification": "gridclear.jobs.prequalify",
     "ProbableLights": "gridclear.jobs.probable",
@@ -64,6 +66,7 @@ _HOME = {
     "grid_limits": "gridclear.network.limits",
     "operating_envelopes": "gridclear.jobs.envelopes",
     "power_flow": "gridclear.jobs.flow",
+    "pq_map": "gridclear.jobs.pq_map",
     "prequalify": "gridclear.jobs.prequalify",
     "probable_lights": "gridclear.jobs.probable",
     "qualify": "gridclear.jobs.qualify",
@@ -96,6 +99,7 @@ __all__ = [
     "Network",
     "NodeLimits",
     "OptionError",
+    "PQMap",
     "Prequalification",
     "Prices",
     "ProbableLights",
@@ -113,6 +117,7 @@ __all__ = [
     "grid_limits",
     "operating_envelopes",
     "power_flow",
+    "pq_map",
     "prequalify",
     "probable_lights",
     "qualify",

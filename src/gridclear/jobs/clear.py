@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from gridclear.case.needs import need_rows
 from gridclear.errors import OptionError
@@ -172,7 +173,7 @@ def clear(
         problem = build_problem(
             scenarios, base, devices=devices, market=market, losses_eur_mwh=case.prices.losses_eur_mwh
         )
-    with watch.phase("solve"):
+    with watch.phase("solve"), threadpool_limits(limits=1, user_api="blas"):
         found = chosen(problem, deadline)
         check_shape(problem, found.plan)
     with watch.phase("confirm"):

@@ -35,9 +35,9 @@ class Proof:
     ----------
     mismatch_mva : float
         Largest power mismatch of the states that there are.
-    worst : float
+    over : (period,)
         Worst violation of an effective limit, normalised; +inf where a period that the base state solves
-        has no state.
+        has no state, -inf where it solves none.
     exchange : (period, point) complex
         In p.u., NaN where there is none.
     shortfall : (request,)
@@ -47,10 +47,15 @@ class Proof:
     """
 
     mismatch_mva: float
-    worst: float
+    over: Floats
     exchange: Complexes
     shortfall: Floats
     rules: tuple[str, ...]
+
+    @property
+    def worst(self) -> float:
+        """Worst violation of all periods."""
+        return float(self.over.max(initial=-np.inf))
 
     @property
     def confirmed(self) -> bool:
@@ -90,7 +95,7 @@ def proof_of(problem: Problem, plan: Plan, threads: int | None) -> Proof:
     setting = fresh.setting(problem.positions(plan))
     wanted = problem.base.solved
     scan = fresh.scan(activations, setting, problem.base.limits)
-    worst = np.where(scan.solved, scan.high, np.inf)[wanted].max(initial=-np.inf)
+    over = np.where(wanted, np.where(scan.solved, scan.high, np.inf), -np.inf)
     mismatch = 0.0
     exchange = np.full((problem.periods, len(compiled.case.connection_points)), np.nan, dtype=np.complex128)
     for topology, rows, out in fresh.states(activations, setting):
@@ -101,7 +106,7 @@ def proof_of(problem: Problem, plan: Plan, threads: int | None) -> Proof:
     reached = exchange.imag[requests.period, requests.point]
     away = np.maximum(np.abs(reached - requests.q) - requests.tolerance, 0.0)
     short = np.where(np.isnan(reached), np.inf, away)
-    return Proof(mismatch, float(worst), exchange, short, broken_rules(problem, plan))
+    return Proof(mismatch, over, exchange, short, broken_rules(problem, plan))
 
 
 def schedule_table(problem: Problem, plan: Plan) -> pd.DataFrame:

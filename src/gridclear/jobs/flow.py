@@ -109,19 +109,21 @@ def hunting_periods(case: Case, base: BaseState) -> list[str]:
 
 def device_table(compiled: CompiledCase, positions: Ints) -> pd.DataFrame:
     """Positions (period, device) as rows: start, element_type, element, position."""
-    case, network = compiled.case, compiled.networks[0]
+    named, periods = device_names(compiled), len(positions)
+    table = pd.concat([named] * periods, ignore_index=True)
+    table.insert(0, "start", compiled.case.horizon.starts.repeat(len(named)))
+    table["position"] = positions.ravel()
+    return table
+
+
+def device_names(compiled: CompiledCase) -> pd.DataFrame:
+    """Tap changers, then banks, in the engine's order: element_type, element."""
+    network, grid = compiled.networks[0], compiled.case.grid
     kinds = [*network.taps.element_type.tolist(), *["shunt"] * len(network.banks.element)]
     indices = [*network.taps.element.tolist(), *network.banks.element.tolist()]
-    labels = [str(case.grid.labels(kind).loc[index]) for kind, index in zip(kinds, indices, strict=True)]
-    periods = len(positions)
-    return pd.DataFrame(
-        {
-            "start": case.horizon.starts.repeat(len(kinds)),
-            "element_type": np.tile(np.array(kinds, dtype=object), periods),
-            "element": np.tile(np.array(labels, dtype=object), periods),
-            "position": positions.ravel(),
-        }
-    )
+    labels = [str(grid.labels(kind).loc[index]) for kind, index in zip(kinds, indices, strict=True)]
+    columns = {"element_type": np.array(kinds, dtype=object), "element": np.array(labels, dtype=object)}
+    return pd.DataFrame(columns)
 
 
 def _buses(compiled: CompiledCase, base: BaseState) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,6 +97,24 @@ class CompiledCase:
     def s_base_mva(self) -> float:
         """Power base of ``p`` and ``q``."""
         return self.networks[0].s_base_mva
+
+    def lanes(self, period: Ints) -> CompiledCase:
+        """Take some of the periods, in any order and any of them as often as wanted; the case stays whole."""
+
+        def own(part: Floats | None) -> Floats | None:
+            return None if part is None else np.ascontiguousarray(part[period])
+
+        return replace(
+            self,
+            topology=self.topology[period],
+            p=np.ascontiguousarray(self.p[period]),
+            q=np.ascontiguousarray(self.q[period]),
+            p_current=own(self.p_current),
+            q_current=own(self.q_current),
+            p_impedance=own(self.p_impedance),
+            q_impedance=own(self.q_impedance),
+            shares=None if self.shares is None else self.shares.of(period),
+        )
 
 
 def compile_case(case: Case) -> CompiledCase:

@@ -191,7 +191,7 @@ def _gradients(point: Point, lanes: _Lanes, limits: Sequence[Ints]) -> tuple[Flo
         always = np.concatenate([count + 5 * np.arange(fed) + 2, [count + 5 * fed]])
         own_limits = wanted[lanes.period[rows]]
         asked = np.hstack([np.tile(always, (len(rows), 1)), own_limits])
-        found = adjoint(states, bounds, cells.controls(), asked)
+        found = adjoint(states, bounds, cells.controls(), asked, threads=problem.scenarios.threads)
         sign, unit = sides(network, bounds, np.maximum(own_limits, 0).ravel())
         factor = np.where(own_limits >= 0, (sign / unit).reshape(own_limits.shape), np.nan)
         vm = np.hypot(states.vr, states.vi)

@@ -203,6 +203,10 @@ class Solver:
             status = self._solver.changeColsBounds(len(column), column.astype(np.int32), value, value)
             self._check(status, "bounds")
 
+    def place(self, row: int, value: float) -> None:
+        """Move a row to a value that it has to take."""
+        self._check(self._solver.changeRowBounds(row, value, value), "bounds of a row")
+
     def rows(self) -> tuple[sparse.csr_array, Floats, Floats]:
         """Give all rows, those that were added among them: coefficients, lower and upper bounds."""
         lp = self._solver.getLp()

@@ -136,7 +136,7 @@ def assess(problem: Problem, plan: Plan) -> Point:
         reader = _Reader(problem, topology, taken, at)
         for begin in range(0, len(periods), chunk):
             part = some_states(states, slice(begin, begin + chunk))
-            found = forward(part, limits, controls)
+            found = forward(part, limits, controls, threads=scenarios.threads)
             for state, period in enumerate(periods[begin : begin + chunk].tolist()):
                 if found.solved[state] and problem.base.solved[period]:
                     local[period] = reader.read(part, found, state, period, cells)

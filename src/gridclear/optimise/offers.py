@@ -85,7 +85,7 @@ class Offers:
         return self.activations.period
 
 
-def resolve_offers(compiled: CompiledCase, market: str) -> Offers:
+def resolve_offers(compiled: CompiledCase, market: str, *, linked: bool = True) -> Offers:
     """Find what every row moves, costs and asks for.
 
     Parameters
@@ -93,6 +93,8 @@ def resolve_offers(compiled: CompiledCase, market: str) -> Offers:
     compiled : CompiledCase
     market : {"reactive", "common"}
         ``common`` takes active bids, too.
+    linked : bool
+        Whether rows of a block are taken at one share; else every row is an item of its own.
 
     Returns
     -------
@@ -108,7 +110,7 @@ def resolve_offers(compiled: CompiledCase, market: str) -> Offers:
     bus, connected, _ = places(compiled, rows, period)
     p, q = rows["p"].to_numpy(dtype=np.float64), rows["q"].to_numpy(dtype=np.float64)
     amount, least = rows["amount"].to_numpy(dtype=np.float64), rows["least"].to_numpy(dtype=np.float64)
-    item = _items(rows)
+    item = _items(rows) if linked else np.arange(len(rows))
     least_share, most = np.zeros(item.max(initial=-1) + 1), np.ones(item.max(initial=-1) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         np.maximum.at(least_share, item, np.where(least > 0.0, least / amount, 0.0))

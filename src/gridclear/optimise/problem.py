@@ -164,7 +164,13 @@ class Problem:
 
 
 def build_problem(
-    scenarios: Scenarios, base: BaseState, *, devices: str, market: str, losses_eur_mwh: float
+    scenarios: Scenarios,
+    base: BaseState,
+    *,
+    devices: str,
+    market: str,
+    losses_eur_mwh: float,
+    linked: bool = True,
 ) -> Problem:
     """Put together what a clearing of a case decides.
 
@@ -178,6 +184,9 @@ def build_problem(
     market : {"reactive", "common"}
         Whether active bids may be taken, too.
     losses_eur_mwh : float
+    linked : bool
+        Whether anything but the devices' moves joins the periods: blocks and storages that are decided.
+        Without, the rows of a block are taken apart and every storage follows its schedule.
 
     Returns
     -------
@@ -189,7 +198,8 @@ def build_problem(
         An element's capability, or a storage, cannot be represented.
     """
     compiled = scenarios.compiled
-    offers, stores = resolve_offers(compiled, market), resolve_stores(compiled)
+    offers = resolve_offers(compiled, market, linked=linked)
+    stores = resolve_stores(compiled, "optimised" if linked else None)
     return Problem(
         scenarios=scenarios,
         base=base,

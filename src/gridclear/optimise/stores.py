@@ -82,19 +82,21 @@ class Stores:
         return np.asarray(self.start[:, None] + hours * np.cumsum(gained, axis=1))
 
 
-def resolve_stores(compiled: CompiledCase) -> Stores:
+def resolve_stores(compiled: CompiledCase, mode: str | None = "optimised") -> Stores:
     """Find the storages that are to be decided.
 
     Parameters
     ----------
     compiled : CompiledCase
+    mode : str or None
+        Their ``p_mode``; None: no storage is.
 
     Returns
     -------
     Stores
     """
     case, base = compiled.case, compiled.s_base_mva
-    rows = case.storage[case.storage["p_mode"] == "optimised"].assign(element_type="storage")
+    rows = case.storage[case.storage["p_mode"] == mode].assign(element_type="storage")
     count, periods = len(rows), len(compiled.topology)
     lookup, frame = case.grid.lookup("storage"), case.grid.tables["storage"]
     index = np.array([lookup[name] for name in rows["element"]], dtype=np.int64)

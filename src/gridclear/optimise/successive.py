@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.algorithms import Found
+from gridclear.optimise.around import Around
 from gridclear.optimise.curvature import Curvature, curvatures
 from gridclear.optimise.devices import Parted
-from gridclear.optimise.highs import Solver, TimeOverError, solved
-from gridclear.optimise.linearise import Local, Point, assess
-from gridclear.optimise.model import EVERYWHERE, FREE, HELD, Model, build_model
+from gridclear.optimise.highs import TimeOverError, solved
+from gridclear.optimise.linearise import assess
+from gridclear.optimise.model import EVERYWHERE, FREE, HELD
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.reached import keep_cure, keep_delivery
 from gridclear.optimise.weights import Weights, broken
 
 if TYPE_CHECKING:
-    from gridclear.network.network import Floats, Ints
+    from gridclear.network.network import Ints
     from gridclear.optimise.algorithms import Deadline
-    from gridclear.optimise.highs import Answer
+    from gridclear.optimise.linearise import Point
     from gridclear.optimise.problem import Plan, Problem
 
 #: Gain, as a share of what is weighed, below which a plan is settled.
@@ -36,8 +37,6 @@ _PATIENCE = 0.8
 #: Steps that devices may go from a settled plan in one search.
 _REACH = 2
 _MOST_ROUNDS, _MOST_SEARCHES = 15, 6
-#: Programs until the limits and planes that are missing are found.
-_MOST_PROGRAMS = 25
 #: Whole columns of a program that is searched at once; larger ones take their devices first.
 _MOST_WHOLE = 300
 #: How much more such a search may miss.
@@ -172,9 +171,8 @@ class Stage:
         """Decide everything, around the point or where the relaxed program ends; None: nothing to gain."""
         curvature, start = self._curvatures(point), None if relaxed else point.plan
         for _ in range(2 * relaxed):
-            model, solver, cost = self._program(point, FREE, 1.0)
-            answer = self._complete(point, curvature, model, solver, cost)
-            point = _moved(point, curvature, model, answer)
+            around = Around(point, curvature, self._planes, self.weights, FREE)
+            point = around.moved(around.complete(self._deadline))
         return self._choose(point, curvature, start)
 
     def _settle(self, point: Point) -> Point:
@@ -184,13 +182,13 @@ class Stage:
         for _ in range(_MOST_ROUNDS):
             if self._deadline.passed:
                 break
-            model, solver, cost = self._program(point, HELD, radius)
-            answer = self._complete(point, curvature, model, solver, cost)
+            around = Around(point, curvature, self._planes, weights, HELD, radius)
+            answer = around.complete(self._deadline)
             merit = weights.merit(point)
             least = _SETTLED * abs(merit) + _MISSED_MVA * weights.short
             if merit - answer.objective <= least:
                 break
-            trial = self._assess(model.plan(answer.x))
+            trial = self._assess(around.model.plan(answer.x))
             gain = merit - weights.merit(trial)
             if trial.solved[point.solved].all() and gain > 0.0:
                 point = trial
@@ -202,33 +200,6 @@ class Stage:
                 radius /= 4.0
         return point
 
-    def _program(
-        self, point: Point, freedom: str, radius: float, reach: int = EVERYWHERE
-    ) -> tuple[Model, Solver, Floats]:
-        """Write the program around a point, relaxed, with the planes that are known and its costs."""
-        model = build_model(point, freedom, radius, reach)
-        solver = Solver(model.program)
-        solver.relax(whole=False)
-        solver.add(model.planes(self._planes.at(point)))
-        return model, solver, self.weights.cost(model)
-
-    def _complete(
-        self,
-        point: Point,
-        curvature: tuple[Curvature | None, ...],
-        model: Model,
-        solver: Solver,
-        cost: Floats,
-    ) -> Answer:
-        """Solve a linear program, with limits and planes added until its answer keeps them all."""
-        for _ in range(_MOST_PROGRAMS):
-            answer = solved(solver.minimise(cost, seconds=self._deadline.left))
-            missing = self._planes.missing(point, curvature, model, answer.x)
-            if not missing:
-                break
-            solver.add(model.planes(missing))
-        return answer
-
     def _choose(
         self, point: Point, curvature: tuple[Curvature | None, ...], start: Plan | None
     ) -> Choice | None:
@@ -238,8 +209,9 @@ class Stage:
         """
         # Far from a state that keeps its limits, what the program says of them is worth little.
         reach = EVERYWHERE if start is None else _REACH
-        model, solver, cost = self._program(point, FREE, 1.0, reach)
-        answer = self._complete(point, curvature, model, solver, cost)
+        around = Around(point, curvature, self._planes, self.weights, FREE, 1.0, reach)
+        model, solver, cost = around.model, around.solver, around.cost
+        answer = around.complete(self._deadline)
         worth = self._worth(float(model.program.cost @ answer.x), answer.objective)
         if start is not None and self.weights.merit(point) - answer.objective <= 2.0 * worth:
             return None
@@ -253,7 +225,7 @@ class Stage:
             x, bound = found.x, found.bound
         solver.hold(x)
         solver.relax(whole=False)
-        held = self._complete(point, curvature, model, solver, cost)
+        held = around.complete(self._deadline)
         return Choice(model.plan(held.x), bound)
 
 
@@ -264,33 +236,3 @@ def _covered(limits: list[Ints], known: tuple[Curvature | None, ...]) -> bool:
         for wanted, second in zip(limits, known, strict=True)
         if len(wanted)
     )
-
-
-def _moved(point: Point, curvature: tuple[Curvature | None, ...], model: Model, answer: Answer) -> Point:
-    """Take a point to a program's answer, by its slopes and curvature."""
-    moved: list[Local | None] = []
-    for period, (local, second) in enumerate(zip(point.local, curvature, strict=True)):
-        if local is None or second is None:
-            moved.append(None)
-            continue
-        change = model.values(answer.x, period) - local.at
-        bent, traded = second.loss @ change, second.exchange @ change
-        rise, slope = change @ local.slope, local.slope.copy()
-        for constraint, curved in second.limits.items():
-            turned = curved @ change
-            rise[constraint] += 0.5 * float(turned @ change)
-            slope[:, constraint] += turned
-        moved.append(
-            replace(
-                local,
-                at=local.at + change,
-                over=local.over + rise,
-                beyond=local.beyond + rise,
-                slope=slope,
-                loss=float(local.loss + change @ local.loss_slope + 0.5 * change @ bent),
-                loss_slope=local.loss_slope + bent,
-                exchange=local.exchange + change @ local.exchange_slope + 0.5 * traded @ change,
-                exchange_slope=local.exchange_slope + traded.T,
-            )
-        )
-    return Point(point.problem, model.plan(answer.x), tuple(moved))

@@ -60,6 +60,23 @@ class BaseState:
     exchange: tuple[Complexes, ...]
     limits: PeriodLimits
 
+    def lanes(self, period: Ints) -> BaseState:
+        """Take the states of some of the periods, for ``Scenarios.lanes``."""
+        return BaseState(
+            setting=self.setting[period],
+            positions=self.positions[period],
+            hunting=self.hunting[period],
+            solved=self.solved[period],
+            mismatch_mva=self.mismatch_mva[period],
+            vm_pu=self.vm_pu[period],
+            va_degree=self.va_degree[period],
+            nodes=tuple(part[period] for part in self.nodes),
+            i_ka=tuple(part[:, period] for part in self.i_ka),
+            loading=tuple(part[period] for part in self.loading),
+            exchange=tuple(part[period] for part in self.exchange),
+            limits=self.limits.lanes(period),
+        )
+
 
 def base_state(scenarios: Scenarios) -> BaseState:
     """Settle and solve every period; later scenarios then start from these voltages.

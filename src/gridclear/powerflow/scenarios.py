@@ -47,6 +47,11 @@ class PeriodLimits:
         traded = self.exchange[topology].reshape(len(self.exchange[topology]), -1)
         return np.hstack([self.vm_min[topology], self.vm_max[topology], self.loading[topology], traded])
 
+    def lanes(self, period: Ints) -> PeriodLimits:
+        """Limits of some of the periods."""
+        every = (self.vm_min, self.vm_max, self.loading, self.exchange)
+        return PeriodLimits(*(tuple(part[period] for part in parts) for parts in every))
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -79,6 +84,10 @@ class Scenarios:
         As in ``solve_batch``.
     tolerance_mva : float
         As in ``solve_batch``; where rounding keeps a state from it, what is reached is proved as ever.
+
+    Attributes
+    ----------
+    threads : int or None
     """
 
     def __init__(
@@ -86,11 +95,24 @@ class Scenarios:
     ) -> None:
         self.compiled = compiled
         self._tolerance_mva = tolerance_mva
-        self._threads = threads
+        self.threads = threads
         self._factors = FactorStore(compiled.networks)
         self._start: tuple[Complexes, ...] = ()
         self._rooms: dict[tuple[int, int, bool], list[Workspace]] = {}
         self._settings = np.zeros((0, len(compiled.positions)), dtype=np.int64)
+
+    def lanes(self, period: Ints) -> Scenarios:
+        """Scenarios whose periods are some of these, with the same factors, settings and starts.
+
+        Parameters
+        ----------
+        period : (lane,) of int
+            Each as often as wanted.
+        """
+        part = Scenarios(self.compiled.lanes(period), self.threads, tolerance_mva=self._tolerance_mva)
+        part._factors, part._settings = self._factors, self._settings
+        part._start = tuple(voltages[period] for voltages in self._start)
+        return part
 
     def start_from(self, voltages: tuple[Complexes, ...]) -> None:
         """Start every later scenario from its period's voltages: (period, node) by topology."""
@@ -244,7 +266,7 @@ class Scenarios:
         factors = self._factors.at(topology, positions)
         solve_lanes(
             network, factors, lanes, limits, out,
-            threads=self._threads, kept=kept, tolerance_mva=self._tolerance_mva,
+            threads=self.threads, kept=kept, tolerance_mva=self._tolerance_mva,
         )  # fmt: skip
         return lanes
 

@@ -1,0 +1,260 @@
+"""PQ maps: what reactive power a connection point can give or take in every period, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from gridclear.case.needs import need_rows
+from gridclear.errors import CaseError, Issue, OptionError
+from gridclear.jobs.mapped import Mapped, confirm, cost_rows, dispatch_rows, gap_rows, range_rows
+from gridclear.jobs.result import Result, Stopwatch, provenance
+from gridclear.network.compiled import CompiledCase, compile_case
+from gridclear.optimise.algorithms import Deadline
+from gridclear.optimise.maps import MAPPED, NO_TIME, Choice, map_singles, trace_maps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
+
+    import pandas as pd
+
+    from gridclear.case import Case
+    from gridclear.optimise.curves import Trace
+    from gridclear.optimise.singles import Singles
+
+#: What may be decided about devices.
+MAP_DEVICES = ("optimised", "scheduled", "fixed")
+
+
+@dataclass(frozen=True, eq=False)
+class PQMap(Result):
+    """Reactive power available per connection point and period, and its least cost.
+
+    ``status`` is ``mapped`` (every map holds all settings of whole steps that were found to matter),
+    ``partial`` (some map has another state: see ``ranges``) or ``deadline`` (time was over before some were
+    begun or ended).
+
+    The map of a period knows nothing of the others: whether one period's choice can follow on another's,
+    within the moves of devices and blocks of bids, is for ``clear`` to say, unless
+    ``provenance["jointly_deliverable"]`` is true.
+
+    Attributes
+    ----------
+    ranges : DataFrame
+        start, connection_point, p_mw, q_min_mvar, q_max_mvar, q_forecast_mvar, state, base_violations: P
+        and Q of the base state, the ends of what can be had (NaN if nothing), and how many limits the
+        forecast itself breaks, which the map keeps from getting worse. ``state`` is ``mapped``, ``partial``
+        (a setting may be missing), ``empty`` (no decision keeps all limits), ``not-fed``, ``no-solution``
+        (the forecast has no power flow) or ``deadline``.
+    costs : DataFrame
+        start, connection_point, point, run, p_mw, q_mvar, cost_eur, price_eur_mvarh: the least cost of every
+        exchange, beyond that of the base state, for bids, moves from the scheduled positions and losses.
+        Between neighbours of one run, which have the same whole steps, every exchange can be had at no more
+        than the straight line between their costs; runs meet at one exchange, or a gap lies between them.
+    gaps : DataFrame
+        start, connection_point, q_from_mvar, q_to_mvar: open ranges that no setting of whole steps reaches.
+    dispatch : DataFrame
+        start, connection_point, point, bid, element_type, element, p_mw, q_mvar, position: what every point
+        rests on: the bids that it takes, as change of injection, and the devices that it moves.
+    """
+
+    ranges: pd.DataFrame
+    costs: pd.DataFrame
+    gaps: pd.DataFrame
+    dispatch: pd.DataFrame
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The result tables by name."""
+        return {"ranges": self.ranges, "costs": self.costs, "gaps": self.gaps, "dispatch": self.dispatch}
+
+
+def pq_map(
+    case: Case,
+    *,
+    connection_points: Sequence[str] | None = None,
+    devices: str = "optimised",
+    points: int = 41,
+    others_mvar: float | None = None,
+    max_moves: int | None = None,
+    deadline_s: float | None = None,
+    threads: int | None = None,
+    executor: Executor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    compiled: CompiledCase | None = None,
+) -> PQMap:
+    """Map the reactive power of connection points: range, least cost of every exchange, gaps, dispatch.
+
+    Parameters
+    ----------
+    case : Case
+        Its ``reactive_bids``, tap changers and banks are what moves. Not changed.
+    connection_points : sequence of str, optional
+        Names; all of the case if None.
+    devices : {"optimised", "scheduled", "fixed"}
+        Which tap changers and banks are decided: as in ``clear``, or none.
+    points : int
+        Points of a curve, besides the ends of its runs: fewer where the lines between them lie within
+        0.05 % of the span of costs already.
+    others_mvar : float, optional
+        How far the exchange at the other connection points may go from the base state's; freely, if None.
+    max_moves : int, optional
+        Steps that every device may go from its scheduled position, besides its own budget.
+    deadline_s : float, optional
+        Seconds after which what there is so far is given.
+    threads : int, optional
+        As in ``solve_batch``, for the confirmation; the result does not depend on it.
+    executor : concurrent.futures.Executor, optional
+        Whose workers share the maps, one task per connection point and period; a pool of processes, for
+        threads would wait for each other. None: here, one after the other.
+    progress : callable, optional
+        Called with (done, all) maps.
+    compiled : CompiledCase, optional
+        What ``compile_case(case)`` gave, to spare compiling again.
+
+    Returns
+    -------
+    PQMap
+
+    Raises
+    ------
+    CaseError
+        The case has nothing that moves reactive power, no connection point of that name, or holds what
+        gridclear does not represent.
+    OptionError
+        An option is none of those.
+    SolverError
+        A solver ended in a way that is no answer.
+
+    Notes
+    -----
+    Limits as in the base state's rule: none is broken that the forecast keeps, none worsened that it breaks.
+    For every setting of whole steps that matters the cost is a convex function of the exchange, traced by
+    linear programs around AC states; the map is the least of them. Settings are found by mixed-integer
+    programs at the ends, inside every run and inside every gap. Every point is confirmed by an AC power flow
+    of its own.
+    """
+    rows, choice = _checked(case, connection_points, devices, points, others_mvar, max_moves, deadline_s)
+    deadline, watch = Deadline.after(deadline_s), Stopwatch()
+    with watch.phase("compile"):
+        compiled = compile_case(case) if compiled is None else compiled
+        choice = Choice(choice.devices, choice.points, _per_unit(others_mvar, compiled), choice.most_moves)
+        singles = map_singles(compiled, choice)
+    wanted = [(period, point) for period in range(case.horizon.periods) for point in rows]
+    with watch.phase("solve"), threadpool_limits(limits=1, user_api="blas"):
+        found: list[tuple[str, Trace | None]] = []
+        for one in _traced(case, singles, choice, wanted, deadline, executor):
+            found.append(one)
+            if progress is not None:
+                progress(len(found), len(wanted))
+    with watch.phase("confirm"):
+        mapped = confirm(singles, wanted, found, threads)
+    with watch.phase("tables"):
+        options = {
+            "connection_points": connection_points if connection_points is None else list(connection_points),
+            "devices": devices,
+            "points": points,
+            "others_mvar": others_mvar,
+            "max_moves": max_moves,
+        }
+        return PQMap(
+            status=_status(mapped),
+            provenance=provenance("pq-map", case, options, watch)
+            | {
+                "others": "free" if others_mvar is None else f"within {others_mvar:g} Mvar of the base state",
+                "jointly_deliverable": _jointly(case, singles),
+                "mismatch_mva": mapped.mismatch_mva,
+                "unconfirmed_points": mapped.dropped,
+            },
+            ranges=range_rows(singles, mapped),
+            costs=cost_rows(singles, mapped),
+            gaps=gap_rows(singles, mapped),
+            dispatch=dispatch_rows(singles, mapped),
+        )
+
+
+def _checked(
+    case: Case,
+    names: Sequence[str] | None,
+    devices: str,
+    points: int,
+    others_mvar: float | None,
+    max_moves: int | None,
+    deadline_s: float | None,
+) -> tuple[list[int], Choice]:
+    """Refuse what cannot be mapped; rows of the connection points, and the choice without its power base."""
+    if devices not in MAP_DEVICES:
+        raise OptionError(f"devices is '{devices}'; it must be one of {', '.join(MAP_DEVICES)}")
+    if points < 2:
+        raise OptionError(f"points is {points}; it must be at least 2")
+    if others_mvar is not None and not others_mvar >= 0.0:
+        raise OptionError(f"others_mvar is {others_mvar}; it must be a number of Mvar, not negative")
+    if max_moves is not None and max_moves < 0:
+        raise OptionError(f"max_moves is {max_moves}; it must not be negative")
+    if deadline_s is not None and not deadline_s > 0.0:
+        raise OptionError(f"deadline_s is {deadline_s}; it must be a number of seconds above zero")
+    need_rows(case, "reactive_bids", "tap_changers", "capacitor_banks")
+    need_rows(case, "connection_points")
+    known = case.connection_points["connection_point"].tolist()
+    asked = known if names is None else list(names)
+    issues = [
+        Issue("connection_points", str(name), "connection_point", "no such point", ", ".join(known))
+        for name in asked
+        if name not in known
+    ]
+    if issues:
+        raise CaseError(tuple(issues))
+    return [known.index(name) for name in dict.fromkeys(asked)], Choice(devices, points, None, max_moves)
+
+
+def _per_unit(others_mvar: float | None, compiled: CompiledCase) -> float | None:
+    return None if others_mvar is None else others_mvar / compiled.s_base_mva
+
+
+def _traced(
+    case: Case,
+    singles: Singles,
+    choice: Choice,
+    wanted: Sequence[tuple[int, int]],
+    deadline: Deadline,
+    executor: Executor | None,
+) -> Iterator[tuple[str, Trace | None]]:
+    """Trace maps in order, here or by an executor's workers."""
+    if executor is None:
+        yield from trace_maps(singles, choice, wanted, deadline)
+        return
+    # Periods of one point are alike: neighbours in one task share the compiled case.
+    size = max(1, len(wanted) // _TASKS)
+    tasks = [wanted[begin : begin + size] for begin in range(0, len(wanted), size)]
+    left = None if np.isinf(deadline.at) else deadline.left
+    for part in executor.map(partial(_task, case, choice, left), tasks):
+        yield from part
+
+
+#: Tasks that an executor is given: some more than it has workers, for they take different times.
+_TASKS = 16
+
+
+def _task(
+    case: Case, choice: Choice, seconds: float | None, wanted: Sequence[tuple[int, int]]
+) -> list[tuple[str, Trace | None]]:
+    """Trace maps in a process of its own."""
+    deadline = Deadline.after(seconds)
+    with threadpool_limits(limits=1, user_api="blas"):
+        return list(trace_maps(map_singles(compile_case(case), choice), choice, wanted, deadline))
+
+
+def _status(mapped: Mapped) -> str:
+    if NO_TIME in mapped.state:
+        return "deadline"
+    return "mapped" if all(state == MAPPED for state in mapped.state) else "partial"
+
+
+def _jointly(case: Case, singles: Singles) -> bool:
+    """Whether any choice of points, one per period, can be delivered one after another."""
+    return not singles.problem.devices and not (case.reactive_bids["block"] != "").any()

@@ -1,0 +1,107 @@
+"""The program around a point, with what its answers are found to miss added until they keep everything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gridclear.optimise.highs import Solver, solved
+from gridclear.optimise.linearise import Local, Point
+from gridclear.optimise.model import EVERYWHERE, build_model
+
+if TYPE_CHECKING:
+    from gridclear.optimise.algorithms import Deadline
+    from gridclear.optimise.curvature import Curvature
+    from gridclear.optimise.highs import Answer
+    from gridclear.optimise.planes import Planes
+    from gridclear.optimise.weights import Weights
+
+#: Programs until the limits and planes that are missing are found.
+_MOST_PROGRAMS = 25
+
+
+class Around:
+    """A program around a point, relaxed, with the planes that are known and its aims weighed.
+
+    Parameters
+    ----------
+    point : Point
+    curvature : tuple of Curvature or None, by period
+        At the point.
+    planes : Planes
+        Of the point's problem; remembers which limits are to be watched.
+    weights : Weights
+    freedom : {"held", "free"}
+    radius : float
+        How far shares may go from the point's.
+    reach : int
+        How many steps devices may go from the point's, where they are free.
+
+    Attributes
+    ----------
+    model : Model
+    solver : Solver
+    cost : (column,)
+    """
+
+    def __init__(
+        self,
+        point: Point,
+        curvature: tuple[Curvature | None, ...],
+        planes: Planes,
+        weights: Weights,
+        freedom: str,
+        radius: float = 1.0,
+        reach: int = EVERYWHERE,
+    ) -> None:
+        self.point, self._curvature, self._planes = point, curvature, planes
+        self.model = build_model(point, freedom, radius, reach)
+        self.solver = Solver(self.model.program)
+        self.solver.relax(whole=False)
+        self.solver.add(self.model.planes(planes.at(point)))
+        self.cost = weights.cost(self.model)
+
+    def complete(self, deadline: Deadline) -> Answer:
+        """Solve the program, with limits and planes added until its answer keeps them all.
+
+        Raises
+        ------
+        TimeOverError
+        SolverError
+        """
+        for _ in range(_MOST_PROGRAMS):
+            answer = solved(self.solver.minimise(self.cost, seconds=deadline.left))
+            missing = self._planes.missing(self.point, self._curvature, self.model, answer.x)
+            if not missing:
+                break
+            self.solver.add(self.model.planes(missing))
+        return answer
+
+    def moved(self, answer: Answer) -> Point:
+        """Take the point to an answer, by its slopes and curvature."""
+        moved: list[Local | None] = []
+        for period, (local, second) in enumerate(zip(self.point.local, self._curvature, strict=True)):
+            if local is None or second is None:
+                moved.append(None)
+                continue
+            change = self.model.values(answer.x, period) - local.at
+            bent, traded = second.loss @ change, second.exchange @ change
+            rise, slope = change @ local.slope, local.slope.copy()
+            for constraint, curved in second.limits.items():
+                turned = curved @ change
+                rise[constraint] += 0.5 * float(turned @ change)
+                slope[:, constraint] += turned
+            moved.append(
+                replace(
+                    local,
+                    at=local.at + change,
+                    over=local.over + rise,
+                    beyond=local.beyond + rise,
+                    slope=slope,
+                    loss=float(local.loss + change @ local.loss_slope + 0.5 * change @ bent),
+                    loss_slope=local.loss_slope + bent,
+                    exchange=local.exchange + change @ local.exchange_slope + 0.5 * traded @ change,
+                    exchange_slope=local.exchange_slope + traded.T,
+                )
+            )
+        return Point(self.point.problem, self.model.plan(answer.x), tuple(moved))

@@ -1,0 +1,102 @@
+"""Cost curves of a map: marks, settings with their samples, and what is published of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from gridclear.network.network import Floats
+    from gridclear.optimise.curvature import Curvature
+    from gridclear.optimise.linearise import Point
+    from gridclear.optimise.sheet import Sheet
+    from gridclear.optimise.singles import Single
+
+
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """A decision that an AC state has confirmed.
+
+    Attributes
+    ----------
+    single : Single
+    q : float
+        Exchange at the connection point in p.u.
+    cost : float
+        EUR, with all losses.
+    price : float
+        EUR per Mvar.
+    """
+
+    single: Single
+    q: float
+    cost: float
+    price: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sample(Mark):
+    """A mark with its state.
+
+    Attributes
+    ----------
+    point : Point
+        Of one lane.
+    """
+
+    point: Point
+
+    @property
+    def mark(self) -> Mark:
+        """The mark alone."""
+        return Mark(self.single, self.q, self.cost, self.price)
+
+
+@dataclass(eq=False)
+class Branch:
+    """One setting of all that is whole: its samples, ascending, and programs around some of them."""
+
+    sheets: list[Sheet]
+    bent: Curvature
+    samples: list[Sample] = field(default_factory=list)
+    search: Sheet | None = None
+
+    def line(self) -> tuple[Floats, Floats]:
+        """Exchanges and costs of the samples."""
+        q = np.array([sample.q for sample in self.samples])
+        return q, np.array([sample.cost for sample in self.samples])
+
+    def add(self, sample: Sample, apart: float) -> None:
+        """Add a sample, unless there is one as near as makes no difference."""
+        if all(abs(other.q - sample.q) > apart for other in self.samples):
+            self.samples.append(sample)
+            self.samples.sort(key=lambda sample: sample.q)
+
+    def reaches(self, q: float) -> bool:
+        """Whether an exchange is between the ends of what is known."""
+        return bool(self.samples) and self.samples[0].q < q < self.samples[-1].q
+
+    def nearest(self, q: float) -> Sheet:
+        """Sheet that lies nearest to an exchange."""
+        return min(self.sheets, key=lambda sheet: abs(sheet.exchange - q))
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A map.
+
+    Attributes
+    ----------
+    runs : tuple of tuple of Mark
+        Ascending; between neighbours of one run every exchange can be had at the cost of the line between.
+    gaps : tuple of (low, high)
+        In p.u.: open ranges that no whole steps reach.
+    complete : bool
+        False where settings were left aside, or a program's answers could not be confirmed.
+    """
+
+    runs: tuple[tuple[Mark, ...], ...]
+    gaps: tuple[tuple[float, float], ...]
+    complete: bool

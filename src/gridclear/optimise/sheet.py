@@ -1,0 +1,160 @@
+"""One period around a confirmed state: what any exchange would take there, by programs that only shift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.optimise.around import Around
+from gridclear.optimise.highs import solved
+from gridclear.optimise.model import HELD
+from gridclear.optimise.planes import Planes
+from gridclear.optimise.singles import Single
+
+if TYPE_CHECKING:
+    from gridclear.network.network import Floats
+    from gridclear.optimise.algorithms import Deadline
+    from gridclear.optimise.curvature import Curvature
+    from gridclear.optimise.highs import Answer
+    from gridclear.optimise.linearise import Point
+    from gridclear.optimise.weights import Weights
+
+#: Times that the place of the row is corrected by what bends the exchange.
+_CORRECTIONS = 2
+#: How far beyond what all controls could move by their slopes an exchange is asked for that nothing reaches.
+_BEYOND = 1.5
+#: What a request that holds is worth, in times of the one that is moved.
+_HOLDS = 1000.0
+#: MVA before the end of the range at which the price there is read.
+_BIT_MVA = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a program says of one exchange.
+
+    Attributes
+    ----------
+    single : Single
+    q, cost : float
+        Exchange in p.u. and EUR that the program expects; the cost includes all losses.
+    price : float
+        EUR per Mvar that the exchange asked for were larger; NaN of a whole search.
+    short : float
+        Mvar that the exchange misses what was asked for.
+    """
+
+    single: Single
+    q: float
+    cost: float
+    price: float
+    short: float
+
+
+class Sheet:
+    """The program of one lane around its point, for any value of one request.
+
+    Parameters
+    ----------
+    point : Point
+        Of a problem with one period; the first request is the one that is moved.
+    bent : Curvature
+        At a state with the same steps, where it is much the same.
+    weights : Weights
+    freedom : {"held", "free"}
+        Whether whole steps stay as the point has them.
+
+    Attributes
+    ----------
+    exchange : float
+        At the point, in p.u.
+    """
+
+    def __init__(self, point: Point, bent: Curvature, weights: Weights, freedom: str = HELD) -> None:
+        local = point.local[0]
+        if local is None:
+            raise ValueError("a sheet needs a point with a state")
+        self._problem, self._local = point.problem, local
+        place = int(point.problem.requests.point[0])
+        self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
+        self._traded = bent.exchange[place]
+        self._around = Around(point, (bent,), Planes(point.problem), weights, freedom)
+        # The requests that hold come before the one that is moved.
+        self._around.cost[self._around.model.columns.short[:, 1:]] *= _HOLDS
+        self._base = point.problem.compiled.s_base_mva
+        self._row = int(self._around.model.profile[0])
+
+    def at(self, q: float, deadline: Deadline) -> Drawn:
+        """Find the cheapest decision for an exchange in p.u.
+
+        Raises
+        ------
+        TimeOverError
+        SolverError
+        """
+        bent = 0.0
+        for _ in range(_CORRECTIONS):
+            answer = self._solve(q - bent, deadline)
+            bent = self._bent(answer.x)
+        return self._drawn(answer)
+
+    def extreme(self, sign: int, deadline: Deadline) -> Drawn:
+        """Find the largest exchange, or with -1 the least, and of those the cheapest.
+
+        Its price is that of the last bit of the way there.
+        """
+        end = self._drawn(self._solve(self._far(sign), deadline))
+        return replace(end, price=self.at(end.q - sign * _BIT_MVA / self._base, deadline).price)
+
+    def search(self, q: float, worth: float, deadline: Deadline) -> Drawn:
+        """Decide whole steps, too, to within so many EUR; the rest is as the program's planes have it.
+
+        The sheet must be free.
+        """
+        around, bent = self._around, 0.0
+        for _ in range(_CORRECTIONS):
+            bent = self._bent(self._solve(q - bent, deadline).x)
+        around.solver.relax(whole=True)
+        answer = solved(around.solver.minimise(around.cost, gap=(0.0, worth), seconds=deadline.left))
+        around.solver.relax(whole=False)
+        return self._drawn(answer)
+
+    def search_extreme(self, sign: int, worth: float, deadline: Deadline) -> Drawn:
+        """Decide whole steps, too, for the largest exchange, or with -1 the least."""
+        return self.search(self._far(sign), worth, deadline)
+
+    def _far(self, sign: int) -> float:
+        """Give an exchange that nothing reaches."""
+        own = self._around.model
+        column = own.controls[0]
+        span = own.program.upper[column] - own.program.lower[column]
+        return self.exchange + sign * _BEYOND * float(np.abs(self._slope) @ span) + sign
+
+    def _solve(self, q: float, deadline: Deadline) -> Answer:
+        offset = float(self._slope @ self._local.at) - self.exchange
+        self._around.solver.place(self._row, self._base * (q + offset))
+        return self._around.complete(deadline)
+
+    def _change(self, x: Floats) -> Floats:
+        return self._around.model.values(x, 0) - self._local.at
+
+    def _bent(self, x: Floats) -> float:
+        """Exchange that the slopes leave out."""
+        change = self._change(x)
+        return 0.5 * float(change @ self._traded @ change)
+
+    def _drawn(self, answer: Answer) -> Drawn:
+        model, x = self._around.model, answer.x
+        plan, problem = model.plan(x), self._problem
+        change = self._change(x)
+        short = x[model.columns.short[:, 0]]
+        loss = problem.loss_price / self._base * float(x[model.columns.loss[0]])
+        return Drawn(
+            single=Single(plan.share, plan.steps[:, 0]),
+            q=self.exchange + float(change @ self._slope) + self._bent(x),
+            cost=sum(problem.costs(plan)) + loss,
+            price=np.nan if answer.dual is None else float(answer.dual[self._row]),
+            short=float(short.sum()),
+        )

@@ -1,0 +1,153 @@
+"""Periods alone: problems whose periods are lanes, any of them as often as wanted, and nothing links them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from gridclear.optimise.capability import Capability
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gridclear.network.movables import Movable
+    from gridclear.network.network import Floats, Ints
+    from gridclear.optimise.offers import Offers
+    from gridclear.optimise.problem import Plan, Problem, Requests
+
+
+@dataclass(frozen=True, eq=False)
+class Single:
+    """What is decided in one period alone.
+
+    Attributes
+    ----------
+    share : (offer,)
+        Of the period's offers, in the order of the problem's.
+    steps : (device,) of int
+        Away from the scheduled positions.
+    """
+
+    share: Floats
+    steps: Ints
+
+
+class Singles:
+    """The periods of a problem, each alone.
+
+    Parameters
+    ----------
+    problem : Problem
+        Built without links.
+    most_moves : int or None
+        Largest number of steps of every device away from its position, besides its own budget.
+    """
+
+    def __init__(self, problem: Problem, most_moves: int | None) -> None:
+        self.problem = problem
+        offers = problem.offers
+        self.rows = [np.flatnonzero(offers.period == period) for period in range(problem.periods)]
+        of_row = np.concatenate([offers.period, [-1]])
+        able = problem.capability.matrix
+        first = [able.indices[start] if start < stop else -1 for start, stop in pairwise(able.indptr)]
+        self._able = of_row[np.array(first, dtype=np.int64)]
+        self._devices = [self._movable(period, most_moves) for period in range(problem.periods)]
+
+    def _movable(self, period: int, most_moves: int | None) -> tuple[Movable, ...]:
+        """Devices with the range that is left of the budgets that hold in a period."""
+        found = []
+        for device in self.problem.devices:
+            most = [most for begin, end, most in device.budgets if begin <= period < end]
+            away = min([*most, *([] if most_moves is None else [most_moves])], default=device.most_moves)
+            low, high = max(device.lowest, -away), min(device.highest, away)
+            found.append(replace(device, lowest=low, highest=high, budgets=()))
+        return tuple(found)
+
+    def lanes(self, period: Ints, requests: Requests) -> Problem:
+        """State the problem whose periods are these, in this order, with requests to them.
+
+        Parameters
+        ----------
+        period : (lane,) of int
+        requests : Requests
+            Their periods are lanes.
+
+        Returns
+        -------
+        Problem
+            Its devices have the range of the first lane; a program is written for one lane at a time.
+        """
+        problem, every = self.problem, period.tolist()
+        rows = np.concatenate([np.zeros(0, dtype=np.int64), *(self.rows[own] for own in every)])
+        lane = np.repeat(np.arange(len(period)), [len(self.rows[own]) for own in every])
+        scenarios, stores = problem.scenarios.lanes(period), problem.stores
+        none = stores.scheduled[:, period]
+        return replace(
+            problem,
+            scenarios=scenarios,
+            base=problem.base.lanes(period),
+            offers=_offers(problem.offers, rows, lane),
+            devices=self._devices[every[0]],
+            stores=replace(
+                stores,
+                scheduled=none,
+                least_charge=none,
+                least_discharge=none,
+                most_charge=none,
+                most_discharge=none,
+            ),
+            capability=self._capability(every),
+            requests=requests,
+            limits=tuple(limits[period] for limits in problem.limits),
+        )
+
+    def plan(self, problem: Problem, singles: Sequence[Single]) -> Plan:
+        """Put decisions of the lanes of a problem together."""
+        return replace(
+            problem.nothing(),
+            share=np.concatenate([np.zeros(0), *(single.share for single in singles)]),
+            steps=np.stack([single.steps for single in singles], axis=1),
+        )
+
+    def nothing(self, period: int) -> Single:
+        """Take nothing and move nothing."""
+        steps = np.zeros(len(self.problem.devices), dtype=np.int64)
+        return Single(np.zeros(len(self.rows[period])), steps)
+
+    def cost(self, period: int, single: Single) -> float:
+        """EUR for the offers and moves of a decision."""
+        per_step = np.array([device.cost for device in self.problem.devices])
+        taken = self.problem.offers.cost[self.rows[period]] @ single.share
+        return float(taken + per_step @ np.abs(single.steps))
+
+    def _capability(self, period: Sequence[int]) -> Capability:
+        able, blocks, low, high = self.problem.capability, [], [], []
+        for own in period:
+            rows = np.flatnonzero(self._able == own)
+            blocks.append(able.matrix[rows][:, self.rows[own]])
+            low.append(able.low[rows])
+            high.append(able.high[rows])
+        matrix = sparse.csr_array(sparse.block_diag(blocks, format="csr"))
+        return Capability(matrix, np.concatenate(low), np.concatenate(high))
+
+
+def _offers(offers: Offers, rows: Ints, lane: Ints) -> Offers:
+    """Take some rows of unlinked offers, in lanes."""
+    return replace(
+        offers,
+        bid=offers.bid[rows],
+        element_type=offers.element_type[rows],
+        element=offers.element[rows],
+        activations=replace(offers.activations.part(rows), period=lane),
+        p=offers.p[rows],
+        q=offers.q[rows],
+        item=np.arange(len(rows)),
+        cost=offers.cost[rows],
+        least=offers.least[rows],
+        most=offers.most[rows],
+        exclusive=offers.exclusive[rows],
+    )
