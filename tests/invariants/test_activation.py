@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandapower as pp
 import pandas as pd
 import pytest
-from lights_support import START, STEP, bid, shipped_case, tiny_case
+from lights_support import START, STEP, bid, forecast, outage, shipped_case, tiny_case, tiny_net
 
 import gridclear as gc
 from oracle import market
@@ -215,3 +216,45 @@ def test_neither_threads_nor_the_order_of_rows_change_a_bit(grids):
     straight = one.accepted.iloc[order].reset_index(drop=True)
     pd.testing.assert_frame_equal(straight, other.accepted, check_exact=True)
     pd.testing.assert_series_equal(one.prices["price_eur_mwh"], other.prices["price_eur_mwh"])
+
+
+def test_period_without_base_state_takes_from_transmission_alone():
+    bids = [
+        ("A", "park", "up", 1.0, 40, {"period": period}) for period in (0, 1)
+    ] + [("T", "", "up", 5.0, 60, {"period": period}) for period in (0, 1)]  # fmt: skip
+    heavy = forecast(("mill", [2.0, 5000.0]))
+    for guarantee in ("merit-order", "each", "any-subset"):
+        case = tiny_market(bids, [(0, "up", 2.0), (1, "up", 2.0)], periods=2, forecast=heavy)
+        result = gc.activate(case, guarantee=guarantee, losses=True)
+        found = outcomes(result)
+        assert result.status == "partial"
+        assert found["A"] == (1.0, "taken")
+        assert found["A later"] == (0.0, "red")
+        assert found["T later"] == (2.0, "in-part")
+        assert result.proof["confirmed"].tolist() == [True, False]
+        assert result.proof["kind"].iloc[1] == "no-base"
+        assert np.isnan(result.proof["losses_mw"].iloc[1])
+
+
+def test_bid_without_supply_is_red_and_replaced():
+    bids = [("F", "farm", "up", 1.0, 40), ("T", "", "up", 5.0, 60)]
+    case = tiny_market(bids, [(0, "up", 1.0)], outages=outage("line", "BE", 0))
+    accepted = gc.activate(case).accepted
+    assert accepted["outcome"].tolist() == ["red", "in-part"]
+    assert accepted["kind"].iloc[0] == "islanded"
+
+
+def test_with_losses_transmission_sees_what_was_needed():
+    bids = [("A", "park", "up", 3.0, 40), ("B", "farm", "down", 2.0, 50)]
+    case = tiny_market(bids, [(0, "up", 1.25), (0, "down", 0.5)])
+    before = gc.power_flow(case).exchange["p_mw"].iloc[0]
+    result = gc.activate(case, losses=True)
+    # The same powers in the grid's own elements.
+    net = tiny_net()
+    for row in result.accepted.itertuples():
+        sign = 1.0 if row.direction == "up" else -1.0
+        own = net.sgen["name"] == {"A": "park", "B": "farm"}[row.bid]
+        net.sgen.loc[own, "p_mw"] += sign * row.accepted_mw
+    pp.runpp(net, calculate_voltage_angles=True, tolerance_mva=1e-10)
+    assert before - net.res_ext_grid["p_mw"].iloc[0] == pytest.approx(1.25 - 0.5, abs=1e-6)
+    assert (result.accepted["accepted_mw"] - result.accepted["supplied_mw"]).abs().max() > 1e-3
