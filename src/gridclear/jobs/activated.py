@@ -105,9 +105,6 @@ def price_table(case: Case, bids: Bids, taken: Taken, needs: Needs) -> pd.DataFr
     key = _keys(case, rows)
     size = case.horizon.periods * len(DIRECTIONS)
     accepted_mw = taken.share[bids.unit] * bids.offered
-    part = np.divide(
-        bids.offered, bids.offered_of_unit[bids.unit], out=np.zeros(len(rows)), where=bids.offered > 0.0
-    )
     dearest = np.full(size, -np.inf)
     set_it = accepted_mw > 0.0
     np.maximum.at(dearest, key[set_it], rows["price_eur_mwh"].to_numpy(dtype=np.float64)[set_it])
@@ -115,7 +112,7 @@ def price_table(case: Case, bids: Bids, taken: Taken, needs: Needs) -> pd.DataFr
     order = np.argsort(wanted, kind="stable")
     need, own = case.active_need.iloc[order], wanted[order]
     need_mw = need["p_mw"].to_numpy(dtype=np.float64)
-    supplied = np.bincount(key, weights=needs.supplied[bids.unit] * part, minlength=size)[own]
+    supplied = np.bincount(key, weights=needs.supplied[bids.unit] * bids.part_of_unit, minlength=size)[own]
     missing = np.maximum(need_mw - supplied, 0.0)
     missing = np.where(missing <= COVERED_MW, 0.0, missing)
     offered = np.bincount(key, weights=bids.offered > 0.0, minlength=size)[own] > 0
@@ -153,9 +150,6 @@ def accepted_table(
     """Rows as in ``Activation.accepted``; ``solved`` (period,) says where there is a base state."""
     rows, unit = case.active_bids, bids.unit
     accepted = taken.share[unit] * bids.offered
-    part = np.divide(
-        bids.offered, bids.offered_of_unit[unit], out=np.zeros(len(rows)), where=bids.offered > 0.0
-    )
     price = np.full(case.horizon.periods * len(DIRECTIONS), np.nan)
     price[_keys(case, prices)] = prices["price_eur_mwh"].to_numpy(dtype=np.float64)
     paid = np.where(accepted > 0.0, price[_keys(case, rows)], np.nan)
@@ -166,7 +160,7 @@ def accepted_table(
         offered_mw=lights["offered_mw"],
         safe_mw=lights["accepted_mw"],
         accepted_mw=accepted,
-        supplied_mw=needs.supplied[unit] * part,
+        supplied_mw=needs.supplied[unit] * bids.part_of_unit,
         price_eur_mwh=lights["price_eur_mwh"],
         clearing_price_eur_mwh=paid,
         paid_eur=euros(amounts(paid, accepted, np.full(len(rows), case.horizon.hours))),

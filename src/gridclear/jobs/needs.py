@@ -52,6 +52,10 @@ class Needs:
     def __init__(self, search: Search, bids: Bids, way: Ints, need_mw: Floats, *, losses: bool) -> None:
         self._search, self._bids, self._way, self._losses = search, bids, way, losses
         self._offered = bids.offered_of_unit
+        self._sign = np.where(way == DIRECTIONS.index("up"), 1.0, -1.0)
+        # MW that the grid draws with all that is taken, (period,): of use where losses count.
+        nothing = Activations.none(np.arange(len(need_mw), dtype=np.int64))
+        self._drawn = drawn_mw(search.scenarios, nothing, search.setting)
         self.left = need_mw.copy()
         self.supplied = np.zeros(len(way))
         self.asked = np.zeros(len(way), dtype=bool)
@@ -73,9 +77,10 @@ class Needs:
         found = np.where(found < least, 0.0, found)
         every = np.repeat(found, _counts(units, begin))
         self.supplied[units] = self._supply(units, every, taken)
-        np.subtract.at(
-            self.left, (self._bids.activations.period[units], self._way[units]), self.supplied[units]
-        )
+        period = self._bids.activations.period[units]
+        np.subtract.at(self.left, (period, self._way[units]), self.supplied[units])
+        own = self._sign[units] * self.supplied[units] * self._bids.marked[units]
+        np.subtract.at(self._drawn, period, own)
         return found
 
     def _open(self, units: Ints) -> Floats:
@@ -132,18 +137,16 @@ class Needs:
             return supply
         own = self._bids.activations.part(units[rows], share[rows])
         ground = taken.value[own.period]
+        # What an item does in one period before its second direction is the ground of that.
         follows = _follows(self._bids, units)[rows]
         earlier = self._bids.activations.part(units[rows[follows]] - 1, share[rows[follows]])
         row = np.repeat(np.flatnonzero(follows), np.diff(earlier.first))
         np.add.at(ground, (row, np.searchsorted(taken.cells, earlier.cell)), earlier.value)
-        setting = taken.setting[own.period]
-        before = Activations.dense(own.period, taken.cells, ground)
-        drawn = [
-            drawn_mw(self._search.scenarios, state, self._search.settled(state, setting))
-            for state in (before, own.on(taken.cells, ground))
-        ]
-        sign = np.where(self._way[units[rows]] == DIRECTIONS.index("up"), 1.0, -1.0)
-        supply[rows] = sign * (drawn[0] - drawn[1])
+        lanes = own.on(taken.cells, ground)
+        setting = self._search.settled(lanes, taken.setting[own.period])
+        after = drawn_mw(self._search.scenarios, lanes, setting)
+        before = np.where(follows, np.roll(after, 1), self._drawn[own.period])
+        supply[rows] = self._sign[units[rows]] * (before - after)
         return supply
 
 
