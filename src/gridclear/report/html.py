@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from gridclear.case import Case
+    from gridclear.case import Case, Horizon
     from gridclear.jobs.result import Result
     from gridclear.jobs.session import Session
 
@@ -79,7 +79,7 @@ def session_page(case: Case, session: Session) -> str:
     str
     """
     sections = [
-        f"<h2>{escape(TITLES[job])}</h2>\n{_charts(part)}"
+        f"<h2>{escape(TITLES[job])}</h2>\n{_charts(case, part)}"
         + _text(describe_part(case, part, colour=True, width=_COLUMNS))
         for job, part in session.parts.items()
     ]
@@ -104,12 +104,13 @@ def _text(text: str) -> str:
     return "<pre>" + marked.replace("\x1b[0m", "</span>") + "</pre>\n"
 
 
-def _charts(part: Result) -> str:
+def _charts(case: Case, part: Result) -> str:
     """Draw what a job says of every period."""
     if isinstance(part, Clearing):
         return "".join(
             _chart(
                 f"Exchange at {point}, Mvar",
+                case.horizon,
                 own["start"],
                 {"delivered": own["q_mvar"], "asked for": own["requested_q_mvar"]},
             )
@@ -119,6 +120,7 @@ def _charts(part: Result) -> str:
         return "".join(
             _chart(
                 f"Need {direction}, MW",
+                case.horizon,
                 own["start"],
                 {"supplied": own["supplied_mw"], "need": own["need_mw"]},
             )
@@ -127,7 +129,7 @@ def _charts(part: Result) -> str:
     return ""
 
 
-def _chart(title: str, starts: pd.Series, lines: Mapping[str, pd.Series]) -> str:
+def _chart(title: str, horizon: Horizon, starts: pd.Series, lines: Mapping[str, pd.Series]) -> str:
     """Draw two lines over the periods, as SVG; periods without a number are left out."""
     values = {name: column.to_numpy(dtype=np.float64) for name, column in lines.items()}
     known = np.concatenate(list(values.values()))
@@ -136,7 +138,7 @@ def _chart(title: str, starts: pd.Series, lines: Mapping[str, pd.Series]) -> str
         return ""
     low, high = float(min(known.min(), 0.0)), float(max(known.max(), 0.0))
     span = high - low or 1.0
-    x = _LEFT + (np.arange(len(starts)) + 0.5) * (_WIDTH - _LEFT) / len(starts)
+    x = _LEFT + (horizon.position(starts) + 0.5) * (_WIDTH - _LEFT) / horizon.periods
 
     def height(value: float) -> float:
         return _TOP + (high - value) / span * (_HEIGHT - _TOP - _BOTTOM)
@@ -155,8 +157,8 @@ def _chart(title: str, starts: pd.Series, lines: Mapping[str, pd.Series]) -> str
         style = f'fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'
         parts.append(f'<polyline points="{points}" {style}/>')
         parts.append(_label(_WIDTH - place, 12, name, "end", colour))
-    for place, anchor, stamp in ((x[0], "start", starts.iloc[0]), (x[-1], "end", starts.iloc[-1])):
-        parts.append(_label(float(place), _HEIGHT - 6, f"{stamp:%d %b %H:%M}", anchor))
+    for place, anchor, stamp in ((_LEFT, "start", horizon.start), (_WIDTH, "end", horizon.end)):
+        parts.append(_label(place, _HEIGHT - 6, f"{stamp:%d %b %H:%M}", anchor))
     head = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
     return head + "".join(parts) + "</svg>\n"
 
