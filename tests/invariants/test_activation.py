@@ -258,3 +258,12 @@ def test_with_losses_transmission_sees_what_was_needed():
     pp.runpp(net, calculate_voltage_angles=True, tolerance_mva=1e-10)
     assert before - net.res_ext_grid["p_mw"].iloc[0] == pytest.approx(1.25 - 0.5, abs=1e-6)
     assert (result.accepted["accepted_mw"] - result.accepted["supplied_mw"]).abs().max() > 1e-3
+
+
+def test_without_any_base_state_nothing_of_the_grid_is_taken():
+    bids = [("A", "park", "up", 1.0, 40), ("T", "", "up", 0.5, 60)]
+    case = tiny_market(bids, [(0, "up", 2.0)], forecast=forecast(("mill", [5000.0])))
+    result = gc.activate(case, losses=True)
+    assert result.status == "no-solution"
+    assert result.accepted["accepted_mw"].tolist() == [0.0, 0.5]
+    assert result.prices["shortfall_mw"].tolist() == [1.5]

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from lights_support import SHIPPED, bid, shipped_case, shipped_problem, tiny_case
+from lights_support import SHIPPED, bid, forecast, shipped_case, shipped_problem, tiny_case
 
 import gridclear as gc
 from oracle.activation import Period
@@ -88,4 +88,13 @@ def test_nothing_broken_needs_no_cure():
     found = gc.congestion_forecast(case)
     assert found.status == "solved"
     assert found.limits.empty
+    assert found.cures.empty
+
+
+def test_without_a_base_state_there_is_nothing_to_cure():
+    heavy = forecast(("mill", [5000.0, 5000.0]))
+    case = tiny_case(bid("A", "park", "up", 0.5), periods=2, forecast=heavy)
+    found = gc.congestion_forecast(case)
+    assert found.status == "no-solution"
+    assert set(found.limits["kind"]) == {"no-solution"}
     assert found.cures.empty

@@ -89,7 +89,8 @@ def broken_limits(compiled: CompiledCase, base: BaseState) -> Broken:
         vm = np.abs(base.nodes[topology][periods])
         power = base.exchange[topology][periods]
         traded = np.stack([power.real, power.real, power.imag, power.imag, np.abs(power)], axis=-1)
-        value = np.hstack([vm, vm, base.loading[topology][periods], traded.reshape(len(periods), -1)])
+        exchange = traded.reshape(len(periods), power.shape[1] * traded.shape[-1])
+        value = np.hstack([vm, vm, base.loading[topology][periods], exchange])
         limit = limits.numbered
         sign, unit = sides(network, limits, np.arange(len(limit)))
         row, constraint = np.nonzero(sign * (value - limit) > TOLERANCE * unit)
