@@ -42,16 +42,11 @@ def divided(total: int, weights: list[float] | list[int]) -> list[int]:
 
 def borne(planned: list[int], own: list[int]) -> list[int]:
     """What the operator bears of each period's planned cost."""
-    total, wanted = sum(planned), sum(own)
-    wanted = sorted([0, total, wanted])[1]
-    parts = [sorted([0, cost, mine])[1] for cost, mine in zip(planned, own, strict=True)]
-    missing = wanted - sum(parts)
-    if missing > 0:
-        room = [max(cost, 0) - part for cost, part in zip(planned, parts, strict=True)]
-    elif missing < 0:
-        room = [part - min(cost, 0) for cost, part in zip(planned, parts, strict=True)]
-    else:
+    parts = [min(pair) for pair in zip(planned, own, strict=True)]
+    missing = min(sum(own), sum(planned)) - sum(parts)
+    if missing == 0:
         return parts
+    room = [cost - part for cost, part in zip(planned, parts, strict=True)]
     return [part + more for part, more in zip(parts, divided(missing, room), strict=True)]
 
 
@@ -60,13 +55,15 @@ def shares(
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Service and operator's share, by period and point."""
     mine = borne(planned, own)
+    every = (abs(sum(mine)), abs(sum(planned) - sum(mine)))
     service, dso = [], []
     for cost, plan, part, weight in zip(final, planned, mine, weights, strict=True):
-        if plan:
-            ratio = Fraction(part, plan)
-        else:
-            ratio = Fraction(sum(mine), sum(planned)) if sum(planned) else Fraction(0)
-        share = part if cost == plan else round(cost * ratio)
+        one, other = abs(part), abs(plan - part)
+        if one + other == 0:
+            one, other = every
+        change = Fraction((cost - plan) * one, one + other) if one + other else Fraction(0)
+        tso = cost - part - round(change)
         service.append(divided(cost, weight))
-        dso.append(divided(share, [abs(one) for one in service[-1]]) if share else [0] * len(weight))
+        bearing = divided(tso, [abs(eur) for eur in service[-1]] if cost else weight)
+        dso.append([eur - borne_ for eur, borne_ in zip(service[-1], bearing, strict=True)])
     return service, dso

@@ -81,7 +81,7 @@ class Shares:
     service, dso : (period, point) of int
         The rest of the service is the TSO's.
     in_range : bool
-        The operator's own cost lies between nothing and the cost of the service, as it should.
+        The operator's own cost is not above the cost of the service, as it should be.
     """
 
     service: Ints
@@ -95,7 +95,7 @@ def share_out(planned: Ints, own: Ints, final: Ints, weights: Floats) -> Shares:
     Parameters
     ----------
     planned : (period,) of int
-        Cents that the service costs by schedule.
+        Cents that the service costs by schedule; below nothing, what it gains.
     own : (period,) of int
         Cents that the clearing without the TSO's request costs.
     final : (period,) of int
@@ -106,39 +106,44 @@ def share_out(planned: Ints, own: Ints, final: Ints, weights: Floats) -> Shares:
     Returns
     -------
     Shares
-        Sums over points are ``final``, and where that is ``planned`` everywhere, the operator's sum is what
-        its own clearing costs. No share exceeds its cost, nor has the other sign.
+        Sums over points are ``final``. Where that is ``planned`` everywhere, the operator's sum is what its
+        own clearing costs, and the TSO has no share below nothing. Where the operator's own cost is not below
+        nothing, neither share exceeds the cost of the service.
 
     Notes
     -----
     In each period the operator bears its own cost, at most that of the service. What is over, because its
     own clearing would spend in other periods than the service does, goes to periods with room, in proportion
-    to it.
+    to it. What metering changes is divided in proportion to the shares by schedule.
     """
     borne = _borne(planned, own)
+    rest = planned - borne
+    overall = _part(int(borne.sum()), int(rest.sum())) or Fraction(0)
     service = np.zeros(weights.shape, dtype=np.int64)
-    dso = np.zeros(weights.shape, dtype=np.int64)
-    total = int(planned.sum())
-    overall = Fraction(int(borne.sum()), total) if total else Fraction(0)
-    for period, (cost, plan, part) in enumerate(
-        zip(final.tolist(), planned.tolist(), borne.tolist(), strict=True)
+    tso = np.zeros(weights.shape, dtype=np.int64)
+    for period, (cost, mine, other) in enumerate(
+        zip(final.tolist(), borne.tolist(), rest.tolist(), strict=True)
     ):
-        service[period] = apportion(cost, [exact(weight) for weight in weights[period].tolist()])
-        share = part if cost == plan else round(cost * (Fraction(part, plan) if plan else overall))
-        if share:
-            dso[period] = apportion(share, [Decimal(abs(one)) for one in service[period].tolist()])
-    low, high = min(0, total), max(0, total)
-    return Shares(service, dso, in_range=low <= int(own.sum()) <= high)
+        by_weight = [exact(weight) for weight in weights[period].tolist()]
+        service[period] = apportion(cost, by_weight)
+        part = _part(mine, other)
+        change = cost - mine - other
+        left = other + change - round(change * (overall if part is None else part))
+        by_service = [Decimal(abs(one)) for one in service[period].tolist()]
+        tso[period] = apportion(left, by_service if cost else by_weight)
+    return Shares(service, service - tso, in_range=int(own.sum()) <= int(planned.sum()))
+
+
+def _part(mine: int, other: int) -> Fraction | None:
+    """Part of the first of two amounts, signs aside; None if both are nothing."""
+    return Fraction(abs(mine), abs(mine) + abs(other)) if mine or other else None
 
 
 def _borne(planned: Ints, own: Ints) -> Ints:
     """Cents of each period's planned cost that the operator bears."""
-    low, high = np.minimum(planned, 0), np.maximum(planned, 0)
-    total = int(planned.sum())
-    wanted = min(max(int(own.sum()), min(0, total)), max(0, total))
-    borne: Ints = np.clip(own, low, high)
-    over = wanted - int(borne.sum())
-    room = high - borne if over > 0 else borne - low
+    borne: Ints = np.minimum(own, planned)
+    over = min(int(own.sum()), int(planned.sum())) - int(borne.sum())
     if over:
-        borne = borne + np.array(apportion(over, [Decimal(one) for one in room.tolist()]), dtype=np.int64)
+        room = [Decimal(one) for one in (planned - borne).tolist()]
+        borne = borne + np.array(apportion(over, room), dtype=np.int64)
     return borne
