@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from gridclear.optimise.highs import Solver, solved
 from gridclear.optimise.linearise import Local, Point
-from gridclear.optimise.model import EVERYWHERE, build_model
 
 if TYPE_CHECKING:
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.highs import Answer
+    from gridclear.optimise.model import Model
     from gridclear.optimise.planes import Planes
     from gridclear.optimise.weights import Weights
 
@@ -26,16 +26,13 @@ class Around:
     Parameters
     ----------
     point : Point
+    model : Model
+        Built around it.
     curvature : tuple of Curvature or None, by period
         At the point.
     planes : Planes
         Of the point's problem; remembers which limits are to be watched.
     weights : Weights
-    freedom : {"held", "free"}
-    radius : float
-        How far shares may go from the point's.
-    reach : int
-        How many steps devices may go from the point's, where they are free.
 
     Attributes
     ----------
@@ -47,15 +44,13 @@ class Around:
     def __init__(
         self,
         point: Point,
+        model: Model,
         curvature: tuple[Curvature | None, ...],
         planes: Planes,
         weights: Weights,
-        freedom: str,
-        radius: float = 1.0,
-        reach: int = EVERYWHERE,
     ) -> None:
-        self.point, self._curvature, self._planes = point, curvature, planes
-        self.model = build_model(point, freedom, radius, reach)
+        self.point, self.model = point, model
+        self._curvature, self._planes = curvature, planes
         self.solver = Solver(self.model.program)
         self.solver.relax(whole=False)
         self.solver.add(self.model.planes(planes.at(point)))
@@ -71,11 +66,15 @@ class Around:
         """
         for _ in range(_MOST_PROGRAMS):
             answer = solved(self.solver.minimise(self.cost, seconds=deadline.left))
-            missing = self._planes.missing(self.point, self._curvature, self.model, answer.x)
-            if not missing:
+            if not self.extend(answer):
                 break
-            self.solver.add(self.model.planes(missing))
         return answer
+
+    def extend(self, answer: Answer) -> bool:
+        """Add the limits and planes that an answer misses; whether it misses any."""
+        missing = self._planes.missing(self.point, self._curvature, self.model, answer.x)
+        self.solver.add(self.model.planes(missing))
+        return bool(missing)
 
     def moved(self, answer: Answer) -> Point:
         """Take the point to an answer, by its slopes and curvature."""

@@ -105,7 +105,8 @@ class Solver:
     """
 
     def __init__(self, program: Program, tolerance: float = 1e-9) -> None:
-        self._whole = np.flatnonzero(program.whole).astype(np.int32)
+        self._whole = np.flatnonzero(program.whole)
+        self._bounds = program.lower[self._whole], program.upper[self._whole]
         self._search = len(self._whole) > 0
         self._count = program.n_column
         self._solver = highspy.Highs()
@@ -159,7 +160,7 @@ class Solver:
         limit = solver.getRunTime() + seconds if np.isfinite(seconds) else float("inf")
         for option, value in (("time_limit", limit), ("mip_rel_gap", gap[0]), ("mip_abs_gap", gap[1])):
             self._check(solver.setOptionValue(option, value), f"option {option}")
-        column = self._whole
+        column = self._whole.astype(np.int32)
         if start is not None and self._search:
             # Last of all: every other change makes the solver forget it.
             status = solver.setSolution(len(column), column, np.rint(start[column]))
@@ -186,7 +187,7 @@ class Solver:
 
     def relax(self, *, whole: bool) -> None:
         """Let whole columns take whole values only, or any."""
-        column = self._whole
+        column = self._whole.astype(np.int32)
         kind = highspy.HighsVarType.kInteger if whole else highspy.HighsVarType.kContinuous
         kinds = np.full(len(column), kind.value, dtype=np.uint8)
         if len(column):
@@ -195,12 +196,19 @@ class Solver:
 
     def hold(self, x: Floats) -> None:
         """Hold whole columns at the values, rounded, that they have in a solution."""
-        self.fix(self._whole.astype(np.int64), np.rint(x[self._whole]))
+        self.fix(self._whole, np.rint(x[self._whole]))
+
+    def release(self) -> None:
+        """Give whole columns their own bounds back."""
+        self._bound(self._whole, *self._bounds)
 
     def fix(self, column: Ints, value: Floats) -> None:
         """Hold columns at values."""
+        self._bound(column, value, value)
+
+    def _bound(self, column: Ints, lower: Floats, upper: Floats) -> None:
         if len(column):
-            status = self._solver.changeColsBounds(len(column), column.astype(np.int32), value, value)
+            status = self._solver.changeColsBounds(len(column), column.astype(np.int32), lower, upper)
             self._check(status, "bounds")
 
     def place(self, row: int, value: float) -> None:

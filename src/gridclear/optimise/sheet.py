@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.optimise.around import Around
-from gridclear.optimise.highs import solved
-from gridclear.optimise.model import HELD
-from gridclear.optimise.planes import Planes
+from gridclear.optimise.model import HELD, build_model
 from gridclear.optimise.singles import Single
 
 if TYPE_CHECKING:
@@ -19,6 +17,8 @@ if TYPE_CHECKING:
     from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.linearise import Point
+    from gridclear.optimise.model import Model
+    from gridclear.optimise.planes import Planes
     from gridclear.optimise.weights import Weights
 
 #: Times that the place of the row is corrected by what bends the exchange.
@@ -41,7 +41,7 @@ class Drawn:
     q, cost : float
         Exchange in p.u. and EUR that the program expects; the cost includes all losses.
     price : float
-        EUR per Mvar that the exchange asked for were larger; NaN of a whole search.
+        EUR per Mvar that the exchange asked for were larger; NaN where whole steps were searched, too.
     short : float
         Mvar that the exchange misses what was asked for.
     """
@@ -62,9 +62,11 @@ class Sheet:
         Of a problem with one period; the first request is the one that is moved.
     bent : Curvature
         At a state with the same steps, where it is much the same.
+    planes : Planes
+        Of the point's problem; shared, so that limits once found are watched everywhere.
     weights : Weights
-    freedom : {"held", "free"}
-        Whether whole steps stay as the point has them.
+    model : Model, optional
+        Around the point; whole steps stay as the point has them if None.
 
     Attributes
     ----------
@@ -72,7 +74,9 @@ class Sheet:
         At the point, in p.u.
     """
 
-    def __init__(self, point: Point, bent: Curvature, weights: Weights, freedom: str = HELD) -> None:
+    def __init__(
+        self, point: Point, bent: Curvature, planes: Planes, weights: Weights, model: Model | None = None
+    ) -> None:
         local = point.local[0]
         if local is None:
             raise ValueError("a sheet needs a point with a state")
@@ -80,7 +84,8 @@ class Sheet:
         place = int(point.problem.requests.point[0])
         self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
         self._traded = bent.exchange[place]
-        self._around = Around(point, (bent,), Planes(point.problem), weights, freedom)
+        own = build_model(point, HELD, 1.0) if model is None else model
+        self._around = Around(point, own, (bent,), planes, weights)
         # The requests that hold come before the one that is moved.
         self._around.cost[self._around.model.columns.short[:, 1:]] *= _HOLDS
         self._base = point.problem.compiled.s_base_mva
@@ -105,36 +110,23 @@ class Sheet:
 
         Its price is that of the last bit of the way there.
         """
-        end = self._drawn(self._solve(self._far(sign), deadline))
+        end = self._drawn(self._solve(self.far(sign), deadline))
         return replace(end, price=self.at(end.q - sign * _BIT_MVA / self._base, deadline).price)
 
-    def search(self, q: float, worth: float, deadline: Deadline) -> Drawn:
-        """Decide whole steps, too, to within so many EUR; the rest is as the program's planes have it.
-
-        The sheet must be free.
-        """
-        around, bent = self._around, 0.0
-        for _ in range(_CORRECTIONS):
-            bent = self._bent(self._solve(q - bent, deadline).x)
-        around.solver.relax(whole=True)
-        answer = solved(around.solver.minimise(around.cost, gap=(0.0, worth), seconds=deadline.left))
-        around.solver.relax(whole=False)
-        return self._drawn(answer)
-
-    def search_extreme(self, sign: int, worth: float, deadline: Deadline) -> Drawn:
-        """Decide whole steps, too, for the largest exchange, or with -1 the least."""
-        return self.search(self._far(sign), worth, deadline)
-
-    def _far(self, sign: int) -> float:
-        """Give an exchange that nothing reaches."""
+    def far(self, sign: int) -> float:
+        """Give an exchange beyond what all controls could move by their slopes."""
         own = self._around.model
         column = own.controls[0]
         span = own.program.upper[column] - own.program.lower[column]
         return self.exchange + sign * _BEYOND * float(np.abs(self._slope) @ span) + sign
 
-    def _solve(self, q: float, deadline: Deadline) -> Answer:
+    def _place(self, q: float) -> None:
+        """Ask for an exchange, as the slopes have it."""
         offset = float(self._slope @ self._local.at) - self.exchange
         self._around.solver.place(self._row, self._base * (q + offset))
+
+    def _solve(self, q: float, deadline: Deadline) -> Answer:
+        self._place(q)
         return self._around.complete(deadline)
 
     def _change(self, x: Floats) -> Floats:

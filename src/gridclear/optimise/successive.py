@@ -14,7 +14,7 @@ from gridclear.optimise.curvature import Curvature, curvatures
 from gridclear.optimise.devices import Parted
 from gridclear.optimise.highs import TimeOverError, solved
 from gridclear.optimise.linearise import assess
-from gridclear.optimise.model import EVERYWHERE, FREE, HELD
+from gridclear.optimise.model import EVERYWHERE, FREE, HELD, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.reached import keep_cure, keep_delivery
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gridclear.network.network import Ints
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.linearise import Point
+    from gridclear.optimise.model import Model
     from gridclear.optimise.problem import Plan, Problem
 
 #: Gain, as a share of what is weighed, below which a plan is settled.
@@ -171,7 +172,7 @@ class Stage:
         """Decide everything, around the point or where the relaxed program ends; None: nothing to gain."""
         curvature, start = self._curvatures(point), None if relaxed else point.plan
         for _ in range(2 * relaxed):
-            around = Around(point, curvature, self._planes, self.weights, FREE)
+            around = self._around(point, curvature, build_model(point, FREE, 1.0))
             point = around.moved(around.complete(self._deadline))
         return self._choose(point, curvature, start)
 
@@ -182,7 +183,7 @@ class Stage:
         for _ in range(_MOST_ROUNDS):
             if self._deadline.passed:
                 break
-            around = Around(point, curvature, self._planes, weights, HELD, radius)
+            around = self._around(point, curvature, build_model(point, HELD, radius))
             answer = around.complete(self._deadline)
             merit = weights.merit(point)
             least = _SETTLED * abs(merit) + _MISSED_MVA * weights.short
@@ -200,6 +201,9 @@ class Stage:
                 radius /= 4.0
         return point
 
+    def _around(self, point: Point, curvature: tuple[Curvature | None, ...], model: Model) -> Around:
+        return Around(point, model, curvature, self._planes, self.weights)
+
     def _choose(
         self, point: Point, curvature: tuple[Curvature | None, ...], start: Plan | None
     ) -> Choice | None:
@@ -209,7 +213,7 @@ class Stage:
         """
         # Far from a state that keeps its limits, what the program says of them is worth little.
         reach = EVERYWHERE if start is None else _REACH
-        around = Around(point, curvature, self._planes, self.weights, FREE, 1.0, reach)
+        around = self._around(point, curvature, build_model(point, FREE, 1.0, reach))
         model, solver, cost = around.model, around.solver, around.cost
         answer = around.complete(self._deadline)
         worth = self._worth(float(model.program.cost @ answer.x), answer.objective)

@@ -13,9 +13,11 @@ from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.curves import Branch, Sample, Trace
 from gridclear.optimise.envelope import Piece, gaps, pieces
 from gridclear.optimise.linearise import Point, assess
-from gridclear.optimise.model import FREE
+from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA, Requests
-from gridclear.optimise.sheet import Sheet
+from gridclear.optimise.rivals import Rivals, Segment
+from gridclear.optimise.sheet import Drawn, Sheet
+from gridclear.optimise.singles import Single
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
     from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.linearise import Local
     from gridclear.optimise.problem import Problem
-    from gridclear.optimise.sheet import Drawn
-    from gridclear.optimise.singles import Single, Singles
+    from gridclear.optimise.singles import Singles
 
 #: Part of the tolerance of limits that samples may use, so that solving them anew finds them kept.
 _KEPT = 0.3
@@ -41,16 +42,13 @@ _MOST_CURVED, _NEAR = 12, 0.05
 _FIRST_EUR = 1e-3
 #: Part of the range by which a sample inside of it may lie beside what was asked for.
 _INSIDE = 1e-3
-#: Exchanges, evenly over the range, for which whole steps are searched first.
-_FIRST = 9
+#: What it is worth to reach into a gap, in times of the span of costs.
+_REWARD = 10.0
 #: Rounds of searches for settings that are still missing, and settings that are followed at most.
-_MOST_SEARCHES, _MOST_SETTINGS = 6, 100
-#: Part of a piece or gap, around its middle, in which one search is enough.
-_MIDDLE = 0.5
-#: Rounds in which samples are added.
-_MOST_REFINEMENTS = 20
-#: Shares of the span of costs that a search of whole steps, and the lines between points, may miss.
-_SEARCHED, _STRAIGHT = 2e-4, 5e-4
+_MOST_SEARCHES, _MOST_SETTINGS = 12, 100
+#: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
+#: leave to lines and to rivals.
+_STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 2e-3))
 #: MVA between pieces that is no gap.
 _SEAM_MVA = 5 * DELIVERED_MVA
 
@@ -75,11 +73,10 @@ class Tracer:
         self._singles, self._period, self._requests = singles, period, requests
         self._count, self._deadline = count, deadline
         self._problem = self._lanes(1)
-        self._weights = Weights.of(self._problem)
+        self._weights, self._planes = Weights.of(self._problem), Planes(self._problem)
         self._base = self._problem.compiled.s_base_mva
         self._branches: dict[bytes, Branch] = {}
         self._lost: set[bytes] = set()
-        self._searched: list[tuple[float, bytes]] = []
         self._complete = True
 
     def trace(self) -> Trace | None:
@@ -98,81 +95,127 @@ class Tracer:
         start = self._anchors([self._singles.nothing(self._period)])[0]
         if start is None:
             return None
-        sheet = Sheet(*start, self._weights, FREE)
-        drawn = [sheet.search_extreme(sign, _FIRST_EUR, self._deadline) for sign in (-1, 1)]
-        worth = _SEARCHED * (abs(drawn[0].cost - drawn[1].cost) + _FIRST_EUR)
-        for q in np.linspace(drawn[0].q, drawn[1].q, _FIRST + 2)[1:-1].tolist():
-            drawn.append(sheet.search(q, worth, self._deadline))
-            self._searched.append((q, self._key(drawn[-1].single)))
-        self._follow(drawn)
-        self._look_for_settings()
-        self._refine()
+        self._follow([*self._first(*start), _undecided(start[0])])
+        for straight, beaten in _PASSES:
+            self._look_for_rivals(straight, beaten)
+        self._straighten(_STRAIGHT, self._count)
+        self._join()
         return self._assembled()
 
-    def _look_for_settings(self) -> None:
-        """Search whole steps inside pieces and gaps until nothing new is found."""
+    def _first(self, point: Point, bent: Curvature) -> list[Drawn]:
+        """Search whole steps for both ends of what can be reached from a point."""
+        sheet, found = Sheet(point, bent, self._planes, self._weights), []
+        for sign in (-1, 1):
+            low, high = sorted((sheet.far(sign), sheet.exchange))
+            steep = self._weights.short * self._base * (high - low)
+            segment = Segment(low, high, *((0.0, -steep) if sign < 0 else (-steep, 0.0)))
+            rivals = Rivals(point, bent, self._planes, self._weights, [segment])
+            found.append(rivals.best(_FIRST_EUR, self._deadline)[0])
+        return found
+
+    def _look_for_rivals(self, straight: float, beaten: float) -> None:
+        """Search what beats the curve, in every piece and in what is open beside it, until nothing does.
+
+        Lines between samples are straightened before, to within a share of the span of costs; what beats
+        them by a larger share counts.
+        """
+        proved: list[tuple[bytes, float, float]] = []
         for _ in range(_MOST_SEARCHES):
-            wanted, worth = self._wanted(), self._worth(_SEARCHED)
-            if not wanted:
+            self._straighten(straight, _MOST_SETTINGS)
+            worth, better = self._worth(beaten), []
+            challenged = [one for one in self._challenged() if not _is_proved(one, proved)]
+            if not challenged:
                 return
-            better = []
-            for key, q, cost in wanted:
-                branch = self._branches[key]
-                if branch.search is None:
-                    middle = branch.samples[len(branch.samples) // 2]
-                    branch.search = Sheet(middle.point, branch.bent, self._weights, FREE)
-                drawn = branch.search.search(q, worth, self._deadline)
-                self._searched.append((q, key))
-                if drawn.short < DELIVERED_MVA and drawn.cost < cost - worth:
+            for key, anchor, segments in challenged:
+                bent = self._branches[key].bent
+                rivals = Rivals(anchor.point, bent, self._planes, self._weights, segments)
+                drawn, gain = rivals.best(worth, self._deadline)
+                if gain > worth and drawn.short < DELIVERED_MVA and self._is_news(drawn):
                     better.append(drawn)
+                else:
+                    proved.append((key, segments[0].low, segments[-1].high))
             self._follow(better)
+        self._complete = False
 
-    def _wanted(self) -> list[tuple[bytes, float, float]]:
-        """Where settings may be missing: the one to search from, the exchange, and the cost to beat."""
-        lines, keys, found = self._lines(), list(self._branches), self._pieces(_SEARCHED)
-        seam, wanted = _SEAM_MVA / self._base, []
-        for piece in found:
-            middle = 0.5 * (piece.low + piece.high)
-            cost = float(np.interp(middle, *lines[piece.line]))
-            wanted.append((keys[piece.line], middle, cost, 0.5 * (piece.high - piece.low)))
-        for low, high in gaps(found, seam):
-            before = next(piece.line for piece in found if piece.high == low)
-            wanted.append((keys[before], 0.5 * (low + high), np.inf, 0.5 * (high - low)))
-        return [
-            (key, q, cost)
-            for key, q, cost, half in wanted
-            if half > seam
-            and not any(own == key and abs(at - q) <= _MIDDLE * half for at, own in self._searched)
-        ]
+    def _challenged(self) -> list[tuple[bytes, Sample, list[Segment]]]:
+        """Collect what is to be beaten: every piece and what lies open beside it, and where to start from."""
+        branches, found = list(self._branches.items()), self._pieces()
+        width, seam = self._width(), _SEAM_MVA / self._base
+        beside = max(_INSIDE * width, seam)
+        before = [-np.inf, *(piece.high for piece in found[:-1])]
+        after = [*(piece.low for piece in found[1:]), np.inf]
+        challenged: list[tuple[bytes, Sample, list[Segment]]] = []
+        for piece, left, right in zip(found, before, after, strict=True):
+            key, branch = branches[piece.line]
+            place, cost = _clipped(*branch.line(), piece)
+            own = [
+                Segment(*ends)
+                for ends in zip(place[:-1], place[1:], cost[:-1], cost[1:], strict=True)
+                if ends[1] - ends[0] > seam
+            ]
+            # Whatever reaches into a gap, or beyond the ends, beats what is there: nothing; far best of all.
+            high = float(cost.max()) + _REWARD * self._worth(1.0)
+            more = high + _REWARD * self._worth(1.0)
+            below = Segment(max(left, piece.low - width) + beside, piece.low - beside, more, high)
+            above = Segment(piece.high + beside, min(right, piece.high + width) - beside, high, more)
+            middle = branch.samples[len(branch.samples) // 2]
+            for anchor, segments in (
+                (middle, own),
+                (branch.samples[0], [below]),
+                (branch.samples[-1], [above]),
+            ):
+                if segments and segments[-1].high - segments[0].low > seam:
+                    challenged.append((key, anchor, segments))
+        return challenged
 
-    def _refine(self) -> None:
-        """Add samples at the ends of pieces, and where lines between samples may hide most."""
-        spent = 0
-        for _ in range(_MOST_REFINEMENTS):
-            hidden = self._hidden()[: max(0, self._count - spent)]
-            asked = hidden or self._ends_of_pieces()
-            if not asked:
+    def _is_news(self, drawn: Drawn) -> bool:
+        """Whether a decision is of a new setting, or of a known one where it has no sample."""
+        key, near = self._key(drawn.single), _INSIDE * self._width()
+        known = self._branches.get(key)
+        if known is None:
+            return key not in self._lost
+        return known.reaches(drawn.q) and all(
+            abs(sample.q - drawn.q) > 2.0 * near for sample in known.samples
+        )
+
+    def _straighten(self, share: float, most: int) -> None:
+        """Add samples where lines between them may hide more than a share of the span of costs."""
+        while most > 0:
+            hidden = self._hidden(share)[:most]
+            if not hidden:
                 return
-            spent += len(hidden)
-            branches = list(self._branches.values())
-            near = _INSIDE * self._width() if hidden else DELIVERED_MVA / self._base
-            self._take([(branches[line], q) for line, q in asked], near)
+            most -= len(hidden)
+            self._sample(hidden, _INSIDE * self._width())
+
+    def _join(self) -> None:
+        """Add samples where one setting takes over from another."""
+        for _ in range(_MOST_CORRECTIONS):
+            ends = self._ends_of_pieces()
+            if not ends:
+                return
+            self._sample(ends, DELIVERED_MVA / self._base)
+        self._complete = False
+
+    def _sample(self, asked: Sequence[tuple[int, float]], near: float) -> None:
+        branches = list(self._branches.values())
+        self._take([(branches[line], q) for line, q in asked], near)
 
     def _ends_of_pieces(self) -> list[tuple[int, float]]:
-        """Exchanges at which one line takes over from another and has no sample yet."""
-        lines, seam = self._lines(), _SEAM_MVA / self._base
-        return [
-            (piece.line, end)
-            for piece in self._pieces(_SEARCHED)
-            for end in (piece.low, piece.high)
-            if np.abs(lines[piece.line][0] - end).min() > seam
-        ]
+        """Exchanges just inside of where one line takes over from another, where it has no sample yet."""
+        lines, seam, asked = self._lines(), _SEAM_MVA / self._base, []
+        for piece in self._pieces():
+            place = lines[piece.line][0]
+            for end, inward in ((piece.low, 1.0), (piece.high, -1.0)):
+                away = inward * (place - end)
+                if not ((away >= 0.0) & (away <= seam)).any():
+                    asked.append((piece.line, end + inward * DELIVERED_MVA / self._base))
+        return asked
 
-    def _hidden(self) -> list[tuple[int, float]]:
+    def _hidden(self, share: float) -> list[tuple[int, float]]:
         """Exchanges where the tangents at both ends of a line meet, the worst first."""
-        worth, seam = self._worth(_STRAIGHT), _SEAM_MVA / self._base
+        worth, seam = self._worth(share), _SEAM_MVA / self._base
         branches, found = list(self._branches.values()), []
-        for piece in self._pieces(_SEARCHED):
+        for piece in self._pieces():
             samples = branches[piece.line].samples
             for one, other in pairwise(samples):
                 if one.q >= piece.high - seam or other.q <= piece.low + seam:
@@ -203,32 +246,34 @@ class Tracer:
     def _lines(self) -> list[tuple[Floats, Floats]]:
         return [branch.line() for branch in self._branches.values()]
 
-    def _pieces(self, share: float) -> list[Piece]:
-        return pieces(self._lines(), _SEAM_MVA / self._base, self._worth(share))
+    def _pieces(self) -> list[Piece]:
+        """Find the least line everywhere; what is too narrow to be joined is left to its neighbours."""
+        seam = _SEAM_MVA / self._base
+        found = pieces(self._lines(), seam, self._worth(_STRAIGHT))
+        return [piece for piece in found if piece.high - piece.low > 4.0 * seam or piece.high == piece.low]
 
     def _assembled(self) -> Trace:
         branches, seam = list(self._branches.values()), _SEAM_MVA / self._base
-        found = self._pieces(_SEARCHED)
+        found = self._pieces()
         runs = tuple(
             tuple(
-                sample.mark
-                for sample in branches[piece.line].samples
-                if piece.low - seam <= sample.q <= piece.high + seam
+                sample.mark for sample in branches[piece.line].samples if piece.low <= sample.q <= piece.high
             )
             for piece in found
         )
         return Trace(tuple(run for run in runs if run), tuple(gaps(found, seam)), self._complete)
 
     def _follow(self, drawn: Sequence[Drawn]) -> None:
-        """Trace the settings of decisions from end to end, those that are new."""
-        new = {self._key(one.single): one for one in reversed(drawn)}
-        new = {key: one for key, one in new.items() if key not in self._branches and key not in self._lost}
+        """Trace the settings of decisions from end to end, if new, and take what they are, if not."""
+        known = set(self._branches)
+        every = {self._key(one.single): one for one in reversed(drawn)}
+        new = {key: one for key, one in every.items() if key not in self._branches and key not in self._lost}
         room = _MOST_SETTINGS - len(self._branches)
         self._complete &= len(new) <= room
         wanted = dict(list(new.items())[:room])
         anchors = self._anchors([one.single for one in wanted.values()])
         followed = {
-            key: Branch([Sheet(*anchor, self._weights)], anchor[1])
+            key: Branch([Sheet(*anchor, self._planes, self._weights)], anchor[1])
             for key, anchor in zip(wanted, anchors, strict=True)
             if anchor is not None
         }
@@ -237,6 +282,7 @@ class Tracer:
         self._branches |= {key: branch for key, branch in followed.items() if branch.samples}
         self._lost |= wanted.keys() - self._branches.keys()
         inside = [(branch, wanted[key].q) for key, branch in followed.items()]
+        inside += [(self._branches[key], one.q) for key, one in every.items() if key in known]
         self._take([one for one in inside if one[0].reaches(one[1])], _INSIDE * self._width())
 
     def _key(self, single: Single) -> bytes:
@@ -260,7 +306,7 @@ class Tracer:
                     branch.add(_sample(one, point), DELIVERED_MVA / self._base)
                 elif point is not None:
                     left.append((branch, q))
-                    sheets.append(Sheet(point, branch.bent, self._weights))
+                    sheets.append(Sheet(point, branch.bent, self._planes, self._weights))
                     branch.sheets.append(sheets[-1])
             asked = left
             if not asked:
@@ -329,6 +375,30 @@ def _near(local: Local) -> Ints:
     """Limits that may come to bind."""
     near = np.argsort(-local.over)[:_MOST_CURVED]
     return near[local.over[near] > -_NEAR]
+
+
+def _is_proved(
+    one: tuple[bytes, Sample, list[Segment]], proved: Sequence[tuple[bytes, float, float]]
+) -> bool:
+    """Whether a search from the same setting has covered segments already."""
+    key, _, segments = one
+    return any(
+        own == key and low <= segments[0].low and segments[-1].high <= high for own, low, high in proved
+    )
+
+
+def _undecided(point: Point) -> Drawn:
+    """Read what a point has decided as a program's answer."""
+    local = point.local[0]
+    q = np.nan if local is None else float(local.exchange[point.problem.requests.point[0]])
+    return Drawn(Single(point.plan.share, point.plan.steps[:, 0]), q, point.cost, np.nan, 0.0)
+
+
+def _clipped(place: Floats, cost: Floats, piece: Piece) -> tuple[Floats, Floats]:
+    """Take the part of a line within a piece."""
+    inside = (place > piece.low) & (place < piece.high)
+    ends = np.concatenate([[piece.low], place[inside], [piece.high]])
+    return ends, np.interp(ends, place, cost)
 
 
 def _sample(drawn: Drawn, point: Point) -> Sample:
