@@ -101,13 +101,16 @@ class Needs:
         """
         count = _counts(units, begin)
 
-        def beyond(share: Floats) -> Floats:
-            over = self._supply(units, np.repeat(share, count), taken) - self._open(units)
-            worst: Floats = np.maximum.reduceat(np.where(np.isnan(over), np.inf, over), begin)
-            return worst + 0.5 * _CRUMB_MW
+        def beyond(share: Floats, asked: NDArray[np.bool_]) -> Floats:
+            own, number = units[np.repeat(asked, count)], count[asked]
+            over = self._supply(own, np.repeat(share[asked], number), taken) - self._open(own)
+            worst = np.full(len(share), -np.inf)
+            over = np.where(np.isnan(over), np.inf, over)
+            worst[asked] = np.maximum.reduceat(over, np.cumsum(number) - number) + 0.5 * _CRUMB_MW
+            return worst
 
-        low, high = np.zeros(len(most)), most.copy()
-        at_low, at_high = beyond(low), beyond(high)
+        low, high, every = np.zeros(len(most)), most.copy(), np.ones(len(most), dtype=bool)
+        at_low, at_high = beyond(low, every), beyond(high, every)
         low = np.where(at_high <= 0.5 * _CRUMB_MW, high, low)
         weight_low, weight_high = at_low.copy(), at_high.copy()
         for _ in range(_ROUNDS):
@@ -117,7 +120,7 @@ class Needs:
             with np.errstate(divide="ignore", invalid="ignore"):
                 trial = low - weight_low * (high - low) / (weight_high - weight_low)
             trial = np.where(np.isfinite(trial), np.clip(trial, low, high), 0.5 * (low + high))
-            at = beyond(np.where(going, trial, low))
+            at = beyond(trial, going)
             inside, outside = going & (at <= 0.0), going & (at > 0.0)
             weight_high = np.where(inside, 0.5 * weight_high, np.where(outside, at, weight_high))
             weight_low = np.where(outside, 0.5 * weight_low, np.where(inside, at, weight_low))

@@ -107,8 +107,8 @@ def share_out(planned: Ints, own: Ints, final: Ints, weights: Floats) -> Shares:
     -------
     Shares
         Sums over points are ``final``. Where that is ``planned`` everywhere, the operator's sum is what its
-        own clearing costs, and the TSO has no share below nothing. Where the operator's own cost is not below
-        nothing, neither share exceeds the cost of the service.
+        own clearing costs, at most the cost of the service, and the TSO has no share below nothing. Where the
+        operator's own cost is not below nothing either, neither share exceeds the cost of the service.
 
     Notes
     -----
