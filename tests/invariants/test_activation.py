@@ -267,3 +267,10 @@ def test_without_any_base_state_nothing_of_the_grid_is_taken():
     assert result.status == "no-solution"
     assert result.accepted["accepted_mw"].tolist() == [0.0, 0.5]
     assert result.prices["shortfall_mw"].tolist() == [1.5]
+
+
+def test_bid_of_nothing_is_not_needed():
+    bids = [("A", "park", "up", 0.0, 40), ("B", "farm", "up", 1.0, 50)]
+    result = gc.activate(tiny_market(bids, [(0, "up", 0.5)]))
+    assert outcomes(result) == {"A": (0.0, "not-needed"), "B": (0.5, "in-part")}
+    assert result.prices["price_eur_mwh"].tolist() == [50.0]

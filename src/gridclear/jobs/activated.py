@@ -171,7 +171,7 @@ def accepted_table(
     unseen = (Verdict.empty(bids, solved).searched & ~verdict.searched)[unit]
     table.loc[unseen, ["light", "kind", "element_type", "element"]] = ""
     table.loc[unseen, ["safe_mw", "value", "limit", "value_at_full"]] = np.nan
-    table.loc[unseen, "reason"] = "the need was covered when its turn came"
+    table.loc[unseen, "reason"] = "nothing was needed of it when its turn came"
     table.loc[outcome == "too-large", "reason"] = "its least amount is more than was still needed"
     return table
 
