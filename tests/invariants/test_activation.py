@@ -274,3 +274,17 @@ def test_bid_of_nothing_is_not_needed():
     result = gc.activate(tiny_market(bids, [(0, "up", 0.5)]))
     assert outcomes(result) == {"A": (0.0, "not-needed"), "B": (0.5, "in-part")}
     assert result.prices["price_eur_mwh"].tolist() == [50.0]
+
+
+@pytest.mark.parametrize("name", ["mv-rural", "hv-mixed"])
+def test_need_without_end_takes_what_the_lights_let_through(name, grids):
+    case = shipped_case(grids / name)
+    offered = case.active_bids.groupby(["start", "direction"], as_index=False)["p_mw"].sum()
+    endless = dataclasses.replace(case, active_need=offered.assign(p_mw=offered["p_mw"] + 1.0))
+    lights = gc.qualify(case, guarantee="merit-order", threads=1).lights
+    accepted = gc.activate(endless, threads=1).accepted
+    pd.testing.assert_series_equal(
+        accepted["accepted_mw"], lights["accepted_mw"], check_exact=True, check_names=False
+    )
+    for column in ("light", "kind", "element", "value", "limit", "value_at_full", "reason"):
+        pd.testing.assert_series_equal(accepted[column], lights[column], check_exact=True)
