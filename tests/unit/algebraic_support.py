@@ -39,7 +39,7 @@ def small_net(*, ring=False):
     return net
 
 
-def small_case(net=None, **changes):
+def small_case(net=None, starts=STARTS, **changes):
     """The clearing of ``small_net`` over two quarter-hours."""
     offers = [
         ("A", "wind", "inject", 1.5, 6.0, 0.0),
@@ -59,14 +59,14 @@ def small_case(net=None, **changes):
                 "price_eur_mvarh": price + number,
                 "min_q_mvar": least,
             }
-            for number, start in enumerate(STARTS)
+            for number, start in enumerate(starts)
             for bid, element, direction, q_mvar, price, least in offers
         ]
     )
     tables = {
         "reactive_bids": bids,
         "reactive_profile": pd.DataFrame(
-            {"connection_point": "TSO", "start": STARTS, "q_mvar": [1.2, 3.4], "tolerance_mvar": 0.05}
+            {"connection_point": "TSO", "start": starts, "q_mvar": [1.2, 3.4], "tolerance_mvar": 0.05}
         ),
         "connection_points": pd.DataFrame(
             {"connection_point": ["TSO"], "element": ["TSO"], "p_max_mw": [20.0], "s_max_mva": [25.0]}
@@ -101,8 +101,8 @@ def small_case(net=None, **changes):
     return gc.Case.from_pandapower(
         small_net() if net is None else net,
         name="small",
-        start=STARTS[0],
-        periods=len(STARTS),
+        start=starts[0],
+        periods=len(starts),
         prices=gc.Prices(losses_eur_mwh=60.0),
         **(tables | changes),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandapower as pp
+import pandas as pd
 import pytest
 from algebraic_support import problem_of, small_case, small_net
 
@@ -14,8 +15,11 @@ import gridclear as gc
 from gridclear.jobs.cleared import proof_of
 from gridclear.optimise.algorithms import Deadline
 from gridclear.optimise.bound import OPTIMAL_GAP, _circuits, _Search, lower_bound
+from gridclear.optimise.capability import _bounds, _Rating
+from gridclear.optimise.highs import Plane
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.problem import Plan
+from gridclear.optimise.rules import broken_rules
 from gridclear.optimise.successive import successive
 from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
 from oracle import small_clearings
@@ -221,6 +225,62 @@ def test_bound_of_a_shipped_case_proves_the_schedule():
     assert clearing.bound_eur <= clearing.cost_eur
     assert 0.0 <= clearing.gap < OPTIMAL_GAP
     assert clearing.provenance["bound"]["reason"] == ""
+
+
+def test_steps_that_only_a_later_day_lets_a_device_reach_are_bounded_too():
+    """The bank has made its moves of the first day; on the second it may make two more, which pays."""
+    starts = pd.date_range("2026-03-02T23:45Z", periods=2, freq="15min")
+    case = small_case(starts=starts, tap_changers=None, storage=None)
+    banks = case.capacitor_banks.assign(
+        max_moves=np.nan, max_moves_day=2, moves_today=2, cost_per_move_eur=0.0
+    )
+    problem = problem_of(replace(case, capacitor_banks=banks))
+    assert [problem.devices[0].most_moves_before(end) for end in range(3)] == [0, 0, 2]
+    problem = replace(
+        problem,
+        requests=replace(problem.requests, tolerance=np.full(2, 9.0)),
+        offers=replace(problem.offers, most=np.zeros(len(problem.offers.most))),
+        loss_price=1000.0,
+    )
+    moved = replace(problem.nothing(), steps=np.array([[0, 2]]))
+    assert not broken_rules(problem, moved)
+    still, moved = assess(problem, problem.nothing()), assess(problem, moved)
+    assert moved.cost < 0.995 * still.cost
+    bound = lower_bound(still, Deadline())
+    assert bound.reason == ""
+    assert 0.999 * moved.cost < bound.eur <= moved.cost
+
+
+def test_a_program_without_whole_steps_proves_nothing():
+    """No step of a device is fully allowed: in between there are solutions, whole ones there are none."""
+    point = cleared(problem_of(small_case()))
+    search = _Search(point, _circuits(point), Deadline())
+    search._begin()
+    columns = search.relaxation.lifted.step[0][0]
+    search.relaxation.add_planes([Plane(np.array([column]), np.ones(1), 0.9) for column in columns])
+    assert search._solved() is not None
+    assert search._searched() is None
+    assert search.best == np.inf
+
+
+def test_turnover_counts_what_is_paid_either_way():
+    problem = problem_of(small_case())
+    offers = problem.offers
+    cost = np.where(np.arange(len(offers.cost)) % 2 == 0, 1.0, -1.0)
+    problem = replace(problem, offers=replace(offers, cost=cost), loss_price=0.0)
+    plan = replace(problem.nothing(), share=np.full(len(offers.most), 0.5))
+    point = assess(problem, plan)
+    assert point.cost == pytest.approx(0.0, abs=1e-12)
+    assert point.turnover == pytest.approx(0.5 * len(cost))
+
+
+def test_a_program_keeps_the_whole_circle_of_an_inverter():
+    bounds = _bounds(_Rating("battery", 1.0, np.nan, None), 0.1, 0.0, (-1.0, 1.0))
+    angle = np.linspace(0.0, 2.0 * np.pi, 1001)
+    along = np.array([[a, b] for a, b, _ in bounds]) @ [np.cos(angle) - 0.1, np.sin(angle)]
+    _, high, outer = np.array([ends for _, _, ends in bounds]).T[:, :, None]
+    assert (along <= outer + 1e-12).all()
+    assert (along > high + 1e-4).any()
 
 
 def test_no_bound_if_none_is_asked_for():

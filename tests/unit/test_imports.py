@@ -21,6 +21,7 @@ RESERVED = {
     "pandapower": ("network",),
     "pyarrow": ("io",),
     "pyomo": ("optimise.algebraic",),
+    "threadpoolctl": ("jobs",),
     "simbench": ("io",),
     "tqdm": ("report.progress",),
 }

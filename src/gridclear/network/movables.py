@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Ints
 
+#: More steps than any device has.
+_NO_BUDGET = np.iinfo(np.int32).max
+
 
 @dataclass(frozen=True, eq=False)
 class Movable:
@@ -44,7 +47,16 @@ class Movable:
     @property
     def most_moves(self) -> int:
         """Steps over the horizon that pass no budget, whenever they are made."""
-        return min((most for _, _, most in self.budgets), default=np.iinfo(np.int32).max)
+        return min((most for _, _, most in self.budgets), default=_NO_BUDGET)
+
+    def most_moves_before(self, end: int) -> int:
+        """Count the steps that budgets let it make before a period: those of successive days add up."""
+        if end <= 0:
+            return 0
+        own = [
+            self.most_moves_before(begin) + most for begin, last, most in self.budgets if begin < end <= last
+        ]
+        return min(own, default=_NO_BUDGET)
 
 
 def movables(compiled: CompiledCase, modes: tuple[str, ...] = ("optimised",)) -> tuple[Movable, ...]:

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 #: Gap below which a schedule counts as optimal, and below which nothing more is tried.
 OPTIMAL_GAP, _ENOUGH = 5e-3, 2.5e-3
-#: Part of the cost that is kept back for the solver's tolerances.
+#: Part of the turnover that is kept back for the solver's tolerances.
 _RESERVE = 1e-5
-#: Part of the cost by which a bound may be above the cost, for the solver's tolerances.
+#: Part of the turnover by which a bound may be above the cost, for the solver's tolerances.
 _CONTRADICTED = 1e-4
 _MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 2, 4
 #: Gain of a round, as a part of the cost, that is worth another.
@@ -106,14 +106,12 @@ def lower_bound(point: Point, deadline: Deadline) -> Bound:
     kept = replace(keep_cure(point), requests=keep_delivery(point).requests)
     point = assess(kept, point.plan)
     try:
-        circuits = _circuits(point)
+        search = _Search(point, _circuits(point), deadline)
     except NotCoveredError as what:
         return Bound(-np.inf, str(what), time.monotonic() - start)
-    search = _Search(point, circuits, deadline)
     search.run()
-    reserve = _RESERVE * abs(point.cost)
-    eur, reason = search.best - reserve, search.reason
-    if search.best > point.cost + _CONTRADICTED * abs(point.cost):
+    eur, reason = search.best - _RESERVE * point.turnover, search.reason
+    if search.best > point.cost + _CONTRADICTED * point.turnover:
         # The plan is a solution of every program: this cannot be.
         eur, reason = -np.inf, "the programs contradict the plan"
     return Bound(min(eur, point.cost), reason, time.monotonic() - start)
@@ -310,8 +308,9 @@ class _Search:
             relaxation.cost, gap=(0.5 * _ENOUGH, 0.0), seconds=min(self.deadline.left, 60.0)
         )
         relaxation.solver.relax(whole=False)
-        if answer.bound > -np.inf:
-            self.best = max(self.best, answer.bound)
+        if answer.status == INFEASIBLE:
+            self.best = np.inf
+        self.best = max(self.best, answer.bound)
         if not len(answer.x) or not self._cut(answer.x):
             return None
         return answer

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _KINDS = ("sgen", "storage")
 #: Sides of the polygon inside the circle of apparent power, where active power may move: 0.12 % at most.
 _SIDES = 64
+#: Lowest value of a row, its highest, and its highest in the circle.
+_Ends = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +37,14 @@ class Capability:
         Columns: items, then charging by store and period, then discharging by store and period.
     low, high : (row,)
         Infinite where there is no bound. Nothing taken keeps every row: the forecast is never outside.
+    outer : (row,)
+        ``high`` without what the polygon inside of a circle leaves out: whatever is in the circle keeps it.
     """
 
     matrix: sparse.csr_array
     low: Floats
     high: Floats
+    outer: Floats
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capabi
     """
     items, periods = len(offers.most), len(compiled.topology)
     columns = items + 2 * stores.count * periods
-    rows: list[tuple[Ints, Floats, float, float]] = []
+    rows: list[tuple[Ints, Floats, _Ends]] = []
     forecast = {kind: _forecast(compiled, kind) for kind in _KINDS}
     for (kind, index), members in _elements(compiled, offers, stores).items():
         rating = _rating(compiled, kind, index)
@@ -93,16 +98,17 @@ def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capabi
             spread = p * reach
             span = (p0[period] + np.minimum(spread, 0).sum(), p0[period] + np.maximum(spread, 0).sum())
             own = _bounds(rating, float(p0[period]), float(q0[period]), span)
-            rows += [(column, along_p * p + along_q * q, low, high) for along_p, along_q, low, high in own]
+            rows += [(column, along_p * p + along_q * q, ends) for along_p, along_q, ends in own]
     if not rows:
-        return Capability(sparse.csr_array((0, columns)), np.zeros(0), np.zeros(0))
+        return Capability(sparse.csr_array((0, columns)), np.zeros(0), np.zeros(0), np.zeros(0))
     first = np.cumsum([0, *(len(row[0]) for row in rows)])
     matrix = sparse.csr_array(
         (np.concatenate([row[1] for row in rows]), np.concatenate([row[0] for row in rows]), first),
         shape=(len(rows), columns),
     )
     matrix.sum_duplicates()
-    return Capability(matrix, np.array([row[2] for row in rows]), np.array([row[3] for row in rows]))
+    low, high, outer = np.array([row[2] for row in rows]).T
+    return Capability(matrix, low, high, outer)
 
 
 def _elements(compiled: CompiledCase, offers: Offers, stores: Stores) -> dict[tuple[str, int], Ints]:
@@ -175,11 +181,12 @@ def _moves(
 
 def _bounds(
     rating: _Rating, p0: float, q0: float, span: tuple[float, float]
-) -> list[tuple[float, float, float, float]]:
-    """Bounds ``low <= a·ΔP + b·ΔQ <= high`` as (a, b, low, high)."""
+) -> list[tuple[float, float, _Ends]]:
+    """Bounds ``low <= a·ΔP + b·ΔQ <= high`` as (a, b, (low, high, outer))."""
     if span[1] - span[0] <= 0.0:
         low, high = _range_at(rating, p0)
-        return [(0.0, 1.0, min(low, q0) - q0, max(high, q0) - q0)]
+        most = max(high, q0) - q0
+        return [(0.0, 1.0, (min(low, q0) - q0, most, most))]
     found = []
     if rating.curve is not None:
         what = f"its active power may be {span[0]:g} to {span[1]:g} p.u., with a curve"
@@ -190,7 +197,7 @@ def _bounds(
         for angle in 2.0 * np.pi * np.arange(_SIDES) / _SIDES:
             a, b = float(np.cos(angle)), float(np.sin(angle))
             at = a * p0 + b * q0
-            found.append((a, b, -np.inf, max(inner, at) - at))
+            found.append((a, b, (-np.inf, max(inner, at) - at, max(rating.s_max, at) - at)))
     if np.isfinite(rating.power_factor):
         if span[0] < 0.0 < span[1]:
             what = f"its active power may be {span[0]:g} to {span[1]:g} p.u., with a power factor"
@@ -198,10 +205,10 @@ def _bounds(
             raise CaseError((Issue("inverters", rating.element, "min_power_factor", what, expected),))
         slope = _tangent(rating.power_factor) * (1.0 if span[0] >= 0.0 else -1.0)
         # |Q| <= slope · P, with Q and P those of the forecast and what is taken.
-        found += [
-            (-slope, sign, -np.inf, max(0.0, sign * q0 - slope * p0) - (sign * q0 - slope * p0))
-            for sign in (1.0, -1.0)
-        ]
+        for sign in (1.0, -1.0):
+            at = sign * q0 - slope * p0
+            most = max(0.0, at) - at
+            found.append((-slope, sign, (-np.inf, most, most)))
     return found
 
 

@@ -17,6 +17,8 @@ from scipy import sparse
 from gridclear.powerflow.factors import branch_admittance
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gridclear.network.movables import Movable
     from gridclear.network.network import Complexes, Floats, Ints, Network
 
@@ -150,6 +152,16 @@ class Circuit:
     def n_free(self) -> int:
         """Free nodes, inner ones included."""
         return self.network.n_free + len(self.ratios)
+
+    @cached_property
+    def moving(self) -> Mapping[int, tuple[Ints, Complexes]]:
+        """Sources that a device moves, by device, and their voltages (source, step)."""
+        device = np.array([source.device for source in self.sources])
+        found = {}
+        for number in np.unique(device[device >= 0]).tolist():
+            mine = np.flatnonzero(device == number)
+            found[number] = mine, np.stack([self.sources[source].voltage for source in mine])
+        return found
 
     @cached_property
     def behind(self) -> Complexes:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MOST_SETTINGS = 1000
 #: Sweeps for the distances of currents, and the factor that makes a guess of them a bound that is checked.
 _MOST_SWEEPS, _WIDER = 200, 1.01
+#: Part of a guess by which the check must be kept: far above rounding errors.
+_STRICTLY = 1e-9
 
 
 class Extremes:
@@ -105,7 +107,7 @@ class Extremes:
         Notes
         -----
         |S/V - S'/V'| <= |S - S'|/least + |S'|·|V - V'|/(least·|V'|), and |V - V'| follows from the currents:
-        a bound that reproduces itself from below holds.
+        a positive bound that is mapped strictly below itself shows that the map contracts, and so it holds.
         """
         acts = (change > 0.0) | (np.abs(power) > 0.0)
         if not self.known or (lowest[acts] <= 0.0).any():
@@ -133,7 +135,7 @@ class Extremes:
                 break
             found = new
         found = _WIDER * found + 1e-9
-        if not (fixed + turned * (self._impedance @ found) <= found).all():
+        if not (fixed + turned * (self._impedance @ found) < (1.0 - _STRICTLY) * found).all():
             return None
         return np.asarray(self._end @ found + self._end_idle @ moved)
 

@@ -8,6 +8,7 @@ voltages alone. With weights that make it stationary at a state, the plane touch
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 _DEFINITE = 1e-12
 #: Rounding errors of a form's value, by the size of what is added up.
 _ROUNDING = 1e-14
-#: Sweeps for a state and for the weights of its power balance, and the relative change that ends them.
-_MOST_SWEEPS, _SETTLED = 60, 1e-11
+#: Sweeps for a state and for the weights of its power balance, and the relative changes that end them: a
+#: plane is as sound with any weights, and misses its state by the square of their error.
+_MOST_SWEEPS, _SETTLED, _STATIONARY = 60, 1e-11, 1e-8
 #: Weights of the inner voltages of ratios, by the size of the form there, in the order that they are tried.
 _STIFF = (0.0, 0.01, 0.1, 1.0)
 
@@ -80,9 +82,19 @@ class _Slots:
         data = _summed(slot, value, last)
         return data[:count], data[count : last - 1].reshape(self.size - free, self.size).T
 
+    @cached_property
+    def _pattern(self) -> sparse.csc_matrix:
+        """Sparse matrix of nothing, whose structure all others share."""
+        empty = np.zeros(len(self.key), dtype=np.complex128)
+        made = sparse.csc_matrix((empty, self.key % self.free, self.start), (self.free, self.free))
+        made.sum_duplicates()
+        return made
+
     def matrix(self, data: Complexes) -> sparse.csc_matrix:
         """Sparse matrix of its data."""
-        return sparse.csc_matrix((data, self.key % self.free, self.start), (self.free, self.free))
+        made = copy(self._pattern)
+        made.data = data
+        return made
 
 
 class Forms:
@@ -227,16 +239,14 @@ class Forms:
         slot = np.concatenate([self._own, self._turned, slot])
         entry = np.concatenate([half, half.conj(), square])
         if not circuit.ratios:
-            return self._least(
-                slot, entry, Support(weights, balance, setting.bank, (), entry[:0], 0.0), setting
-            )
+            return self._least(slot, entry, Support(weights, balance, setting.bank, (), entry[:0], 0.0))
         for at, own_half in zip((self._row, self._column), (half, half.conj()), strict=True):
             other = self._column if at is self._row else self._row
             np.add.at(slope, at, own_half * state.voltage[other])
         for stiff in _STIFF:
             where, tied, tables = self._tied(state.voltage, slope, value, every, stiff)
             part = Support(weights, balance, setting.bank, tables, entry[:0], 0.0)
-            found = self._least(np.concatenate([slot, where]), np.concatenate([entry, tied]), part, setting)
+            found = self._least(np.concatenate([slot, where]), np.concatenate([entry, tied]), part)
             if found is not None:
                 return found
         return None
@@ -304,7 +314,7 @@ class Forms:
             new = -state.factors.solve(pushed, "H")  # type: ignore[call-overload]  # scipy's stub: reals only
             moved = float(np.abs(new - turned).max(initial=0.0))
             turned = new
-            if not moved > _SETTLED * float(np.abs(new).max(initial=0.0)):
+            if not moved > _STATIONARY * float(np.abs(new).max(initial=0.0)):
                 break
         return np.asarray(np.conj(turned / own))
 
@@ -329,7 +339,7 @@ class Forms:
         slot = self._slots.place(np.array(row), np.array(column))
         return slot, np.array(tied, dtype=np.complex128), tuple(tables)
 
-    def _least(self, slot: Ints, entry: Complexes, part: Support, setting: Setting) -> Support | None:
+    def _least(self, slot: Ints, entry: Complexes, part: Support) -> Support | None:
         """Least value of a form over all voltages of free nodes, as a form in the sources'; None if none."""
         free = self.circuit.n_free
         data, columns = self._slots.filled(slot, entry)
@@ -347,8 +357,7 @@ class Forms:
         missed = inside @ best + across
         twice = across.conj().T @ best
         least = corner + twice + twice.conj().T + best.conj().T @ (inside @ best)
-        # Sources of other settings differ by some per cent.
-        size = 2.0 * float((np.abs(setting.source) ** 2).sum())
+        size = sum(float(np.abs(source.voltage).max()) ** 2 for source in self.circuit.sources)
         added = float(np.abs(corner).max(initial=0.0) + 3.0 * np.abs(twice).max(initial=0.0))
         room = size * (float((np.abs(missed) ** 2).sum()) / spare + _ROUNDING * added)
         return Support(

@@ -26,7 +26,15 @@ _STATUS = {
     highspy.HighsModelStatus.kUnboundedOrInfeasible: INFEASIBLE,
     highspy.HighsModelStatus.kTimeLimit: TIME_LIMIT,
 }
+#: The solver has lost its way: not an answer.
+_LOST = (
+    highspy.HighsModelStatus.kUnknown,
+    highspy.HighsModelStatus.kNotset,
+    highspy.HighsModelStatus.kSolveError,
+)
 _SEED = 1
+#: The solver's simplex methods, by its numbers.
+_DUAL, _PRIMAL = 1, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,10 +174,14 @@ class Solver:
             status = solver.setSolution(len(column), column, np.rint(start[column]))
             self._check(status, "a solution to start from")
         status = solver.run()
-        if solver.getModelStatus() == highspy.HighsModelStatus.kUnknown:
-            # The last solution was a bad start: once more from nothing.
+        for strategy in (_DUAL, _PRIMAL):
+            if solver.getModelStatus() not in _LOST:
+                break
+            # The last solution was a bad start, or the duals on the way grew too large for the dual simplex.
             self._check(solver.clearSolver(), "a fresh start")
+            self._check(solver.setOptionValue("simplex_strategy", strategy), "a strategy")
             status = solver.run()
+            self._check(solver.setOptionValue("simplex_strategy", _DUAL), "a strategy")
         self._check(status, "the run")
         return self._answer()
 
@@ -200,7 +212,7 @@ class Solver:
 
     def release(self) -> None:
         """Give whole columns their own bounds back."""
-        self._bound(self._whole, *self._bounds)
+        self._bound(self._whole.astype(np.int64), *self._bounds)
 
     def fix(self, column: Ints, value: Floats) -> None:
         """Hold columns at values."""

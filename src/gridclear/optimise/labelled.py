@@ -98,12 +98,12 @@ def device_columns(problem: Problem, program: Labelled, number: int) -> Ints:
     """Columns of a device's steps, (period, step), and its moves: each threshold that is passed is one."""
     device, periods = problem.devices[number], problem.periods
     steps = np.arange(device.lowest, device.highest + 1)
-    # What no budget lets it reach is left out by a bound.
-    reach = np.abs(steps) <= device.most_moves
+    # What no budget lets it reach by then is left out by a bound.
+    reach = [np.abs(steps) <= device.most_moves_before(period + 1) for period in range(periods)]
     column = np.stack(
         [
-            program.labelled(period, len(steps), 0.0, reach.astype(np.float64), whole=True)
-            for period in range(periods)
+            program.labelled(period, len(steps), 0.0, own.astype(np.float64), whole=True)
+            for period, own in enumerate(reach)
         ]
     )
     for own in column:
@@ -159,9 +159,9 @@ def stores_columns(problem: Problem, program: Labelled) -> tuple[Ints, Ints]:
 
 
 def capability_rows(problem: Problem, program: Labelled, items: Ints, charge: Ints, discharge: Ints) -> None:
-    """Keep to what inverters can do."""
+    """Keep to what inverters can do, all of their circles included."""
     able, count = problem.capability, len(problem.offers.most)
     every = np.concatenate([items[len(items) - count :], charge.ravel(), discharge.ravel()])
-    row = program.rows(len(able.low), able.low, able.high)
+    row = program.rows(len(able.low), able.low, able.outer)
     matrix = able.matrix.tocoo()
     program.entries(row[matrix.coords[0]], every[matrix.coords[1]], matrix.data)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
+from gridclear.optimise.circuit import NotCoveredError
 from gridclear.optimise.extremes import Extremes
 from gridclear.optimise.labelled import (
     Labelled,
@@ -108,6 +109,11 @@ def build_lifted(point: Point, circuits: tuple[Circuit | None, ...]) -> Lifted:
     Returns
     -------
     Lifted
+
+    Raises
+    ------
+    NotCoveredError
+        A tap stands where nothing limits the voltage.
     """
     problem, program = point.problem, Labelled()
     items = items_columns(problem, program)
@@ -179,6 +185,8 @@ def _period(
     placed = [(bank.node, bank.device) for bank in circuit.banks]
     placed += [(ratio.node, ratio.device) for ratio in circuit.ratios]
     for node, device in dict.fromkeys(placed):
+        if not np.isfinite(high[node]):
+            raise NotCoveredError("nothing limits the voltage at a tap")
         own = step[device][number]
         column = program.labelled(number, len(own))
         for taken, squared in zip(own.tolist(), column.tolist(), strict=True):
@@ -190,15 +198,7 @@ def _period(
 
 def _most_power(problem: Problem, number: int, own: Period) -> Floats:
     """Largest apparent power of every source that the limits of its branches let pass, in p.u."""
-    circuit, topology = own.circuit, int(problem.compiled.topology[number])
-    rated = problem.compiled.limits[topology].per_rated.T.ravel()
-    nodes, branches = circuit.network.n_node, circuit.network.n_branch
-    loading = problem.limits[topology][number, 2 * nodes : 2 * nodes + branches]
-    loading = np.tile(loading + TOLERANCE, 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        most = np.where(rated > 0.0, loading / rated, np.inf)
-    for row, _, factor in circuit.scaling:
-        most[row] /= np.sqrt(factor.min())
+    circuit, most = own.circuit, most_currents(problem, number, own.circuit)
     found = []
     for source in own.fed.tolist():
         at = circuit.n_free + source
@@ -231,10 +231,38 @@ def injections(problem: Problem, number: int, circuit: Circuit, rows: Ints) -> t
 
 
 def kept_voltages(problem: Problem, number: int, circuit: Circuit) -> tuple[Floats, Floats]:
-    """Lowest and highest voltage of every free node of the network in a period."""
+    """Lowest and highest voltage of every free node of the network in a period.
+
+    A node that is no bus (the star point of three windings) has no limits of its own: what its neighbours
+    keep, and the currents of the branches between, bound it from both sides.
+    """
     nodes, free = circuit.network.n_node, circuit.n_bus_node
     limits = problem.limits[int(problem.compiled.topology[number])][number]
-    return np.maximum(limits[:free] - TOLERANCE, 0.0), limits[nodes : nodes + free] + TOLERANCE
+    low = np.maximum(limits[:free] - TOLERANCE, 0.0)
+    high = limits[nodes : nodes + free] + TOLERANCE
+    most = most_currents(problem, number, circuit)
+    near, other = circuit.near, np.roll(circuit.near, circuit.network.n_branch)
+    bounded = np.concatenate([np.isfinite(high), np.zeros(len(circuit.shunt) - free, dtype=bool)])
+    for row in np.flatnonzero(np.isfinite(most) & bounded[near] & ~bounded[other] & (other < free)).tolist():
+        one, far = int(near[row]), int(other[row])
+        own, across = abs(circuit.current[row, one]), abs(circuit.current[row, far])
+        if across > 0.0:
+            high[far] = min(high[far], (most[row] + own * high[one]) / across)
+            low[far] = max(low[far], (own * low[one] - most[row]) / across)
+    return low, high
+
+
+def most_currents(problem: Problem, number: int, circuit: Circuit) -> Floats:
+    """Largest currents at all ends of branches that the limits let pass in a period, behind taps, in p.u."""
+    topology = int(problem.compiled.topology[number])
+    rated = problem.compiled.limits[topology].per_rated.T.ravel()
+    nodes, branches = circuit.network.n_node, circuit.network.n_branch
+    loading = np.tile(problem.limits[topology][number, 2 * nodes : 2 * nodes + branches] + TOLERANCE, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        most: Floats = np.where(rated > 0.0, loading / rated, np.inf)
+    for row, _, factor in circuit.scaling:
+        most[row] /= np.sqrt(factor.min())
+    return most
 
 
 def largest_change(problem: Problem, number: int, change: Complexes) -> Floats:

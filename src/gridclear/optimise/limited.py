@@ -72,19 +72,16 @@ class Limited:
         rated = self._compiled.limits[int(self._compiled.topology[period])].per_rated
         loading = current * rated.T.ravel()
         most = limit[2 * nodes : 2 * nodes + branches]
-        beyond = [
-            (Quantity(VOLTAGE, place, -1), distance)
-            for place, distance in enumerate((limit[:free] - magnitude).tolist())
+        beyond = (
+            (VOLTAGE, -1, limit[:free] - magnitude),
+            (VOLTAGE, 1, magnitude - limit[nodes : nodes + free]),
+            (CURRENT, 1, loading - np.concatenate([most, most])),
+        )
+        worst = [
+            (Quantity(kind, place, sign), float(distance[place]))
+            for kind, sign, distance in beyond
+            for place in np.flatnonzero(distance > _BEYOND).tolist()
         ]
-        beyond += [
-            (Quantity(VOLTAGE, place, 1), distance)
-            for place, distance in enumerate((magnitude - limit[nodes : nodes + free]).tolist())
-        ]
-        beyond += [
-            (Quantity(CURRENT, place, 1), distance)
-            for place, distance in enumerate((loading - np.concatenate([most, most])).tolist())
-        ]
-        worst = [(quantity, distance) for quantity, distance in beyond if distance > _BEYOND]
         return [quantity for quantity, _ in sorted(worst, key=lambda one: -one[1])]
 
     def ceiling(self, period: int, circuit: Circuit, quantity: Quantity) -> Ceiling:

@@ -110,6 +110,12 @@ class Point:
         lost = sum(local.loss for local in self.local if local is not None)
         return sum(self.problem.costs(self.plan)) + self.problem.loss_price * lost
 
+    @cached_property
+    def turnover(self) -> float:
+        """EUR that the cost is the sum of, whichever way each flows: prices may be negative."""
+        paid = self.problem.offers.cost * self.plan.share[self.problem.offers.item]
+        return abs(self.cost - float(paid.sum())) + float(np.abs(paid).sum())
+
 
 def assess(problem: Problem, plan: Plan) -> Point:
     """Solve a plan's states and linearise them.

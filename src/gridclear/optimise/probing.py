@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gridclear.optimise.relaxation import Relaxation
     from gridclear.optimise.supports import Weights
 
-#: Room for the solver's tolerances, in p.u. and as a part of the cost.
+#: Room for the solver's tolerances, in p.u. and as a part of the turnover.
 _SLACK = 1e-6
 
 
@@ -91,7 +91,7 @@ def parts_of(relaxation: Relaxation, answer: Answer) -> Parts | None:
     found = solver.minimise(cost)
     if found.status != OPTIMAL or not len(found.x):
         return None
-    spare = max(relaxation.point.cost - answer.objective, 0.0) + _SLACK * abs(relaxation.point.cost)
+    spare = max(relaxation.point.cost - answer.objective, 0.0) + _SLACK * relaxation.point.turnover
     least = {}
     rows = []
     for number, _ in relaxation.periods:

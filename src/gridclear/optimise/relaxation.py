@@ -332,14 +332,13 @@ def _by_step(circuit: Circuit, least: Complexes, at: Complexes) -> dict[int, Flo
 
     What two devices change together is at least -|S| (|a|² + |b|²), with a and b what each changes.
     """
-    device = np.array([source.device for source in circuit.sources])
     found: dict[int, Floats] = {}
-    for number in np.unique(device[device >= 0]).tolist():
-        mine = np.flatnonzero(device == number)
-        moved = np.stack([circuit.sources[source].voltage for source in mine]) - at[mine, None]
-        others = np.flatnonzero((device >= 0) & (device != number))
+    slope = at.conj() @ least
+    for number, (mine, voltage) in circuit.moving.items():
+        moved = voltage - at[mine, None]
+        others = [other for device, (own, _) in circuit.moving.items() if device != number for other in own]
         across = np.abs(least[np.ix_(mine, others)]).sum(axis=1)
-        linear = 2.0 * ((at.conj() @ least)[mine] @ moved).real
-        square = np.einsum("as,ab,bs->s", moved.conj(), least[np.ix_(mine, mine)], moved).real
+        linear = 2.0 * (slope[mine] @ moved).real
+        square = (moved.conj() * (least[np.ix_(mine, mine)] @ moved)).sum(axis=0).real
         found[number] = linear + square - across @ np.abs(moved) ** 2
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from gridclear.optimise.highs import solved
 from gridclear.optimise.model import FREE, build_model
-from gridclear.optimise.sheet import Sheet
+from gridclear.optimise.sheet import MISSED, Sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +72,8 @@ class Rivals(Sheet):
         program.entries(model.profile[0], along, -1.0)
         program.entries(model.profile[0], on, -base * low)
         super().__init__(point, bent, planes, weights, model)
+        # No reward for reaching beyond a curve makes up for missing it.
+        self._around.cost[model.columns.short] *= MISSED
 
     def best(self, worth: float, deadline: Deadline) -> tuple[Drawn, float]:
         """Find what beats the costs by most, to within so many EUR.

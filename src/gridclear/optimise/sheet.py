@@ -26,7 +26,7 @@ _CORRECTIONS = 2
 #: How far beyond what all controls could move by their slopes an exchange is asked for that nothing reaches.
 _BEYOND = 1.5
 #: What a request that holds is worth, in times of the one that is moved.
-_HOLDS = 1000.0
+MISSED = 1000.0
 #: MVA before the end of the range at which the price there is read.
 _BIT_MVA = 1e-4
 
@@ -87,7 +87,7 @@ class Sheet:
         own = build_model(point, HELD, 1.0) if model is None else model
         self._around = Around(point, own, (bent,), planes, weights)
         # The requests that hold come before the one that is moved.
-        self._around.cost[self._around.model.columns.short[:, 1:]] *= _HOLDS
+        self._around.cost[self._around.model.columns.short[:, 1:]] *= MISSED
         self._base = point.problem.compiled.s_base_mva
         self._row = int(self._around.model.profile[0])
 

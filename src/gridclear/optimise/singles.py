@@ -125,14 +125,13 @@ class Singles:
         return float(taken + per_step @ np.abs(single.steps))
 
     def _capability(self, period: Sequence[int]) -> Capability:
-        able, blocks, low, high = self.problem.capability, [], [], []
+        able, blocks, chosen = self.problem.capability, [], []
         for own in period:
             rows = np.flatnonzero(self._able == own)
             blocks.append(able.matrix[rows][:, self.rows[own]])
-            low.append(able.low[rows])
-            high.append(able.high[rows])
-        matrix = sparse.csr_array(sparse.block_diag(blocks, format="csr"))
-        return Capability(matrix, np.concatenate(low), np.concatenate(high))
+            chosen.append(rows)
+        matrix, row = sparse.csr_array(sparse.block_diag(blocks, format="csr")), np.concatenate(chosen)
+        return Capability(matrix, able.low[row], able.high[row], able.outer[row])
 
 
 def _offers(offers: Offers, rows: Ints, lane: Ints) -> Offers:

@@ -142,10 +142,10 @@ class Tracer:
         branches, found = list(self._branches.items()), self._pieces()
         width, seam = self._width(), _SEAM_MVA / self._base
         beside = max(_INSIDE * width, seam)
-        before = [-np.inf, *(piece.high for piece in found[:-1])]
-        after = [*(piece.low for piece in found[1:]), np.inf]
+        before = [-np.inf, *(piece.high for piece in found)]
+        after = [*(piece.low for piece in found), np.inf][1:]
         challenged: list[tuple[bytes, Sample, list[Segment]]] = []
-        for piece, left, right in zip(found, before, after, strict=True):
+        for piece, left, right in zip(found, before, after, strict=False):
             key, branch = branches[piece.line]
             place, cost = _clipped(*branch.line(), piece)
             own = [

@@ -55,8 +55,7 @@ class Tap:
 
 def steps_of(movable: Movable, periods: int) -> range:
     """Find the steps that a device can be at, as far as its moves over the whole horizon let it go."""
-    whole = [most for begin, end, most in movable.budgets if begin == 0 and end >= periods]
-    most = min(whole, default=max(movable.highest, -movable.lowest))
+    most = movable.most_moves_before(periods)
     return range(max(movable.lowest, -most), min(movable.highest, most) + 1)
 
 
