@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
+from gridclear.optimise.challenges import Challenge, Scale, challenges
 from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.curves import Branch, Sample, Trace
 from gridclear.optimise.envelope import Piece, pieces
@@ -42,8 +44,8 @@ _MOST_CURVED, _NEAR = 12, 0.05
 _FIRST_EUR = 1e-3
 #: Part of the range by which a sample inside of it may lie beside what was asked for.
 _INSIDE = 1e-3
-#: What it is worth to reach into a gap, in times of the span of costs.
-_REWARD = 10.0
+#: Positions of all devices together that are all looked at.
+_MOST_POSITIONS = 48
 #: Rounds of searches for settings that are missing, settings that are followed, and states from which one
 #: search is made, at most.
 _MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 4
@@ -98,7 +100,7 @@ class Tracer:
         start = self._anchors([self._singles.nothing(self._period)])[0]
         if start is None:
             return None
-        self._follow([*self._first(*start), _undecided(start[0])])
+        self._follow([*self._first(*start), *(_idle(single) for single in self._few())])
         for straight, beaten in _PASSES:
             self._look_for_rivals(straight, beaten)
         self._straighten(_STRAIGHT, self._count)
@@ -117,6 +119,14 @@ class Tracer:
             found.append(rivals.best(_FIRST_EUR, self._deadline)[0])
         return found
 
+    def _few(self) -> list[Single]:
+        """Nothing taken: at the scheduled positions, and at all others if they are few."""
+        nothing = self._singles.nothing(self._period)
+        ranges = [range(device.lowest, device.highest + 1) for device in self._problem.devices]
+        if math.prod(len(own) for own in ranges) > _MOST_POSITIONS:
+            return [nothing]
+        return [Single(nothing.share, np.array(steps, dtype=np.int64)) for steps in product(*ranges)]
+
     def _look_for_rivals(self, straight: float, beaten: float) -> None:
         """Search what beats the curve, in every piece and in what is open beside it, until nothing does.
 
@@ -127,28 +137,33 @@ class Tracer:
         for _ in range(_MOST_SEARCHES):
             self._straighten(straight, _MOST_SETTINGS)
             worth, better = self._worth(beaten), []
-            challenged = [one for one in self._challenged() if not _is_proved(one, proved)]
-            if not challenged:
+            open_ = [one for one in self._challenges() if not _is_proved(one, proved)]
+            if not open_:
                 return
-            for key, anchor, segments in challenged:
-                rival = self._rival(anchor.point, self._branches[key].bent, segments, worth)
+            for one in open_:
+                rival = self._rival(one, worth)
                 if rival is None:
-                    proved.append((key, segments[0].low, segments[-1].high))
+                    proved.append((one.key, one.low, one.high))
                 else:
                     better.append(rival)
             self._follow(better)
         self._complete = False
 
-    def _rival(
-        self, point: Point, bent: Curvature, segments: Sequence[Segment], worth: float
-    ) -> Drawn | None:
+    def _challenges(self) -> list[Challenge]:
+        """Collect what is to be beaten."""
+        seam = _SEAM_MVA / self._base
+        scale = Scale(seam, max(_INSIDE * self._width(), seam), self._worth(1.0), self._far)
+        strange = {key: anchor for key, anchor in self._followed.items() if key in self._lost}
+        return challenges(self._branches, self._pieces(), strange, scale)
+
+    def _rival(self, challenge: Challenge, worth: float) -> Drawn | None:
         """Search what beats segments; None: nothing that was not followed before.
 
         What was followed, and is not as good as it looked, is looked at from where it lies itself.
         """
-        seen: set[bytes] = set()
-        while len(seen) < _MOST_HOPS:
-            rivals = Rivals(point, bent, self._planes, self._weights, segments)
+        seen, point, bent = {challenge.key}, challenge.point, challenge.bent
+        while len(seen) <= _MOST_HOPS:
+            rivals = Rivals(point, bent, self._planes, self._weights, challenge.segments)
             drawn, gain = rivals.best(worth, self._deadline)
             if gain <= worth or drawn.short > DELIVERED_MVA:
                 return None
@@ -160,37 +175,6 @@ class Tracer:
             seen.add(key)
             point, bent = self._followed[key]
         return None
-
-    def _challenged(self) -> list[tuple[bytes, Sample, list[Segment]]]:
-        """Collect what is to be beaten: every piece and what lies open beside it, and where to start from."""
-        branches, found = list(self._branches.items()), self._pieces()
-        width, seam = self._width(), _SEAM_MVA / self._base
-        beside = max(_INSIDE * width, seam)
-        before = [-np.inf, *(piece.high for piece in found)]
-        after = [*(piece.low for piece in found), np.inf][1:]
-        challenged: list[tuple[bytes, Sample, list[Segment]]] = []
-        for piece, left, right in zip(found, before, after, strict=False):
-            key, branch = branches[piece.line]
-            place, cost = _clipped(*branch.line(), piece)
-            own = [
-                Segment(*ends)
-                for ends in zip(place[:-1], place[1:], cost[:-1], cost[1:], strict=True)
-                if ends[1] - ends[0] > seam
-            ]
-            # Whatever reaches into a gap, or beyond the ends, beats what is there: nothing; far best of all.
-            high = float(cost.max()) + _REWARD * self._worth(1.0)
-            more = high + _REWARD * self._worth(1.0)
-            below = Segment(max(left, self._far[0]) + beside, piece.low - beside, more, high)
-            above = Segment(piece.high + beside, min(right, self._far[1]) - beside, high, more)
-            middle = branch.samples[len(branch.samples) // 2]
-            for anchor, segments in (
-                (middle, own),
-                (branch.samples[0], [below]),
-                (branch.samples[-1], [above]),
-            ):
-                if segments and segments[-1].high - segments[0].low > seam:
-                    challenged.append((key, anchor, segments))
-        return challenged
 
     def _is_news(self, drawn: Drawn) -> bool:
         """Whether a decision is of a new setting, or of a known one where it has no sample."""
@@ -386,9 +370,13 @@ class Tracer:
         every = self._solved(singles)
         limits = [np.zeros(0, dtype=np.int64) if local is None else _near(local) for local in every.local]
         bent = curvatures(every, limits) if every.solved.any() else (None,) * len(singles)
+        points = self._apart(singles, every)
+        for point in points:
+            if point is not None:
+                self._planes.remember(point)
         return [
             None if point is None or curvature is None else (point, curvature)
-            for point, curvature in zip(self._apart(singles, every), bent, strict=True)
+            for point, curvature in zip(points, bent, strict=True)
         ]
 
     def _apart(self, singles: Sequence[Single], every: Point) -> list[Point | None]:
@@ -407,28 +395,14 @@ def _near(local: Local) -> Ints:
     return near[local.over[near] > -_NEAR]
 
 
-def _is_proved(
-    one: tuple[bytes, Sample, list[Segment]], proved: Sequence[tuple[bytes, float, float]]
-) -> bool:
+def _is_proved(one: Challenge, proved: Sequence[tuple[bytes, float, float]]) -> bool:
     """Whether a search from the same setting has covered segments already."""
-    key, _, segments = one
-    return any(
-        own == key and low <= segments[0].low and segments[-1].high <= high for own, low, high in proved
-    )
+    return any(key == one.key and low <= one.low and one.high <= high for key, low, high in proved)
 
 
-def _undecided(point: Point) -> Drawn:
-    """Read what a point has decided as a program's answer."""
-    local = point.local[0]
-    q = np.nan if local is None else float(local.exchange[point.problem.requests.point[0]])
-    return Drawn(Single(point.plan.share, point.plan.steps[:, 0]), q, point.cost, np.nan, 0.0)
-
-
-def _clipped(place: Floats, cost: Floats, piece: Piece) -> tuple[Floats, Floats]:
-    """Take the part of a line within a piece."""
-    inside = (place > piece.low) & (place < piece.high)
-    ends = np.concatenate([[piece.low], place[inside], [piece.high]])
-    return ends, np.interp(ends, place, cost)
+def _idle(single: Single) -> Drawn:
+    """Read a decision that no program has found as an answer."""
+    return Drawn(single, np.nan, np.nan, np.nan, 0.0)
 
 
 def _sample(drawn: Drawn, point: Point) -> Sample:
