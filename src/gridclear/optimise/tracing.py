@@ -52,8 +52,8 @@ _MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 4
 #: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
 #: leave to lines and to rivals.
 _STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 2e-3))
-#: MVA between pieces that is no gap.
-_SEAM_MVA = 5 * DELIVERED_MVA
+#: MVA between samples that are the same, and between pieces that is no gap.
+_SAME_MVA, _SEAM_MVA = 1e-7, 5 * DELIVERED_MVA
 
 
 class Tracer:
@@ -104,8 +104,7 @@ class Tracer:
         for straight, beaten in _PASSES:
             self._look_for_rivals(straight, beaten)
         self._straighten(_STRAIGHT, self._count)
-        self._join()
-        return self._assembled()
+        return self._assembled(self._joined())
 
     def _first(self, point: Point, bent: Curvature) -> list[Drawn]:
         """Search whole steps for both ends of what can be reached from a point."""
@@ -195,23 +194,21 @@ class Tracer:
             most -= len(hidden)
             self._sample(hidden, _INSIDE * self._width())
 
-    def _join(self) -> None:
-        """Add samples where one setting takes over from another."""
-        for _ in range(_MOST_CORRECTIONS):
-            ends = self._ends_of_pieces()
-            if not ends:
-                return
-            self._sample(ends, DELIVERED_MVA / self._base)
-        self._complete = False
+    def _joined(self) -> list[Piece]:
+        """Add samples where one setting takes over from another; the pieces stay as they were before."""
+        found = self._pieces()
+        self._sample(self._ends(found), DELIVERED_MVA / self._base)
+        self._complete &= not self._ends(found)
+        return found
 
     def _sample(self, asked: Sequence[tuple[int, float]], near: float) -> None:
         branches = list(self._branches.values())
         self._take([(branches[line], q) for line, q in asked], near)
 
-    def _ends_of_pieces(self) -> list[tuple[int, float]]:
-        """Exchanges just inside of where one line takes over from another, where it has no sample yet."""
+    def _ends(self, found: Sequence[Piece]) -> list[tuple[int, float]]:
+        """Exchanges just inside of the ends of pieces that have no sample yet."""
         lines, seam, asked = self._lines(), _SEAM_MVA / self._base, []
-        for piece in self._pieces():
+        for piece in found:
             place = lines[piece.line][0]
             for end, inward in ((piece.low, 1.0), (piece.high, -1.0)):
                 away = inward * (place - end)
@@ -260,13 +257,13 @@ class Tracer:
         found = pieces(self._lines(), seam, self._worth(_STRAIGHT))
         return [piece for piece in found if piece.high - piece.low > 4.0 * seam or piece.high == piece.low]
 
-    def _assembled(self) -> Trace:
+    def _assembled(self, found: Sequence[Piece]) -> Trace:
         branches, seam = list(self._branches.values()), _SEAM_MVA / self._base
         runs = [
             tuple(
                 sample.mark for sample in branches[piece.line].samples if piece.low <= sample.q <= piece.high
             )
-            for piece in self._pieces()
+            for piece in found
         ]
         runs = [run for run in runs if run]
         open_ = ((one[-1].q, other[0].q) for one, other in pairwise(runs))
@@ -317,7 +314,7 @@ class Tracer:
             sheets = []
             for (branch, q), one, point in zip(asked, drawn, points, strict=True):
                 if point is not None and self._agree(q, near, one, point):
-                    branch.add(_sample(one, point), DELIVERED_MVA / self._base)
+                    branch.add(_sample(one, point), _SAME_MVA / self._base)
                 elif point is not None:
                     left.append((branch, q))
                     sheets.append(Sheet(point, branch.bent, self._planes, self._weights))
