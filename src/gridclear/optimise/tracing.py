@@ -51,7 +51,7 @@ _MOST_POSITIONS = 48
 _MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 4
 #: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
 #: leave to lines and to rivals.
-_STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 2e-3))
+_STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 3e-3))
 #: MVA between samples that are the same, and between pieces that is no gap.
 _SAME_MVA, _SEAM_MVA = 1e-7, 5 * DELIVERED_MVA
 
