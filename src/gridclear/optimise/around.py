@@ -86,10 +86,9 @@ class Around:
             change = self.model.values(answer.x, period) - local.at
             bent, traded = second.loss @ change, second.exchange @ change
             rise, slope = change @ local.slope, local.slope.copy()
-            for constraint, curved in second.limits.items():
-                turned = curved @ change
-                rise[constraint] += 0.5 * float(turned @ change)
-                slope[:, constraint] += turned
+            turned = second.limits @ change
+            rise[second.limit] += 0.5 * turned @ change
+            slope[:, second.limit] += turned.T
             moved.append(
                 replace(
                     local,

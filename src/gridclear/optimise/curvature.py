@@ -14,7 +14,7 @@ from gridclear.powerflow.cells import cell_weights
 from gridclear.powerflow.sensitivity import adjoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -34,13 +34,16 @@ class Curvature:
     loss : (control, control)
         Without directions of negative curvature.
     exchange : (point, control, control)
-    limits : mapping of constraint to (control, control)
-        Of some limits' distances, normalised; without directions of negative curvature.
+    limit : (limit,) of int
+        Constraints whose curvature is known.
+    limits : (limit, control, control)
+        Of their distances, normalised; without directions of negative curvature.
     """
 
     loss: Floats
     exchange: Floats
-    limits: Mapping[int, Floats]
+    limit: Ints
+    limits: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +100,17 @@ def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, 
             Curvature(
                 _convex(second),
                 0.5 * (traded + traded.swapaxes(1, 2)),
-                dict(zip(limits[period].tolist(), map(_convex, bent), strict=True)),
+                limits[period],
+                _convex(bent),
             )
         )
     return tuple(result)
 
 
 def _convex(second: Floats) -> Floats:
-    """Leave out what is not symmetric and what bends downwards."""
-    value, vector = np.linalg.eigh(0.5 * (second + second.T))
-    convex: Floats = (vector * np.maximum(value, 0.0)) @ vector.T
+    """Leave out what is not symmetric and what bends downwards, (…, control, control)."""
+    value, vector = np.linalg.eigh(0.5 * (second + second.swapaxes(-1, -2)))
+    convex: Floats = (vector * np.maximum(value, 0.0)[..., None, :]) @ vector.swapaxes(-1, -2)
     return convex
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,13 +51,13 @@ def pieces(lines: Sequence[tuple[Floats, Floats]], seam: float, worth: float) ->
     """
     every = np.unique(np.concatenate([np.zeros(0), *(place for place, _ in lines)]))
     every = every[np.diff(every, prepend=-np.inf) > seam]
+    value = np.array([np.interp(every, *line) for line in lines]).reshape(len(lines), len(every))
+    first, final = (np.array([place[end] for place, _ in lines])[:, None] for end in (0, -1))
+    covers = (first <= every[:-1] + seam) & (final >= every[1:] - seam)
     found: list[Piece] = []
-    for low, high in zip(every[:-1].tolist(), every[1:].tolist(), strict=True):
-        covers = [place[0] <= low + seam and place[-1] >= high - seam for place, _ in lines]
-        lively = np.flatnonzero(covers)
-        ends = np.array([np.interp([low, high], *lines[line]) for line in lively.tolist()]).reshape(
-            len(lively), 2
-        )
+    for number, (low, high) in enumerate(pairwise(every.tolist())):
+        lively = np.flatnonzero(covers[:, number])
+        ends = value[lively, number : number + 2]
         for piece in _least(lively, ends, low, high, found[-1] if found else None, worth):
             last = found[-1] if found else None
             if last is not None and last.line == piece.line and piece.low - last.high <= seam:
@@ -84,6 +85,9 @@ def _least(
         now = own if ends[own, 0] - ends[now, 0] <= worth else now
     while at < 1.0:
         ahead = ends[now] - ends
+        if not (ahead[:, 1] > worth).any():
+            found.append(Piece(int(lively[now]), low + at * (high - low), high))
+            break
         gain = ahead[:, 1] - ahead[:, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = np.where((gain > 0.0) & (ahead[:, 1] > worth), -ahead[:, 0] / gain, np.inf)

@@ -198,10 +198,10 @@ class Solver:
         self._check(status, "rows")
 
     def search_plainly(self) -> None:
-        """Leave out the searches within searches: where many small programs are searched, they cost most."""
-        for option, value in (("rins", False), ("rens", False), ("root_reduced_cost", False)):
+        """Leave out guesses and searches within searches: for many small programs they cost most."""
+        for option in ("feasibility_jump", "rins", "rens", "root_reduced_cost"):
             name = f"mip_heuristic_run_{option}"
-            self._check(self._solver.setOptionValue(name, value), f"option {name}")
+            self._check(self._solver.setOptionValue(name, False), f"option {name}")
 
     def relax(self, *, whole: bool) -> None:
         """Let whole columns take whole values only, or any."""

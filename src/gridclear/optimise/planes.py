@@ -96,8 +96,7 @@ class Planes:
             if len(worst):
                 self._watched[period] |= set(worst.tolist())
                 found += limit_tangents(local, period, worst)
-            for constraint, curved in second.limits.items():
-                found += _bent_limit(local, period, constraint, change, curved, model, x)
+            found += _bent_limits(local, period, second, change, model, x)
             bent = second.loss @ change
             loss = base * float(local.loss + change @ local.loss_slope + 0.5 * change @ bent)
             if self._problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + _LOSS_MW:
@@ -106,14 +105,21 @@ class Planes:
         return found
 
 
-def _bent_limit(
-    local: Local, period: int, constraint: int, change: Floats, curved: Floats, model: Model, x: Floats
+def _bent_limits(
+    local: Local, period: int, second: Curvature, change: Floats, model: Model, x: Floats
 ) -> list[Tangent]:
-    """Planes at an answer of a limit that bends, where the answer lies below them."""
-    bent = curved @ change
-    slope = local.slope[:, constraint] + bent
-    rise = float(change @ (slope - 0.5 * bent))
-    planes = limit_planes(local, period, constraint, rise, slope, local.at + change)
+    """Planes at an answer of the limits that bend, where the answer lies below them."""
+    bent = second.limits @ change
+    slope = local.slope[:, second.limit].T + bent
+    rise = (slope - 0.5 * bent) @ change
+    over = PERCENT * (local.over[second.limit] + rise) - x[model.columns.broken[period]]
+    planes = [
+        tangent
+        for place in np.flatnonzero((over > _BENT) | np.isin(second.limit, local.sick)).tolist()
+        for tangent in limit_planes(
+            local, period, int(second.limit[place]), float(rise[place]), slope[place], local.at + change
+        )
+    ]
     return [
         tangent
         for tangent, plane in zip(planes, model.planes(planes), strict=True)

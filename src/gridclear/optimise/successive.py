@@ -236,7 +236,7 @@ class Stage:
 def _covered(limits: list[Ints], known: tuple[Curvature | None, ...]) -> bool:
     """Tell whether curvatures hold all limits that are wanted."""
     return all(
-        second is not None and set(wanted.tolist()) <= set(second.limits)
+        second is not None and set(wanted.tolist()) <= set(second.limit.tolist())
         for wanted, second in zip(limits, known, strict=True)
         if len(wanted)
     )

@@ -75,6 +75,7 @@ class Tracer:
     ) -> None:
         self._singles, self._period, self._requests = singles, period, requests
         self._count, self._deadline = count, deadline
+        self._stated: dict[int, Problem] = {}
         self._problem = self._lanes(1)
         self._weights, self._planes = Weights.of(self._problem), Planes(self._problem)
         self._base = self._problem.compiled.s_base_mva
@@ -342,7 +343,9 @@ class Tracer:
         return away <= near and abs(paid - drawn.cost) <= _AGREES * (1e-2 + abs(paid))
 
     def _lanes(self, count: int) -> Problem:
-        """State the period so many times over."""
+        """State the period so many times over; what was stated before is kept, with its working memory."""
+        if count in self._stated:
+            return self._stated[count]
         own = self._requests
         requests = Requests(
             np.tile(own.point, count),
@@ -350,7 +353,8 @@ class Tracer:
             np.tile(own.q, count),
             np.tile(own.tolerance, count),
         )
-        return self._singles.lanes(np.full(count, self._period), requests)
+        self._stated[count] = self._singles.lanes(np.full(count, self._period), requests)
+        return self._stated[count]
 
     def _solved(self, singles: Sequence[Single]) -> Point:
         problem = self._lanes(len(singles))
