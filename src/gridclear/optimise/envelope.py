@@ -54,11 +54,17 @@ def pieces(lines: Sequence[tuple[Floats, Floats]], seam: float, worth: float) ->
     value = np.array([np.interp(every, *line) for line in lines]).reshape(len(lines), len(every))
     first, final = (np.array([place[end] for place, _ in lines])[:, None] for end in (0, -1))
     covers = (first <= every[:-1] + seam) & (final >= every[1:] - seam)
+    low_end, high_end = (np.where(covers, end, np.inf) for end in (value[:, :-1], value[:, 1:]))
+    # Whoever is not beaten at either end is not beaten in between, for all are straight there.
+    goes_on = covers & _unbeaten(low_end, worth) & _unbeaten(high_end, worth)
     found: list[Piece] = []
     for number, (low, high) in enumerate(pairwise(every.tolist())):
+        last = found[-1] if found else None
+        if last is not None and low - last.high <= seam and goes_on[last.line, number]:
+            found[-1] = Piece(last.line, last.low, high)
+            continue
         lively = np.flatnonzero(covers[:, number])
-        ends = value[lively, number : number + 2]
-        for piece in _least(lively, ends, low, high, found[-1] if found else None, worth):
+        for piece in _least(lively, value[lively, number : number + 2], low, high, last, worth):
             last = found[-1] if found else None
             if last is not None and last.line == piece.line and piece.low - last.high <= seam:
                 found[-1] = Piece(last.line, last.low, piece.high)
@@ -70,6 +76,12 @@ def pieces(lines: Sequence[tuple[Floats, Floats]], seam: float, worth: float) ->
         if alone and not any(piece.low - seam <= place[0] <= piece.high + seam for piece in found):
             found.append(Piece(line, float(place[0]), float(place[-1])))
     return sorted(found, key=lambda piece: piece.low)
+
+
+def _unbeaten(value: Floats, worth: float) -> NDArray[np.bool_]:
+    """Lines, (line, ·), that no other is below by more."""
+    unbeaten: NDArray[np.bool_] = value <= value.min(axis=0, initial=np.inf) + worth
+    return unbeaten
 
 
 def _least(
@@ -85,9 +97,6 @@ def _least(
         now = own if ends[own, 0] - ends[now, 0] <= worth else now
     while at < 1.0:
         ahead = ends[now] - ends
-        if not (ahead[:, 1] > worth).any():
-            found.append(Piece(int(lively[now]), low + at * (high - low), high))
-            break
         gain = ahead[:, 1] - ahead[:, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = np.where((gain > 0.0) & (ahead[:, 1] > worth), -ahead[:, 0] / gain, np.inf)

@@ -199,9 +199,9 @@ class Solver:
 
     def search_plainly(self) -> None:
         """Leave out guesses and searches within searches: for many small programs they cost most."""
-        for option in ("feasibility_jump", "rins", "rens", "root_reduced_cost"):
-            name = f"mip_heuristic_run_{option}"
-            self._check(self._solver.setOptionValue(name, False), f"option {name}")
+        kinds = ("feasibility_jump", "rins", "rens", "root_reduced_cost")
+        for option, value in ((f"mip_heuristic_run_{kind}", False) for kind in kinds):
+            self._check(self._solver.setOptionValue(option, value), f"option {option}")
 
     def relax(self, *, whole: bool) -> None:
         """Let whole columns take whole values only, or any."""

@@ -90,10 +90,10 @@ class Planes:
                 continue
             change = model.values(x, period) - local.at
             over = PERCENT * (local.over + change @ local.slope) - x[model.columns.broken[period]]
-            over[sorted(self._watched[period])] = -np.inf
-            worst = np.argsort(-over)[:_WORST]
-            worst = worst[over[worst] > _NOTHING]
+            over[list(self._watched[period])] = -np.inf
+            worst = np.flatnonzero(over > _NOTHING)
             if len(worst):
+                worst = worst[np.argsort(-over[worst])[:_WORST]]
                 self._watched[period] |= set(worst.tolist())
                 found += limit_tangents(local, period, worst)
             found += _bent_limits(local, period, second, change, model, x)
@@ -113,9 +113,12 @@ def _bent_limits(
     slope = local.slope[:, second.limit].T + bent
     rise = (slope - 0.5 * bent) @ change
     over = PERCENT * (local.over[second.limit] + rise) - x[model.columns.broken[period]]
+    near = over > _BENT
+    if len(local.sick):
+        near |= np.isin(second.limit, local.sick)
     planes = [
         tangent
-        for place in np.flatnonzero((over > _BENT) | np.isin(second.limit, local.sick)).tolist()
+        for place in np.flatnonzero(near).tolist()
         for tangent in limit_planes(
             local, period, int(second.limit[place]), float(rise[place]), slope[place], local.at + change
         )

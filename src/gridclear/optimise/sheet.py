@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.optimise.around import Around
 from gridclear.optimise.model import HELD, build_model
+from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.singles import Single
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from gridclear.optimise.planes import Planes
     from gridclear.optimise.weights import Weights
 
-#: Times that the place of the row is corrected by what bends the exchange.
+#: Times that the place of the row is corrected by what bends the exchange, at most.
 _CORRECTIONS = 2
 #: How far beyond what all controls could move by their slopes an exchange is asked for that nothing reaches.
 _BEYOND = 5.0
@@ -44,6 +45,8 @@ class Drawn:
         EUR per Mvar that the exchange asked for were larger; NaN where whole steps were searched, too.
     short : float
         Mvar that the exchange misses what was asked for.
+    bent : float
+        Part of the exchange that the slopes leave out, in p.u.
     """
 
     single: Single
@@ -51,6 +54,7 @@ class Drawn:
     cost: float
     price: float
     short: float
+    bent: float
 
 
 class Sheet:
@@ -101,17 +105,23 @@ class Sheet:
         """
         bent = 0.0
         for _ in range(_CORRECTIONS):
-            answer = self._solve(q - bent, deadline)
-            bent = self._bent(answer.x)
-        return self._drawn(answer)
+            drawn = self._drawn(self._solve(q - bent, deadline))
+            if abs(drawn.bent - bent) * self._base <= DELIVERED_MVA:
+                break
+            bent = drawn.bent
+        return drawn
 
     def extreme(self, sign: int, deadline: Deadline) -> Drawn:
         """Find the largest exchange, or with -1 the least, and of those the cheapest.
 
-        Its price is that of the last bit of the way there.
+        Its price says nothing: see ``price_before``.
         """
-        end = self._drawn(self._solve(self.far(sign), deadline))
-        return replace(end, price=self.at(end.q - sign * _BIT_MVA / self._base, deadline).price)
+        return self._drawn(self._solve(self.far(sign), deadline))
+
+    def price_before(self, end: Drawn, sign: int, deadline: Deadline) -> float:
+        """EUR per Mvar of the last bit of the way to an extreme."""
+        bit = sign * _BIT_MVA / self._base
+        return self._drawn(self._solve(end.q - bit - end.bent, deadline)).price
 
     def far(self, sign: int) -> float:
         """Give an exchange beyond what all controls could move by their slopes."""
@@ -140,13 +150,14 @@ class Sheet:
     def _drawn(self, answer: Answer) -> Drawn:
         model, x = self._around.model, answer.x
         plan, problem = model.plan(x), self._problem
-        change = self._change(x)
+        change, bent = self._change(x), self._bent(x)
         short = x[model.columns.short[:, 0]]
         loss = problem.loss_price / self._base * float(x[model.columns.loss[0]])
         return Drawn(
             single=Single(plan.share, plan.steps[:, 0]),
-            q=self.exchange + float(change @ self._slope) + self._bent(x),
+            q=self.exchange + float(change @ self._slope) + bent,
             cost=sum(problem.costs(plan)) + loss,
             price=np.nan if answer.dual is None else float(answer.dual[self._row]),
             short=float(short.sum()),
+            bent=bent,
         )

@@ -312,15 +312,15 @@ class Tracer:
             drawn = [self._draw(sheet, q) for sheet, (_, q) in zip(sheets, asked, strict=True)]
             points = self._states([one.single for one in drawn])
             left: list[tuple[Branch, float]] = []
-            sheets = []
-            for (branch, q), one, point in zip(asked, drawn, points, strict=True):
+            around: list[Sheet] = []
+            for (branch, q), sheet, one, point in zip(asked, sheets, drawn, points, strict=True):
                 if point is not None and self._agree(q, near, one, point):
-                    branch.add(_sample(one, point), _SAME_MVA / self._base)
+                    branch.add(_sample(one, self._price(sheet, q, one), point), _SAME_MVA / self._base)
                 elif point is not None:
                     left.append((branch, q))
-                    sheets.append(Sheet(point, branch.bent, self._planes, self._weights))
-                    branch.sheets.append(sheets[-1])
-            asked = left
+                    around.append(Sheet(point, branch.bent, self._planes, self._weights))
+                    branch.sheets.append(around[-1])
+            asked, sheets = left, around
             if not asked:
                 return
         # What keeps no limit anywhere is no setting; a hole in one that has samples is something else.
@@ -330,6 +330,11 @@ class Tracer:
         if np.isfinite(q):
             return sheet.at(q, self._deadline)
         return sheet.extreme(1 if q > 0.0 else -1, self._deadline)
+
+    def _price(self, sheet: Sheet, q: float, drawn: Drawn) -> float:
+        if np.isfinite(q):
+            return drawn.price
+        return sheet.price_before(drawn, 1 if q > 0.0 else -1, self._deadline)
 
     def _agree(self, q: float, near: float, drawn: Drawn, point: Point) -> bool:
         """Whether a state keeps every limit and is what its program expected, and what was asked for."""
@@ -403,11 +408,11 @@ def _is_proved(one: Challenge, proved: Sequence[tuple[bytes, float, float]]) -> 
 
 def _idle(single: Single) -> Drawn:
     """Read a decision that no program has found as an answer."""
-    return Drawn(single, np.nan, np.nan, np.nan, 0.0)
+    return Drawn(single, np.nan, np.nan, np.nan, 0.0, np.nan)
 
 
-def _sample(drawn: Drawn, point: Point) -> Sample:
+def _sample(drawn: Drawn, price: float, point: Point) -> Sample:
     local, place = point.local[0], int(point.problem.requests.point[0])
     if local is None:
         raise ValueError("a sample needs a state")
-    return Sample(drawn.single, float(local.exchange[place]), point.cost, drawn.price, point)
+    return Sample(drawn.single, float(local.exchange[place]), point.cost, price, point)
