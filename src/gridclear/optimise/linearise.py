@@ -134,12 +134,15 @@ def assess(problem: Problem, plan: Plan) -> Point:
     setting = scenarios.setting(problem.positions(plan))
     local: list[Local | None] = [None] * problem.periods
     taken, at = _taken(problem, activations), control_values(problem, plan)
+    readers: dict[int, _Reader] = {}
     for topology, periods, states in scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
         cells = Cells(problem, periods)
         controls = cells.controls()
         chunk = max(1, _MOST_NUMBERS // (len(controls.kind) * (network.n_node + network.n_branch) + 1))
-        reader = _Reader(problem, topology, taken, at)
+        if topology not in readers:
+            readers[topology] = _Reader(problem, topology, taken, at)
+        reader = readers[topology]
         for begin in range(0, len(periods), chunk):
             part = some_states(states, slice(begin, begin + chunk))
             found = forward(part, limits, controls, threads=scenarios.threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,6 +105,8 @@ class Model:
 
     Attributes
     ----------
+    frame : Program
+        Without the rows of the requests, which alone have the slopes of a point.
     program : Program
     columns : Columns
     controls : tuple of (control,) of int, by period
@@ -113,10 +115,16 @@ class Model:
         Rows of the requests.
     """
 
+    frame: Program
     program: Program
     columns: Columns
     controls: tuple[Ints, ...]
     profile: Ints
+
+    def around(self, point: Point) -> Model:
+        """Write the same program around another point, with the same ranges of all that is decided."""
+        program = self.frame.copy()
+        return replace(self, program=program, profile=_profile(point, program, self.columns, self.controls))
 
     def plan(self, x: Floats) -> Plan:
         """Read a plan from a solution."""
@@ -199,7 +207,8 @@ def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE
         ).astype(np.int64)
         for period in range(problem.periods)
     )
-    return Model(program, columns, controls, _profile(point, program, columns, controls))
+    none = np.zeros(0, dtype=np.int64)
+    return Model(program, program, columns, controls, none).around(point)
 
 
 def _decisions(point: Point, program: Program, whole: str, radius: float, reach: int) -> Columns:

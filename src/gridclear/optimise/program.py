@@ -59,6 +59,17 @@ class Program:
             )
         )
 
+    def copy(self) -> Program:
+        """Take all of it, to be added to."""
+        part = Program()
+        part._columns, part._rows, part._entries = (
+            self._columns.copy(),
+            self._rows.copy(),
+            self._entries.copy(),
+        )
+        part.n_column, part.n_row = self.n_column, self.n_row
+        return part
+
     def only(self, rows: NDArray[np.bool_]) -> Program:
         """Take some of the rows, and all columns."""
         part = Program()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.optimise.highs import solved
-from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.sheet import MISSED, Sheet
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.linearise import Point
+    from gridclear.optimise.model import Model
     from gridclear.optimise.planes import Planes
     from gridclear.optimise.sheet import Drawn
     from gridclear.optimise.weights import Weights
@@ -48,15 +48,21 @@ class Rivals(Sheet):
 
     Parameters
     ----------
-    point, bent, planes, weights
-        As in ``Sheet``.
+    point, bent, planes, weights, model
+        As in ``Sheet``; the model has everything free, and is written on.
     segments : sequence of Segment
     """
 
     def __init__(
-        self, point: Point, bent: Curvature, planes: Planes, weights: Weights, segments: Sequence[Segment]
+        self,
+        point: Point,
+        bent: Curvature,
+        planes: Planes,
+        weights: Weights,
+        model: Model,
+        segments: Sequence[Segment],
     ) -> None:
-        model, base = build_model(point, FREE, 1.0), point.problem.compiled.s_base_mva
+        base = point.problem.compiled.s_base_mva
         program, count = model.program, len(segments)
         low, high, cost, end = (
             np.array([getattr(one, name) for one in segments])

@@ -85,6 +85,7 @@ class Sheet:
         if local is None:
             raise ValueError("a sheet needs a point with a state")
         self._problem, self._local = point.problem, local
+        self._bends, self._planes, self._weights = bent, planes, weights
         place = int(point.problem.requests.point[0])
         self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
         self._traded = bent.exchange[place]
@@ -94,6 +95,11 @@ class Sheet:
         self._around.cost[self._around.model.columns.short[:, 1:]] *= MISSED
         self._base = point.problem.compiled.s_base_mva
         self._row = int(self._around.model.profile[0])
+
+    def around(self, point: Point) -> Sheet:
+        """Give the program of another point with the same whole steps."""
+        model = self._around.model.around(point)
+        return Sheet(point, self._bends, self._planes, self._weights, model)
 
     def at(self, q: float, deadline: Deadline) -> Drawn:
         """Find the cheapest decision for an exchange in p.u.

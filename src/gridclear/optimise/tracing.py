@@ -15,9 +15,10 @@ from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.curves import Branch, Sample, Trace
 from gridclear.optimise.envelope import Piece, pieces
 from gridclear.optimise.linearise import Point, assess
+from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA, Requests
-from gridclear.optimise.rivals import Rivals, Segment
+from gridclear.optimise.rivals import Rivals
 from gridclear.optimise.sheet import Drawn, Sheet
 from gridclear.optimise.singles import Single
 from gridclear.optimise.weights import Weights
@@ -40,8 +41,6 @@ _MOST_CORRECTIONS = 6
 _AGREES = 5e-4
 #: Limits whose curvature is looked at, and the distance to a limit, normalised, within which it may matter.
 _MOST_CURVED, _NEAR = 12, 0.05
-#: EUR at which the search of the ends of the range stops.
-_FIRST_EUR = 1e-3
 #: Part of the range by which a sample inside of it may lie beside what was asked for.
 _INSIDE = 1e-3
 #: Positions of all devices together that are all looked at.
@@ -101,6 +100,7 @@ class Tracer:
         start = self._anchors([self._singles.nothing(self._period)])[0]
         if start is None:
             return None
+        self._free = build_model(start[0], FREE, 1.0)
         self._follow([*self._first(*start), *(_idle(single) for single in self._few())])
         for straight, beaten in _PASSES:
             self._look_for_rivals(straight, beaten)
@@ -108,16 +108,11 @@ class Tracer:
         return self._assembled(self._joined())
 
     def _first(self, point: Point, bent: Curvature) -> list[Drawn]:
-        """Search whole steps for both ends of what can be reached from a point."""
-        sheet, found = Sheet(point, bent, self._planes, self._weights), []
-        self._far = sheet.far(-1), sheet.far(1)
-        for sign, far in zip((-1, 1), self._far, strict=True):
-            low, high = sorted((far, sheet.exchange))
-            steep = self._weights.short * self._base * (high - low)
-            segment = Segment(low, high, *((0.0, -steep) if sign < 0 else (-steep, 0.0)))
-            rivals = Rivals(point, bent, self._planes, self._weights, [segment])
-            found.append(rivals.best(_FIRST_EUR, self._deadline)[0])
-        return found
+        """Both ends of what could be reached from a point if nothing were whole, rounded."""
+        held = Sheet(point, bent, self._planes, self._weights)
+        self._far = held.far(-1), held.far(1)
+        sheet = Sheet(point, bent, self._planes, self._weights, self._free.around(point))
+        return [sheet.extreme(sign, self._deadline) for sign in (-1, 1)]
 
     def _few(self) -> list[Single]:
         """Nothing taken: at the scheduled positions, and at all others if they are few."""
@@ -163,7 +158,8 @@ class Tracer:
         """
         seen, point, bent = {challenge.key}, challenge.point, challenge.bent
         while len(seen) <= _MOST_HOPS:
-            rivals = Rivals(point, bent, self._planes, self._weights, challenge.segments)
+            model = self._free.around(point)
+            rivals = Rivals(point, bent, self._planes, self._weights, model, challenge.segments)
             drawn, gain = rivals.best(worth, self._deadline)
             if gain <= worth or drawn.short > DELIVERED_MVA:
                 return None
@@ -318,7 +314,7 @@ class Tracer:
                     branch.add(_sample(one, self._price(sheet, q, one), point), _SAME_MVA / self._base)
                 elif point is not None:
                     left.append((branch, q))
-                    around.append(Sheet(point, branch.bent, self._planes, self._weights))
+                    around.append(sheet.around(point))
                     branch.sheets.append(around[-1])
             asked, sheets = left, around
             if not asked:
