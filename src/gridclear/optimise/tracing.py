@@ -54,6 +54,8 @@ _MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 4
 _STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 3e-3))
 #: MVA between samples that are the same, and between pieces that is no gap.
 _SAME_MVA, _SEAM_MVA = 1e-7, 5 * DELIVERED_MVA
+#: Seams that are a gap: both settings may stop short of where they meet.
+_GAP = 3.0
 
 
 class Tracer:
@@ -268,7 +270,7 @@ class Tracer:
         runs = [run for run in runs if run]
         open_ = ((one[-1].q, other[0].q) for one, other in pairwise(runs))
         return Trace(
-            tuple(runs), tuple((low, high) for low, high in open_ if high - low > seam), self._complete
+            tuple(runs), tuple((low, high) for low, high in open_ if high - low > _GAP * seam), self._complete
         )
 
     def _follow(self, drawn: Sequence[Drawn]) -> None:
