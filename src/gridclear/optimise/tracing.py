@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.optimise.challenges import Challenge, Scale, challenges
+from gridclear.optimise.challenges import Challenge, Scale, challenges, without
 from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.curves import Branch, Sample, Trace
 from gridclear.optimise.envelope import Piece, pieces
@@ -48,7 +48,7 @@ _INSIDE = 1e-3
 _MOST_POSITIONS = 48
 #: Rounds of searches for settings that are missing, settings that are followed, and states from which one
 #: search is made, at most.
-_MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 4
+_MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 6
 #: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
 #: leave to lines and to rivals.
 _STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 3e-3))
@@ -152,19 +152,25 @@ class Tracer:
 
     def _challenges(self) -> list[Challenge]:
         """Collect what is to be beaten."""
-        seam = _SEAM_MVA / self._base
-        scale = Scale(seam, max(_INSIDE * self._width(), seam), self._worth(1.0), self._far)
         strange = {key: anchor for key, anchor in self._followed.items() if key in self._lost}
-        return challenges(self._branches, self._pieces(), strange, scale)
+        return challenges(self._branches, self._pieces(), strange, self._scale())
+
+    def _scale(self) -> Scale:
+        seam = _SEAM_MVA / self._base
+        return Scale(seam, max(_INSIDE * self._width(), seam), self._worth(1.0), self._far)
 
     def _rival(self, challenge: Challenge, worth: float) -> Drawn | None:
         """Search what beats segments; None: nothing that was not followed before.
 
-        What was followed, and is not as good as it looked, is looked at from where it lies itself.
+        What was followed, and is not as good as it looked, is looked at from where it lies itself; then the
+        search goes on beside it.
         """
         seen, point, bent = {challenge.key}, challenge.point, challenge.bent
-        while len(seen) <= _MOST_HOPS:
-            rivals = Rivals(point, bent, self._planes, self._weights, challenge.segments)
+        segments = list(challenge.segments)
+        for _ in range(_MOST_HOPS):
+            if not segments:
+                return None
+            rivals = Rivals(point, bent, self._planes, self._weights, segments)
             drawn, gain = rivals.best(worth, self._deadline)
             if gain <= worth or drawn.short > DELIVERED_MVA:
                 return None
@@ -172,9 +178,10 @@ class Tracer:
                 return drawn
             key = self._key(drawn.single)
             if key in seen or key not in self._followed:
-                return None
-            seen.add(key)
-            point, bent = self._followed[key]
+                segments = without(segments, drawn.q, self._scale())
+            else:
+                seen.add(key)
+                point, bent = self._followed[key]
         return None
 
     def _is_news(self, drawn: Drawn) -> bool:
