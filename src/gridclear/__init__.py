@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
+    from gridclear.jobs.select import Choice, select
     from gridclear.jobs.session import Session, run_session
     from gridclear.jobs.settle import Settlement, settle
     from gridclear.network.compile import compile_network
@@ -36,6 +37,7 @@ _HOME = {
     "Activation": "gridclear.jobs.activate",
     "Case": "gridclear.case",
     "CaseError": "gridclear.errors",
+    "Choice": "gridclear.jobs.select",
     "Clearing": "gridclear.jobs.clear",
     "Congestion": "gridclear.jobs.congestion",
     "Envelopes": "gridclear.jobs.envelopes",
@@ -72,6 +74,7 @@ _HOME = {
     "qualify": "gridclear.jobs.qualify",
     "read_case": "gridclear.io.folder",
     "run_session": "gridclear.jobs.session",
+    "select": "gridclear.jobs.select",
     "settle": "gridclear.jobs.settle",
     "solve_batch": "gridclear.powerflow.solve",
     "write_case": "gridclear.io.folder",
@@ -87,6 +90,7 @@ __all__ = [
     "Activation",
     "Case",
     "CaseError",
+    "Choice",
     "Clearing",
     "Congestion",
     "Envelopes",
@@ -123,6 +127,7 @@ __all__ = [
     "qualify",
     "read_case",
     "run_session",
+    "select",
     "settle",
     "solve_batch",
     "write_case",

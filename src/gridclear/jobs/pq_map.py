@@ -170,6 +170,7 @@ def pq_map(
             status=_status(mapped),
             provenance=provenance("pq-map", case, options, watch)
             | {
+                "hours": case.horizon.hours,
                 "others": "free" if others_mvar is None else f"within {others_mvar:g} Mvar of the base state",
                 "jointly_deliverable": _jointly(case, singles),
                 "mismatch_mva": mapped.mismatch_mva,

@@ -31,6 +31,8 @@ _COMPLETE = (
     "short",
     "settled",
     "scheduled",
+    "mapped",
+    "chosen",
     "complete",
 )
 _PACKAGES = ("gridclear", "numpy", "scipy", "numba", "pandas", "pandapower")

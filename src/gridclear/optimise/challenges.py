@@ -101,11 +101,9 @@ def challenges(
     for piece, left, right in zip(found, before, after, strict=False):
         branch, key = every[piece.line], keys[piece.line]
         place, cost = _clipped(*branch.line(), piece)
-        own = [
-            Segment(*ends)
-            for ends in zip(place[:-1], place[1:], cost[:-1], cost[1:], strict=True)
-            if ends[1] - ends[0] > scale.seam
-        ]
+        line = [Segment(*ends) for ends in zip(place[:-1], place[1:], cost[:-1], cost[1:], strict=True)]
+        # Beside its ends the curve jumps: what is known there would beat it by a hair's breadth of exchange.
+        own = without(without(line, piece.low, scale), piece.high, scale)
         # Whatever reaches into what lies open beats what is there: nothing. Far best of all.
         near = float(cost.max()) + _REWARD * scale.span
         below = Segment(left + scale.beside, piece.low - scale.beside, near + _REWARD * scale.span, near)
@@ -122,6 +120,20 @@ def challenges(
     if open_:
         result += [Challenge(key, *anchor, tuple(open_)) for key, anchor in strange.items()]
     return result
+
+
+def without(segments: Sequence[Segment], q: float, scale: Scale) -> list[Segment]:
+    """Cut what lies beside an exchange out of segments."""
+    left: list[Segment] = []
+    for one in segments:
+        for low, high in (
+            (one.low, min(one.high, q - scale.beside)),
+            (max(one.low, q + scale.beside), one.high),
+        ):
+            if high - low > scale.seam:
+                ends = np.interp([low, high], [one.low, one.high], [one.cost_low, one.cost_high]).tolist()
+                left.append(Segment(low, high, *ends))
+    return left
 
 
 def _clipped(place: Floats, cost: Floats, piece: Piece) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.optimise.challenges import Challenge, Scale, challenges
+from gridclear.optimise.challenges import Challenge, Scale, challenges, without
 from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.curves import Branch, Sample, Trace
 from gridclear.optimise.envelope import Piece, pieces
@@ -21,6 +21,7 @@ from gridclear.optimise.problem import DELIVERED_MVA, Requests
 from gridclear.optimise.rivals import Rivals
 from gridclear.optimise.sheet import Drawn, Sheet
 from gridclear.optimise.singles import Single
+from gridclear.optimise.thinning import thinned
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ _INSIDE = 1e-3
 _MOST_POSITIONS = 48
 #: Rounds of searches for settings that are missing, settings that are followed, and states from which one
 #: search is made, at most.
-_MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 4
+_MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 6
 #: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
 #: leave to lines and to rivals.
 _STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 3e-3))
 #: MVA between samples that are the same, and between pieces that is no gap.
 _SAME_MVA, _SEAM_MVA = 1e-7, 5 * DELIVERED_MVA
+#: Seams that are a gap: both settings may stop short of where they meet.
+_GAP = 3.0
 
 
 class Tracer:
@@ -146,20 +149,26 @@ class Tracer:
 
     def _challenges(self) -> list[Challenge]:
         """Collect what is to be beaten."""
-        seam = _SEAM_MVA / self._base
-        scale = Scale(seam, max(_INSIDE * self._width(), seam), self._worth(1.0), self._far)
         strange = {key: anchor for key, anchor in self._followed.items() if key in self._lost}
-        return challenges(self._branches, self._pieces(), strange, scale)
+        return challenges(self._branches, self._pieces(), strange, self._scale())
+
+    def _scale(self) -> Scale:
+        seam = _SEAM_MVA / self._base
+        return Scale(seam, max(_INSIDE * self._width(), seam), self._worth(1.0), self._far)
 
     def _rival(self, challenge: Challenge, worth: float) -> Drawn | None:
         """Search what beats segments; None: nothing that was not followed before.
 
-        What was followed, and is not as good as it looked, is looked at from where it lies itself.
+        What was followed, and is not as good as it looked, is looked at from where it lies itself; then the
+        search goes on beside it.
         """
         seen, point, bent = {challenge.key}, challenge.point, challenge.bent
-        while len(seen) <= _MOST_HOPS:
+        segments = list(challenge.segments)
+        for _ in range(_MOST_HOPS):
+            if not segments:
+                return None
             model = self._free.around(point)
-            rivals = Rivals(point, bent, self._planes, self._weights, model, challenge.segments)
+            rivals = Rivals(point, bent, self._planes, self._weights, model, segments)
             drawn, gain = rivals.best(worth, self._deadline)
             if gain <= worth or drawn.short > DELIVERED_MVA:
                 return None
@@ -167,9 +176,10 @@ class Tracer:
                 return drawn
             key = self._key(drawn.single)
             if key in seen or key not in self._followed:
-                return None
-            seen.add(key)
-            point, bent = self._followed[key]
+                segments = without(segments, drawn.q, self._scale())
+            else:
+                seen.add(key)
+                point, bent = self._followed[key]
         return None
 
     def _is_news(self, drawn: Drawn) -> bool:
@@ -263,9 +273,12 @@ class Tracer:
             for piece in found
         ]
         runs = [run for run in runs if run]
+        lines = [tuple(np.array([[mark.q, mark.cost] for mark in run]).T) for run in runs]
+        kept = thinned([(q, cost) for q, cost in lines], self._count, self._worth(0.1 * _STRAIGHT))
+        runs = [tuple(run[place] for place in own) for run, own in zip(runs, kept, strict=True)]
         open_ = ((one[-1].q, other[0].q) for one, other in pairwise(runs))
         return Trace(
-            tuple(runs), tuple((low, high) for low, high in open_ if high - low > seam), self._complete
+            tuple(runs), tuple((low, high) for low, high in open_ if high - low > _GAP * seam), self._complete
         )
 
     def _follow(self, drawn: Sequence[Drawn]) -> None:
