@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
@@ -11,27 +10,26 @@ import numpy as np
 
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.challenges import Challenge, Scale, challenges, without
-from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.curves import Branch, Sample, Trace
 from gridclear.optimise.envelope import Piece, pieces
-from gridclear.optimise.linearise import Point, assess
 from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.planes import Planes
-from gridclear.optimise.problem import DELIVERED_MVA, Requests
+from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.rivals import Rivals
 from gridclear.optimise.sheet import Drawn, Sheet
 from gridclear.optimise.singles import Single
+from gridclear.optimise.states import States
 from gridclear.optimise.thinning import thinned
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gridclear.network.network import Floats, Ints
+    from gridclear.network.network import Floats
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.curvature import Curvature
-    from gridclear.optimise.linearise import Local
-    from gridclear.optimise.problem import Problem
+    from gridclear.optimise.linearise import Point
+    from gridclear.optimise.problem import Requests
     from gridclear.optimise.singles import Singles
 
 #: Part of the tolerance of limits that samples may use, so that solving them anew finds them kept.
@@ -40,8 +38,6 @@ _KEPT = 0.3
 _MOST_CORRECTIONS = 6
 #: EUR, as a share of what is paid, by which a program's cost may be off.
 _AGREES = 5e-4
-#: Limits whose curvature is looked at, and the distance to a limit, normalised, within which it may matter.
-_MOST_CURVED, _NEAR = 12, 0.05
 #: Part of the range by which a sample inside of it may lie beside what was asked for.
 _INSIDE = 1e-3
 #: Positions of all devices together that are all looked at.
@@ -77,8 +73,8 @@ class Tracer:
     ) -> None:
         self._singles, self._period, self._requests = singles, period, requests
         self._count, self._deadline = count, deadline
-        self._stated: dict[int, Problem] = {}
-        self._problem = self._lanes(1)
+        self._states = States(singles, period, requests)
+        self._problem = self._states.problem
         self._weights, self._planes = Weights.of(self._problem), Planes(self._problem)
         self._base = self._problem.compiled.s_base_mva
         self._branches: dict[bytes, Branch] = {}
@@ -100,9 +96,10 @@ class Tracer:
         TimeOverError
         SolverError
         """
-        start = self._anchors([self._singles.nothing(self._period)])[0]
+        start = self._states.anchors([self._singles.nothing(self._period)])[0]
         if start is None:
             return None
+        self._planes.remember(start[0])
         self._free = build_model(start[0], FREE, 1.0)
         self._follow([*self._first(*start), *(_idle(single) for single in self._few())])
         for straight, beaten in _PASSES:
@@ -289,7 +286,10 @@ class Tracer:
         room = _MOST_SETTINGS - len(self._branches)
         self._complete &= len(new) <= room
         wanted = dict(list(new.items())[:room])
-        anchors = self._anchors([one.single for one in wanted.values()])
+        anchors = self._states.anchors([one.single for one in wanted.values()])
+        for anchor in anchors:
+            if anchor is not None:
+                self._planes.remember(anchor[0])
         self._followed |= {
             key: anchor for key, anchor in zip(wanted, anchors, strict=True) if anchor is not None
         }
@@ -319,7 +319,7 @@ class Tracer:
         sheets = [branch.nearest(q) if np.isfinite(q) else branch.sheets[0] for branch, q in asked]
         for _ in range(_MOST_CORRECTIONS):
             drawn = [self._draw(sheet, q) for sheet, (_, q) in zip(sheets, asked, strict=True)]
-            points = self._states([one.single for one in drawn])
+            points = self._states.of([one.single for one in drawn])
             left: list[tuple[Branch, float]] = []
             around: list[Sheet] = []
             for (branch, q), sheet, one, point in zip(asked, sheets, drawn, points, strict=True):
@@ -355,59 +355,6 @@ class Tracer:
         reached = float(local.exchange[self._requests.point[0]])
         away = abs(reached - (q if np.isfinite(q) else drawn.q))
         return away <= near and abs(paid - drawn.cost) <= _AGREES * (1e-2 + abs(paid))
-
-    def _lanes(self, count: int) -> Problem:
-        """State the period so many times over; what was stated before is kept, with its working memory."""
-        if count in self._stated:
-            return self._stated[count]
-        own = self._requests
-        requests = Requests(
-            np.tile(own.point, count),
-            np.repeat(np.arange(count), len(own.q)),
-            np.tile(own.q, count),
-            np.tile(own.tolerance, count),
-        )
-        self._stated[count] = self._singles.lanes(np.full(count, self._period), requests)
-        return self._stated[count]
-
-    def _solved(self, singles: Sequence[Single]) -> Point:
-        problem = self._lanes(len(singles))
-        return assess(problem, self._singles.plan(problem, singles))
-
-    def _states(self, singles: Sequence[Single]) -> list[Point | None]:
-        """AC states of decisions, as points of one lane each."""
-        return self._apart(singles, self._solved(singles)) if singles else []
-
-    def _anchors(self, singles: Sequence[Single]) -> list[tuple[Point, Curvature] | None]:
-        """AC states of decisions, and what bends there."""
-        if not singles:
-            return []
-        every = self._solved(singles)
-        limits = [np.zeros(0, dtype=np.int64) if local is None else _near(local) for local in every.local]
-        bent = curvatures(every, limits) if every.solved.any() else (None,) * len(singles)
-        points = self._apart(singles, every)
-        for point in points:
-            if point is not None:
-                self._planes.remember(point)
-        return [
-            None if point is None or curvature is None else (point, curvature)
-            for point, curvature in zip(points, bent, strict=True)
-        ]
-
-    def _apart(self, singles: Sequence[Single], every: Point) -> list[Point | None]:
-        """Take the lanes of a point apart."""
-        found: list[Point | None] = []
-        for single, local in zip(singles, every.local, strict=True):
-            plan = self._singles.plan(self._problem, [single])
-            own = None if local is None else replace(local, offers=np.arange(len(local.offers)))
-            found.append(None if own is None else Point(self._problem, plan, (own,)))
-        return found
-
-
-def _near(local: Local) -> Ints:
-    """Limits that may come to bind."""
-    near = np.argsort(-local.over)[:_MOST_CURVED]
-    return near[local.over[near] > -_NEAR]
 
 
 def _is_proved(one: Challenge, proved: Sequence[tuple[bytes, float, float]]) -> bool:

@@ -1,0 +1,95 @@
+"""AC states of decisions of one period, many at once, and what bends there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.optimise.curvature import curvatures
+from gridclear.optimise.linearise import Point, assess
+from gridclear.optimise.problem import Requests
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gridclear.network.network import Ints
+    from gridclear.optimise.curvature import Curvature
+    from gridclear.optimise.linearise import Local
+    from gridclear.optimise.problem import Problem
+    from gridclear.optimise.singles import Single, Singles
+
+#: Limits whose curvature is looked at, and the distance to a limit, normalised, within which it may matter.
+_MOST_CURVED, _NEAR = 12, 0.05
+
+
+class States:
+    """Solves decisions of one period.
+
+    Parameters
+    ----------
+    singles : Singles
+    period : int
+    requests : Requests
+        Of one lane.
+
+    Attributes
+    ----------
+    problem : Problem
+        Of one lane.
+    """
+
+    def __init__(self, singles: Singles, period: int, requests: Requests) -> None:
+        self._singles, self._period, self._requests = singles, period, requests
+        self._stated: dict[int, Problem] = {}
+        self.problem = self._lanes(1)
+
+    def of(self, singles: Sequence[Single]) -> list[Point | None]:
+        """Solve decisions; points of one lane each, None without a state."""
+        return self._apart(singles, self._solved(singles)) if singles else []
+
+    def anchors(self, singles: Sequence[Single]) -> list[tuple[Point, Curvature] | None]:
+        """Solve decisions, with what bends there."""
+        if not singles:
+            return []
+        every = self._solved(singles)
+        limits = [np.zeros(0, dtype=np.int64) if local is None else _near(local) for local in every.local]
+        bent = curvatures(every, limits) if every.solved.any() else (None,) * len(singles)
+        return [
+            None if point is None or curvature is None else (point, curvature)
+            for point, curvature in zip(self._apart(singles, every), bent, strict=True)
+        ]
+
+    def _lanes(self, count: int) -> Problem:
+        """State the period so many times over; what was stated before is kept, with its working memory."""
+        if count in self._stated:
+            return self._stated[count]
+        own = self._requests
+        requests = Requests(
+            np.tile(own.point, count),
+            np.repeat(np.arange(count), len(own.q)),
+            np.tile(own.q, count),
+            np.tile(own.tolerance, count),
+        )
+        self._stated[count] = self._singles.lanes(np.full(count, self._period), requests)
+        return self._stated[count]
+
+    def _solved(self, singles: Sequence[Single]) -> Point:
+        problem = self._lanes(len(singles))
+        return assess(problem, self._singles.plan(problem, singles))
+
+    def _apart(self, singles: Sequence[Single], every: Point) -> list[Point | None]:
+        """Take the lanes of a point apart."""
+        found: list[Point | None] = []
+        for single, local in zip(singles, every.local, strict=True):
+            plan = self._singles.plan(self.problem, [single])
+            own = None if local is None else replace(local, offers=np.arange(len(local.offers)))
+            found.append(None if own is None else Point(self.problem, plan, (own,)))
+        return found
+
+
+def _near(local: Local) -> Ints:
+    """Limits that may come to bind."""
+    near = np.argsort(-local.over)[:_MOST_CURVED]
+    return near[local.over[near] > -_NEAR]
