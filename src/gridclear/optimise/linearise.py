@@ -177,8 +177,8 @@ class Cells:
     def __init__(self, problem: Problem, periods: Ints) -> None:
         own, taps = problem.offers.activations, len(problem.compiled.networks[0].taps.element)
         self._problem = problem
-        self.offers = [np.flatnonzero(own.period == period) for period in range(problem.periods)]
-        mine = np.concatenate([own.part(self.offers[period]).cell for period in periods.tolist()])
+        self.offers = {period: np.flatnonzero(own.period == period) for period in periods.tolist()}
+        mine = np.concatenate([own.part(rows).cell for rows in self.offers.values()])
         self.cell = np.unique(np.concatenate([mine, problem.stores.bus]))
         device = [device.device for device in problem.devices]
         every = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *device]))

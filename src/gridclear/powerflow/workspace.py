@@ -87,7 +87,7 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
 
 def _padded(rows: Ints) -> Ints:
     """Rows for a whole number of tiles: the padding repeats the last."""
-    return np.pad(rows, (0, padded_width(len(rows)) - len(rows)), mode="edge") if len(rows) else rows
+    return rows[np.minimum(np.arange(padded_width(len(rows))), len(rows) - 1)]
 
 
 def padded_width(width: int) -> int:
