@@ -86,9 +86,10 @@ class Around:
             change = self.model.values(answer.x, period) - local.at
             bent, traded = second.loss @ change, second.exchange @ change
             rise, slope = change @ local.slope, local.slope.copy()
-            turned = second.limits @ change
-            rise[second.limit] += 0.5 * turned @ change
-            slope[:, second.limit] += turned.T
+            for constraint, curved in zip(second.limit.tolist(), second.limits, strict=True):
+                turned = curved @ change
+                rise[constraint] += 0.5 * float(turned @ change)
+                slope[:, constraint] += turned
             moved.append(
                 replace(
                     local,

@@ -101,16 +101,16 @@ def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, 
                 _convex(second),
                 0.5 * (traded + traded.swapaxes(1, 2)),
                 limits[period],
-                _convex(bent),
+                np.array([_convex(one) for one in bent]).reshape(bent.shape),
             )
         )
     return tuple(result)
 
 
 def _convex(second: Floats) -> Floats:
-    """Leave out what is not symmetric and what bends downwards, (…, control, control)."""
-    value, vector = np.linalg.eigh(0.5 * (second + second.swapaxes(-1, -2)))
-    convex: Floats = (vector * np.maximum(value, 0.0)[..., None, :]) @ vector.swapaxes(-1, -2)
+    """Leave out what is not symmetric and what bends downwards."""
+    value, vector = np.linalg.eigh(0.5 * (second + second.T))
+    convex: Floats = (vector * np.maximum(value, 0.0)) @ vector.T
     return convex
 
 

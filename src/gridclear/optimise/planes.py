@@ -96,7 +96,9 @@ class Planes:
                 worst = worst[np.argsort(-over[worst])[:_WORST]]
                 self._watched[period] |= set(worst.tolist())
                 found += limit_tangents(local, period, worst)
-            found += _bent_limits(local, period, second, change, model, x)
+            for place in _near_bent(local, second, change, float(x[model.columns.broken[period]])):
+                constraint, curved = int(second.limit[place]), second.limits[place]
+                found += _bent_limit(local, period, constraint, change, curved, model, x)
             bent = second.loss @ change
             loss = base * float(local.loss + change @ local.loss_slope + 0.5 * change @ bent)
             if self._problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + _LOSS_MW:
@@ -105,24 +107,24 @@ class Planes:
         return found
 
 
-def _bent_limits(
-    local: Local, period: int, second: Curvature, change: Floats, model: Model, x: Floats
-) -> list[Tangent]:
-    """Planes at an answer of the limits that bend, where the answer lies below them."""
-    bent = second.limits @ change
-    slope = local.slope[:, second.limit].T + bent
-    rise = (slope - 0.5 * bent) @ change
-    over = PERCENT * (local.over[second.limit] + rise) - x[model.columns.broken[period]]
-    near = over > _BENT
+def _near_bent(local: Local, second: Curvature, change: Floats, broken: float) -> list[int]:
+    """Find which limits that bend an answer may break, all of them at once: most are far away."""
+    rise = local.slope[:, second.limit].T @ change + 0.5 * (second.limits @ change) @ change
+    near = PERCENT * (local.over[second.limit] + rise) > broken
     if len(local.sick):
         near |= np.isin(second.limit, local.sick)
-    planes = [
-        tangent
-        for place in np.flatnonzero(near).tolist()
-        for tangent in limit_planes(
-            local, period, int(second.limit[place]), float(rise[place]), slope[place], local.at + change
-        )
-    ]
+    places: list[int] = np.flatnonzero(near).tolist()
+    return places
+
+
+def _bent_limit(
+    local: Local, period: int, constraint: int, change: Floats, curved: Floats, model: Model, x: Floats
+) -> list[Tangent]:
+    """Planes at an answer of a limit that bends, where the answer lies below them."""
+    bent = curved @ change
+    slope = local.slope[:, constraint] + bent
+    rise = float(change @ (slope - 0.5 * bent))
+    planes = limit_planes(local, period, constraint, rise, slope, local.at + change)
     return [
         tangent
         for tangent, plane in zip(planes, model.planes(planes), strict=True)
