@@ -9,7 +9,6 @@ import numpy as np
 
 from gridclear.optimise.around import Around
 from gridclear.optimise.model import HELD, build_model
-from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.singles import Single
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from gridclear.optimise.planes import Planes
     from gridclear.optimise.weights import Weights
 
-#: Times that the place of the row is corrected by what bends the exchange, at most.
+#: Times that the place of the row is corrected by what bends the exchange.
 _CORRECTIONS = 2
 #: How far beyond what all controls could move by their slopes an exchange is asked for that nothing reaches.
 _BEYOND = 5.0
@@ -111,11 +110,9 @@ class Sheet:
         """
         bent = 0.0
         for _ in range(_CORRECTIONS):
-            drawn = self._drawn(self._solve(q - bent, deadline))
-            if abs(drawn.bent - bent) * self._base <= DELIVERED_MVA:
-                break
-            bent = drawn.bent
-        return drawn
+            answer = self._solve(q - bent, deadline)
+            bent = self._bent(answer.x)
+        return self._drawn(answer)
 
     def extreme(self, sign: int, deadline: Deadline) -> Drawn:
         """Find the largest exchange, or with -1 the least, and of those the cheapest.
