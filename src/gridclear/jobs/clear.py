@@ -39,13 +39,16 @@ if TYPE_CHECKING:
     from gridclear.jobs.cleared import Proof
     from gridclear.optimise.problem import Problem
 
+#: EUR that a cost counts as, at least, where the gap is a share of it.
+_LEAST_COST = 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Clearing(Result):
     """A schedule for every resource and device, confirmed by AC power flows.
 
     ``status`` says what was proved: ``optimal`` (everything is kept, and no schedule is cheaper by 0.5 % or
-    more), ``confirmed`` (every limit and the profile are kept; how far the cost is from the least is not
+    more, 0.005 EUR where it costs less than one), ``confirmed`` (every limit and the profile are kept; how far the cost is from the least is not
     proved), ``closest`` (the same, with the closest profile that was found to be deliverable), ``deadline``
     (the best confirmed schedule when time was over) or ``no-solution`` (no schedule was confirmed, or a
     period has no power flow even with the forecast alone: the tables hold what comes closest, for inspection
@@ -61,18 +64,19 @@ class Clearing(Result):
         into the period, storages with the energy at its end.
     exchange : DataFrame
         start, connection_point, p_mw, q_mvar, requested_q_mvar, shortfall_mvar, price_eur_mvarh: what one
-        more Mvar drawn from transmission would cost, whole steps held.
+        more Mvar drawn from transmission would cost, whole steps held; NaN where the request is not met, for
+        no price brings more.
     binding : DataFrame
         start, kind, element_type, element, value, limit, price_eur, relief_mvar: limits that bind, what one
-        unit more (0.01 p.u. of voltage, 1 % of loading, 1 MW, Mvar or MVA) would save per period, and by how
-        much it would bring the profile closer.
+        unit more (0.01 p.u. of voltage, 1 % of loading, 1 MW, Mvar or MVA) would save per period with what is
+        delivered and cured as it is, and by how much it would bring the profile closer.
     costs : DataFrame
         part, eur: ``bids``, ``moves``, ``losses``.
     cost_eur, bound_eur, gap : float
-        Their sum, a lower bound, and (cost - bound) / |cost|. No schedule costs less than the bound that
-        keeps every effective limit, brings what the base state breaks at least as far back as this one,
-        and every request at least as close to its band. NaN if none was asked for or proved: the provenance
-        says why.
+        Their sum, a lower bound, and (cost - bound) / |cost|, where a cost below one EUR counts as one EUR: of
+        nothing there are no shares. No schedule costs less than the bound that keeps every effective limit,
+        brings what the base state breaks at least as far back as this one, and every request at least as
+        close to its band. NaN if none was asked for or proved: the provenance says why.
     solved_s : float
         Seconds from the compiled case to the confirmed schedule, the bound excluded.
     """
@@ -183,7 +187,7 @@ def clear(
         costs = cost_table(point)
         cost = float(costs["eur"].sum())
         least = proved.eur if np.isfinite(proved.eur) else float("nan")
-        gap = (cost - least) / abs(cost) if cost else float("nan")
+        gap = (cost - least) / max(abs(cost), _LEAST_COST)
         seconds = watch.seconds["base"] + watch.seconds["solve"] + watch.seconds["confirm"]
         scalars = {"cost_eur": cost, "bound_eur": least, "gap": gap, "solved_s": seconds}
         return Clearing(

@@ -18,6 +18,7 @@ from gridclear.optimise.model import EVERYWHERE, FREE, HELD, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.reached import keep_cure, keep_delivery
+from gridclear.optimise.start import lawful_start
 from gridclear.optimise.weights import Weights, broken
 
 if TYPE_CHECKING:
@@ -78,7 +79,11 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
     the next aim: the cure before the profile, the profile before the cost.
     """
     weights = Weights.of(problem)
-    point = Stage(problem, weights, deadline).run(problem.nothing())
+    try:
+        start = lawful_start(problem, deadline)
+    except TimeOverError:
+        return Found(problem.nothing(), complete=False)
+    point = Stage(problem, weights, deadline).run(start)
     if point.uncured > TOLERANCE:
         cured = Stage(problem, weights.of_cure(), deadline).run(point.plan, first=False)
         point = Stage(keep_cure(cured), weights, deadline).run(cured.plan)
