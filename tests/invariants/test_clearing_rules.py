@@ -92,6 +92,31 @@ def test_a_storage_that_must_charge_does(case):
     assert (charged <= -0.2 + 1e-9).all()
 
 
+def unasked(seed):
+    """A small case in which any exchange will do, and losses cost nothing."""
+    case = small_case(seed)
+    profile = case.reactive_profile.assign(tolerance_mvar=1e3)
+    return replace(case, reactive_profile=profile, prices=replace(case.prices, losses_eur_mwh=0.0))
+
+
+@pytest.mark.parametrize("seed", [7, STORED])
+def test_a_storage_whose_schedule_ends_too_low_charges_though_nothing_is_gained(seed):
+    case = unasked(seed)
+    clearing = gc.clear(case)
+    assert clearing.status == "confirmed"
+    own = clearing.devices[clearing.devices["element_type"] == "storage"]
+    due = case.storage["e_end_min_mwh"].item()
+    assert due > case.storage["e_start_mwh"].item()  # the schedule leaves it as it is
+    assert own["energy_mwh"].iloc[-1] >= due - 1e-6
+    assert (clearing.schedule["q_mvar"] == 0.0).all()
+
+
+def test_a_cost_of_nothing_that_the_bound_reaches_is_optimal():
+    clearing = gc.clear(unasked(3), bound=True)
+    assert (clearing.cost_eur, clearing.bound_eur, clearing.gap) == (0.0, 0.0, 0.0)
+    assert clearing.status == "optimal"
+
+
 @pytest.mark.parametrize("periods", [slice(0, 1), slice(None)])
 def test_a_period_without_any_power_flow_is_no_solution_and_no_traceback(case, periods):
     lost = case.horizon.starts[periods]

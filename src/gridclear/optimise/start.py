@@ -46,10 +46,14 @@ def lawful_start(problem: Problem, deadline: Deadline) -> Plan:
     program, own, scheduled = model.program, model.columns, problem.stores.scheduled.ravel()
     more, less = (program.columns(len(scheduled)) for _ in range(2))
     change = program.rows(len(scheduled), scheduled, scheduled)
-    for columns, sign in ((own.charge.ravel(), 1.0), (own.discharge.ravel(), -1.0), (more, -1.0), (less, 1.0)):
+    for columns, sign in (
+        (own.charge.ravel(), 1.0),
+        (own.discharge.ravel(), -1.0),
+        (more, -1.0),
+        (less, 1.0),
+    ):
         program.entries(change, columns, sign)
     away = np.zeros(program.n_column)
     away[np.concatenate([own.share, more, less])] = 1.0
-    # The losses' columns have no planes here: nothing asks for them.
     answer = Solver(program).minimise(away, gap=(0.0, _AWAY), seconds=deadline.left)
     return model.plan(solved(answer).x)
