@@ -48,11 +48,11 @@ class Clearing(Result):
     """A schedule for every resource and device, confirmed by AC power flows.
 
     ``status`` says what was proved: ``optimal`` (everything is kept, and no schedule is cheaper by 0.5 % or
-    more, 0.005 EUR where it costs less than one), ``confirmed`` (every limit and the profile are kept; how far the cost is from the least is not
-    proved), ``closest`` (the same, with the closest profile that was found to be deliverable), ``deadline``
-    (the best confirmed schedule when time was over) or ``no-solution`` (no schedule was confirmed, or a
-    period has no power flow even with the forecast alone: the tables hold what comes closest, for inspection
-    only; ``provenance["proof"]`` says what it breaks).
+    more, 0.005 EUR where it costs less than one), ``confirmed`` (every limit and the profile are kept; how
+    far the cost is from the least is not proved), ``closest`` (the same, with the closest profile that was
+    found to be deliverable), ``deadline`` (the best confirmed schedule when time was over) or
+    ``no-solution`` (no schedule was confirmed, or a period has no power flow even with the forecast alone:
+    the tables hold what comes closest, for inspection only; ``provenance["proof"]`` says what it breaks).
 
     Attributes
     ----------
@@ -73,10 +73,10 @@ class Clearing(Result):
     costs : DataFrame
         part, eur: ``bids``, ``moves``, ``losses``.
     cost_eur, bound_eur, gap : float
-        Their sum, a lower bound, and (cost - bound) / |cost|, where a cost below one EUR counts as one EUR: of
-        nothing there are no shares. No schedule costs less than the bound that keeps every effective limit,
-        brings what the base state breaks at least as far back as this one, and every request at least as
-        close to its band. NaN if none was asked for or proved: the provenance says why.
+        Their sum, a lower bound, and (cost - bound) / |cost|, where a cost below one EUR counts as one EUR:
+        of nothing there are no shares. No schedule costs less than the bound that keeps every effective
+        limit, brings what the base state breaks at least as far back as this one, and every request at least
+        as close to its band. NaN if none was asked for or proved: the provenance says why.
     solved_s : float
         Seconds from the compiled case to the confirmed schedule, the bound excluded.
     """
