@@ -83,24 +83,31 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
         start = lawful_start(problem, deadline)
     except TimeOverError:
         return Found(problem.nothing(), complete=False)
-    point = Stage(problem, weights, deadline).run(start)
+    stage = Stage(problem, weights, deadline, Planes(problem))
+    point = stage.run(start)
     if point.uncured > TOLERANCE:
-        cured = Stage(problem, weights.of_cure(), deadline).run(point.plan, first=False)
-        point = Stage(keep_cure(cured), weights, deadline).run(cured.plan)
+        stage = stage.followed(problem, weights.of_cure())
+        cured = stage.run(point.plan, first=False)
+        stage = stage.followed(keep_cure(cured), weights)
+        point = stage.run(cured.plan)
     if float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva > DELIVERED_MVA:
-        point = Stage(keep_delivery(point), weights, deadline).run(point.plan, first=False)
+        point = stage.followed(keep_delivery(point), weights).run(point.plan, first=False)
     return Found(point.plan, complete=not deadline.passed)
 
 
 class Stage:
     """One problem by successive programs."""
 
-    def __init__(self, problem: Problem, weights: Weights, deadline: Deadline) -> None:
+    def __init__(self, problem: Problem, weights: Weights, deadline: Deadline, planes: Planes) -> None:
         self.problem, self.weights = problem, weights
-        self._deadline, self._planes = deadline, Planes(problem)
+        self._deadline, self._planes = deadline, planes
         self._large = problem.whole > _MOST_WHOLE
         self._tried: set[bytes] = set()
         self._bent: tuple[bytes, tuple[Curvature | None, ...]] | None = None
+
+    def followed(self, problem: Problem, weights: Weights) -> Stage:
+        """Make the stage of the next aim, which watches the limits that this one has met."""
+        return Stage(problem, weights, self._deadline, Planes(problem, self._planes))
 
     def run(self, plan: Plan, *, first: bool = True) -> Point:
         """Search and settle in turn until a search promises nothing more.
@@ -165,7 +172,7 @@ class Stage:
         for period, local in enumerate(point.local):
             near = np.zeros(0, dtype=np.int64)
             if local is not None:
-                near = self._planes.watched(period, local)
+                near = self._planes.watched(period)
                 near = near[np.argsort(-np.maximum(local.over, local.beyond)[near], kind="stable")]
             limits.append(near[:_MOST_CURVED])
         key = point.plan.steps.tobytes()
