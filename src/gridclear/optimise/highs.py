@@ -124,6 +124,8 @@ class Solver:
             ("random_seed", _SEED),
             # Dense rows, few columns: there is little to presolve, and it costs half of a search.
             ("presolve", "off"),
+            # A search within the search, which takes long at the root and finds what the others find.
+            ("mip_heuristic_run_root_reduced_cost", False),
             ("primal_feasibility_tolerance", tolerance),
             ("dual_feasibility_tolerance", tolerance),
             ("mip_feasibility_tolerance", tolerance),

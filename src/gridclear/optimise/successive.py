@@ -83,31 +83,30 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
         start = lawful_start(problem, deadline)
     except TimeOverError:
         return Found(problem.nothing(), complete=False)
-    stage = Stage(problem, weights, deadline, Planes(problem))
+    stage = Stage(problem, weights, deadline)
     point = stage.run(start)
     if point.uncured > TOLERANCE:
-        stage = stage.followed(problem, weights.of_cure())
-        cured = stage.run(point.plan, first=False)
-        stage = stage.followed(keep_cure(cured), weights)
+        cured = Stage(problem, weights.of_cure(), deadline).run(point.plan, first=False)
+        stage = Stage(keep_cure(cured), weights, deadline)
         point = stage.run(cured.plan)
     if float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva > DELIVERED_MVA:
-        point = stage.followed(keep_delivery(point), weights).run(point.plan, first=False)
+        # From nearby, what was met is met again.
+        last = Stage(keep_delivery(point), weights, deadline, Planes(problem, stage.planes))
+        point = last.run(point.plan, first=False)
     return Found(point.plan, complete=not deadline.passed)
 
 
 class Stage:
     """One problem by successive programs."""
 
-    def __init__(self, problem: Problem, weights: Weights, deadline: Deadline, planes: Planes) -> None:
+    def __init__(
+        self, problem: Problem, weights: Weights, deadline: Deadline, planes: Planes | None = None
+    ) -> None:
         self.problem, self.weights = problem, weights
-        self._deadline, self._planes = deadline, planes
+        self._deadline, self.planes = deadline, Planes(problem) if planes is None else planes
         self._large = problem.whole > _MOST_WHOLE
         self._tried: set[bytes] = set()
         self._bent: tuple[bytes, tuple[Curvature | None, ...]] | None = None
-
-    def followed(self, problem: Problem, weights: Weights) -> Stage:
-        """Make the stage of the next aim, which watches the limits that this one has met."""
-        return Stage(problem, weights, self._deadline, Planes(problem, self._planes))
 
     def run(self, plan: Plan, *, first: bool = True) -> Point:
         """Search and settle in turn until a search promises nothing more.
@@ -139,7 +138,8 @@ class Stage:
                 material = self._material(best)
                 if self.weights.merit(best) - choice.bound <= material or self._known(choice.plan):
                     break
-                if (number or not first) and 0.0 < gained <= material:
+                # From nearby, it has led to what is as good, in whichever direction.
+                if (number or not first) and abs(gained) <= material:
                     break
         except TimeOverError:
             pass
@@ -163,7 +163,7 @@ class Stage:
 
     def _assess(self, plan: Plan) -> Point:
         point = assess(self.problem, plan)
-        self._planes.remember(point)
+        self.planes.remember(point)
         return point
 
     def _curvatures(self, point: Point) -> tuple[Curvature | None, ...]:
@@ -172,7 +172,7 @@ class Stage:
         for period, local in enumerate(point.local):
             near = np.zeros(0, dtype=np.int64)
             if local is not None:
-                near = self._planes.watched(period)
+                near = self.planes.watched(period)
                 near = near[np.argsort(-np.maximum(local.over, local.beyond)[near], kind="stable")]
             limits.append(near[:_MOST_CURVED])
         key = point.plan.steps.tobytes()
@@ -205,7 +205,8 @@ class Stage:
             gain = merit - weights.merit(trial)
             if trial.solved[point.solved].all() and gain > 0.0:
                 point = trial
-                if gain <= least and not broken(point):
+                # Smaller steps mend what bends away from the program's limits, not what it breaks itself.
+                if gain <= least and (not broken(point) or around.breaks(answer)):
                     break
                 # What bends away from the program's limits does so less in a smaller step.
                 radius /= 4.0 if gain <= least else 1.0
@@ -214,7 +215,7 @@ class Stage:
         return point
 
     def _around(self, point: Point, curvature: tuple[Curvature | None, ...], model: Model) -> Around:
-        return Around(point, model, curvature, self._planes, self.weights)
+        return Around(point, model, curvature, self.planes, self.weights)
 
     def _choose(
         self, point: Point, curvature: tuple[Curvature | None, ...], start: Plan | None
