@@ -84,6 +84,13 @@ def test_no_time_gives_the_best_confirmed_schedule_so_far():
     assert clearing.provenance["proof"]["worst_violation"] <= 1e-6
 
 
+@pytest.mark.parametrize(("bound", "stages"), [(False, 3), (True, 4)])
+def test_progress_counts_the_stages_to_the_last(bound, stages):
+    told = []
+    gc.clear(small_case(UNSTORED), bound=bound, progress=lambda *now: told.append(now))
+    assert told == [(done, stages) for done in range(1, stages + 1)]
+
+
 def test_a_storage_that_must_charge_does(case):
     must = replace(case, storage=case.storage.assign(p_min_mw=0.2))
     clearing = gc.clear(must)

@@ -65,7 +65,7 @@ def clear(
         from gridclear import clear as run
         from gridclear.report.clearing import describe_clearing
 
-        with working("clearing"):
+        with working("clearing") as progress:
             result = run(
                 session,
                 algorithm=algorithm,
@@ -74,6 +74,7 @@ def clear(
                 deadline_s=deadline_s,
                 bound=bound,
                 threads=threads,
+                progress=progress,
             )
         folder = write(result, folder_for(out, "clear", as_json=as_json), format_)
         show_case(session)

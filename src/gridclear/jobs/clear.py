@@ -31,7 +31,7 @@ from gridclear.powerflow.base import base_state
 from gridclear.powerflow.scenarios import Scenarios
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
 
@@ -112,6 +112,7 @@ def clear(
     deadline_s: float | None = None,
     bound: bool = False,
     threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
     compiled: CompiledCase | None = None,
 ) -> Clearing:
     """Find the cheapest schedule that keeps the grid's limits and delivers the reactive profile.
@@ -135,6 +136,9 @@ def clear(
         without it nothing is ``optimal``.
     threads : int, optional
         As in ``solve_batch``; the result does not depend on it.
+    progress : callable, optional
+        Called with (done, all) stages: the base states, the schedule, its confirmation, and the bound where
+        one is asked for.
     compiled : CompiledCase, optional
         What ``compile_case(case)`` gave, to spare compiling again.
 
@@ -155,6 +159,9 @@ def clear(
     -----
     In order of importance: no limit is broken that the forecast keeps, nor worsened; those that the forecast
     breaks are cured as far as the resources can; the profile is met; the cost is least.
+
+    There is no ``executor``: every search starts from what the one before has found, so that nothing could be
+    shared out among workers.
     """
     chosen = find_algorithm(algorithm)
     for name, value, known in (("devices", devices, tuple(DEVICES)), ("market", market, tuple(MARKETS))):
@@ -164,6 +171,8 @@ def clear(
         raise OptionError(f"deadline_s is {deadline_s}; it must be a number of seconds above zero")
     need_rows(case, "reactive_profile", "reactive_bids")
     deadline, watch = Deadline.after(deadline_s), Stopwatch()
+    stages = 4 if bound else 3
+    tell = progress or _silent
     with watch.phase("compile"):
         compiled = compile_case(case) if compiled is None else compiled
     with watch.phase("base"):
@@ -172,17 +181,22 @@ def clear(
         problem = build_problem(
             scenarios, base, devices=devices, market=market, losses_eur_mwh=case.prices.losses_eur_mwh
         )
+    tell(1, stages)
     with watch.phase("solve"), threadpool_limits(limits=1, user_api="blas"):
         found = chosen(problem, deadline)
         check_shape(problem, found.plan)
+    tell(2, stages)
     with watch.phase("confirm"):
         point = assess(problem, found.plan)
         proof = proof_of(problem, found.plan, threads)
         priced = prices(point) if proof.confirmed else None
+    tell(3, stages)
     proved = Bound(-np.inf, "no schedule is confirmed" if bound else "not asked for", 0.0)
     with watch.phase("bound"):
         if bound and proof.confirmed:
             proved = lower_bound(point, deadline)
+    if bound:
+        tell(4, stages)
     with watch.phase("tables"):
         costs = cost_table(point)
         cost = float(costs["eur"].sum())
@@ -205,6 +219,10 @@ def clear(
             costs=costs,
             **scalars,
         )
+
+
+def _silent(done: int, every: int) -> None:
+    """Tell nobody."""
 
 
 def _options(algorithm: str | Algorithm, devices: str, market: str, *, bound: bool) -> dict[str, object]:

@@ -46,7 +46,8 @@ class Planes:
         self._problem = problem
         self._memory: list[Tangent] = []
         self._watched: list[set[int]] = [
-            set() if before is None else set(before._watched[period]) for period in range(problem.periods)
+            set() if before is None else set(before.watched(period).tolist())
+            for period in range(problem.periods)
         ]
 
     def watched(self, period: int) -> Ints:
