@@ -128,6 +128,8 @@ class Stage:
             return best
         try:
             for number in range(_MOST_SEARCHES):
+                if self._deadline.passed:
+                    break
                 choice = self._search(best, relaxed=first and not number)
                 if choice is None:
                     break
