@@ -84,6 +84,16 @@ def test_no_time_gives_the_best_confirmed_schedule_so_far():
     assert clearing.provenance["proof"]["worst_violation"] <= 1e-6
 
 
+def test_no_time_leaves_regulators_where_they_keep_the_limits(grids):
+    case = gc.read_case(grids / "hv-mixed")
+    clearing = gc.clear(case, deadline_s=1e-6)
+    assert clearing.status == "deadline"
+    rest = gc.power_flow(case).devices
+    moved = clearing.devices.merge(rest, on=["start", "element_type", "element"], suffixes=("", "_base"))
+    assert (moved["position"] == moved["position_base"]).all()
+    assert moved["moves"].sum() > 0  # the schedule alone breaks a limit
+
+
 @pytest.mark.parametrize(("bound", "stages"), [(False, 3), (True, 4)])
 def test_progress_counts_the_stages_to_the_last(bound, stages):
     told = []

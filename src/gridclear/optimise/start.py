@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,3 +58,26 @@ def lawful_start(problem: Problem, deadline: Deadline) -> Plan:
     away[np.concatenate([own.share, more, less])] = 1.0
     answer = Solver(program).minimise(away, gap=(0.0, _AWAY), seconds=deadline.left)
     return model.plan(solved(answer).x)
+
+
+def at_rest(problem: Problem, plan: Plan) -> list[Plan]:
+    """Leave a plan's devices where the base state has them, whose limits are kept there.
+
+    Parameters
+    ----------
+    problem : Problem
+    plan : Plan
+
+    Returns
+    -------
+    list of Plan
+        That one; empty where regulators move more often than they may.
+    """
+    steps = plan.steps.copy()
+    for row, device in enumerate(problem.devices):
+        # Of a group that its regulators have parted, the first one leads.
+        first = device.device[0]
+        away = problem.base.positions[:, first] - problem.compiled.positions[first]
+        steps[row] = np.clip(away // device.step[0], device.lowest, device.highest)
+    rested = replace(plan, steps=steps)
+    return [] if broken_rules(problem, rested) else [rested]

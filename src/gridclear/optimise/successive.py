@@ -18,7 +18,7 @@ from gridclear.optimise.model import EVERYWHERE, FREE, HELD, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.reached import keep_cure, keep_delivery
-from gridclear.optimise.start import lawful_start
+from gridclear.optimise.start import at_rest, lawful_start
 from gridclear.optimise.weights import Weights, broken
 
 if TYPE_CHECKING:
@@ -93,6 +93,13 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
         # From nearby, what was met is met again.
         last = Stage(keep_delivery(point), weights, deadline, Planes(problem, stage.planes))
         point = last.run(point.plan, first=False)
+    if broken(point) or not point.solved[problem.base.solved].all():
+        # Time for not even one plan that keeps the limits, perhaps: regulators have kept them by themselves.
+        plans = [point.plan, *at_rest(problem, start)]
+        point = min(
+            (assess(problem, plan) for plan in plans),
+            key=lambda one: (-int(one.solved.sum()), weights.merit(one)),
+        )
     return Found(point.plan, complete=not deadline.passed)
 
 
