@@ -13,24 +13,33 @@ if TYPE_CHECKING:
     from gridclear.case import Case, Grid, Horizon, Limits, Prices
     from gridclear.errors import CaseError, GridclearError, Issue, OptionError
     from gridclear.io.folder import check_case, read_case, write_case
+    from gridclear.jobs.activate import Activation, activate
     from gridclear.jobs.clear import Clearing, clear
+    from gridclear.jobs.congestion import Congestion, congestion_forecast
     from gridclear.jobs.envelopes import Envelopes, operating_envelopes
     from gridclear.jobs.flow import Flow, power_flow
     from gridclear.jobs.pq_map import PQMap, pq_map
     from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
+    from gridclear.jobs.select import Choice, select
+    from gridclear.jobs.session import Session, run_session
+    from gridclear.jobs.settle import Settlement, settle
     from gridclear.network.compile import compile_network
     from gridclear.network.limits import NodeLimits, describe, grid_limits
     from gridclear.network.network import Network
     from gridclear.powerflow.columns import Profile
     from gridclear.powerflow.solve import solve_batch
     from gridclear.powerflow.states import States
+    from gridclear.report.html import write_report
 
 _HOME = {
+    "Activation": "gridclear.jobs.activate",
     "Case": "gridclear.case",
     "CaseError": "gridclear.errors",
+    "Choice": "gridclear.jobs.select",
     "Clearing": "gridclear.jobs.clear",
+    "Congestion": "gridclear.jobs.congestion",
     "Envelopes": "gridclear.jobs.envelopes",
     "Flow": "gridclear.jobs.flow",
     "Grid": "gridclear.case",
@@ -47,10 +56,14 @@ _HOME = {
     "ProbableLights": "gridclear.jobs.probable",
     "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
+    "Session": "gridclear.jobs.session",
+    "Settlement": "gridclear.jobs.settle",
     "States": "gridclear.powerflow.states",
+    "activate": "gridclear.jobs.activate",
     "check_case": "gridclear.io.folder",
     "clear": "gridclear.jobs.clear",
     "compile_network": "gridclear.network.compile",
+    "congestion_forecast": "gridclear.jobs.congestion",
     "describe": "gridclear.network.limits",
     "grid_limits": "gridclear.network.limits",
     "operating_envelopes": "gridclear.jobs.envelopes",
@@ -60,8 +73,12 @@ _HOME = {
     "probable_lights": "gridclear.jobs.probable",
     "qualify": "gridclear.jobs.qualify",
     "read_case": "gridclear.io.folder",
+    "run_session": "gridclear.jobs.session",
+    "select": "gridclear.jobs.select",
+    "settle": "gridclear.jobs.settle",
     "solve_batch": "gridclear.powerflow.solve",
     "write_case": "gridclear.io.folder",
+    "write_report": "gridclear.report.html",
 }
 
 try:
@@ -70,9 +87,12 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0"
 
 __all__ = [
+    "Activation",
     "Case",
     "CaseError",
+    "Choice",
     "Clearing",
+    "Congestion",
     "Envelopes",
     "Flow",
     "Grid",
@@ -89,10 +109,14 @@ __all__ = [
     "ProbableLights",
     "Profile",
     "Qualification",
+    "Session",
+    "Settlement",
     "States",
+    "activate",
     "check_case",
     "clear",
     "compile_network",
+    "congestion_forecast",
     "describe",
     "grid_limits",
     "operating_envelopes",
@@ -102,8 +126,12 @@ __all__ = [
     "probable_lights",
     "qualify",
     "read_case",
+    "run_session",
+    "select",
+    "settle",
     "solve_batch",
     "write_case",
+    "write_report",
 ]
 
 

@@ -84,6 +84,8 @@ class FakeResult:
     """A qualification that has not got everything."""
 
     status: str = "partial"
+    complete: bool = False
+    nested: dict[str, object] = field(default_factory=dict)
     provenance: dict[str, object] = field(default_factory=dict)
     fault: OSError | None = None
     devices: pd.DataFrame = field(

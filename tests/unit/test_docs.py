@@ -51,7 +51,10 @@ def test_readme_has_exactly_two_commands_to_set_up():
     assert re.findall(r"^make \w+", commands, re.MULTILINE) == ["make demo", "make test"]
 
 
-@pytest.mark.parametrize("command", ["check", "flow", "tlq", "prequalify", "envelopes", "clear", "demo"])
+@pytest.mark.parametrize(
+    "command",
+    ["check", "flow", "tlq", "prequalify", "envelopes", "activate", "clear", "settle", "session", "demo"],
+)
 def test_readme_names_every_option(command):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"gridclear {command}" in text
@@ -73,6 +76,7 @@ def test_page_on_the_case_folder_is_in_step():
         "CONTRIBUTING.md",
         "docs/clearing.md",
         "docs/lights.md",
+        "docs/market.md",
         "docs/power-flow.md",
         "docs/products.md",
         "docs/results.md",

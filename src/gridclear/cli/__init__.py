@@ -8,8 +8,10 @@ from __future__ import annotations
 import click
 
 from gridclear.cli.lights import check, demo, flow, tlq
-from gridclear.cli.market import clear
+from gridclear.cli.maps import pq_map
+from gridclear.cli.market import activate, clear, settle
 from gridclear.cli.products import envelopes, prequalify
+from gridclear.cli.session import session
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,5 +30,5 @@ def main() -> None:
     """
 
 
-for _command in (check, flow, tlq, clear, prequalify, envelopes, demo):
+for _command in (check, flow, tlq, activate, pq_map, clear, settle, prequalify, envelopes, session, demo):
     main.add_command(_command)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from gridclear.jobs.result import Result
 
 _CASE_WRONG, NO_ANSWER, _INTERRUPTED = 1, 3, 130
-#: Statuses of an answer that lacks nothing.
-COMPLETE = ("solved", "qualified", "optimal", "confirmed", "closest")
 
 
 case_argument = click.argument("case", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -156,16 +154,22 @@ def write(result: Result, folder: Path | None, format_: TableFormat) -> Path | N
 
 def finish(result: Result, folder: Path | None, *, as_json: bool) -> None:
     """Say where the files are, print the data if asked to, and leave with 3 if the answer is not complete."""
-    from gridclear.io.results import jsonable, records
-
     if folder is not None:
         say(f"\nwritten: {folder}")
     if as_json:
-        data = {name: records(table) for name, table in result.tables.items()}
-        print_json({"status": result.status, **data, "provenance": jsonable(result.provenance)})
-    if result.status not in COMPLETE:
+        print_json(_data(result))
+    if not result.complete:
         say(f"no complete answer: {result.status}")
         raise SystemExit(NO_ANSWER)
+
+
+def _data(result: Result) -> dict[str, object]:
+    """Give everything that a result holds, as JSON knows it."""
+    from gridclear.io.results import jsonable, records
+
+    tables = {name: records(table) for name, table in result.tables.items()}
+    nested = {job: _data(part) for job, part in result.nested.items()}
+    return {"status": result.status, **tables, **nested, "provenance": jsonable(result.provenance)}
 
 
 def show_case(case: Case) -> None:

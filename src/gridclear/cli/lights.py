@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from gridclear.cli.frame import (
-    COMPLETE,
     NO_ANSWER,
     allotment_option,
     as_json_option,
@@ -136,7 +135,7 @@ def demo(*, out: Path, threads: int | None) -> None:
         _show_tlq(session, lights, with_base=False)
 
         say("\n" + "\n".join(f"written: {folder}" for folder in written))
-        if base.status not in COMPLETE or lights.status not in COMPLETE:
+        if not (base.complete and lights.complete):
             raise SystemExit(NO_ANSWER)
 
 

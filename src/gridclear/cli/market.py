@@ -1,4 +1,4 @@
-"""Commands on the reactive market: its clearing."""
+"""Commands on the markets: activation of active power, clearing of reactive power, settlement."""
 
 from __future__ import annotations
 
@@ -19,33 +19,101 @@ from gridclear.cli.frame import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from gridclear.io.tables import TableFormat
 
 
-@click.command(short_help="Cheapest schedule that delivers the reactive profile.")
+@click.command(short_help="What the TSO activates: cheapest first, each bid with its light.")
 @click.option(
-    "--algorithm", default="successive", show_default=True, help="How the schedule is searched for."
+    "--guarantee",
+    type=click.Choice(["merit-order", "each", "any-subset"]),
+    default="merit-order",
+    show_default=True,
+    help="How bids are qualified: on top of what is taken before; before the market, alone; in any company.",
 )
 @click.option(
     "--devices",
-    type=click.Choice(["optimised", "scheduled"]),
-    default="optimised",
+    type=click.Choice(["scheduled", "automatic", "optimised"]),
+    default="scheduled",
     show_default=True,
-    help="Decide automatic tap changers, too, or leave them where they settle by themselves.",
+    help="Tap changers and banks: frozen as in the base state; regulating; re-set to let more through.",
 )
-@click.option(
-    "--market",
-    type=click.Choice(["reactive", "common"]),
-    default="reactive",
-    show_default=True,
-    help="Take reactive bids only, or active ones, too.",
-)
-@click.option(
-    "--deadline", "deadline_s", type=float, help="Seconds after which the best schedule so far is given."
-)
-@click.option("--bound", is_flag=True, help="Prove how low the cost could be at best; takes much longer.")
+@click.option("--losses", is_flag=True, help="Count what each bid changes in losses, too.")
+@job_options("result/activate")
+def activate(
+    case: Path,
+    *,
+    guarantee: Literal["merit-order", "each", "any-subset"],
+    devices: Literal["scheduled", "automatic", "optimised"],
+    losses: bool,
+    out: Path | None,
+    format_: TableFormat,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Cover the need of the TSO in CASE from the cheapest bids, each taken as far as the grid bears it."""
+    with session_of(case, out, format_, as_json=as_json) as session:
+        from gridclear import activate as run
+        from gridclear.report.market import describe_activation
+
+        with working("activation") as progress:
+            result = run(
+                session,
+                guarantee=guarantee,
+                devices=devices,
+                losses=losses,
+                threads=threads,
+                progress=progress,
+            )
+        folder = write(result, folder_for(out, "activate", as_json=as_json), format_)
+        show_case(session)
+        say(describe_activation(session, result, width=width()))
+        finish(result, folder, as_json=as_json)
+
+
+def clearing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what a clearing can be told."""
+    for option in reversed(
+        (
+            click.option(
+                "--algorithm",
+                default="successive",
+                show_default=True,
+                help="How the schedule is searched for.",
+            ),
+            click.option(
+                "--devices",
+                type=click.Choice(["optimised", "scheduled"]),
+                default="optimised",
+                show_default=True,
+                help="Decide automatic tap changers, too, or leave them where they settle by themselves.",
+            ),
+            click.option(
+                "--market",
+                type=click.Choice(["reactive", "common"]),
+                default="reactive",
+                show_default=True,
+                help="Take reactive bids only, or active ones, too.",
+            ),
+            click.option(
+                "--deadline",
+                "deadline_s",
+                type=float,
+                help="Seconds after which the best schedule so far is given.",
+            ),
+            click.option(
+                "--bound", is_flag=True, help="Prove how low the cost could be at best; takes much longer."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(short_help="Cheapest schedule that delivers the reactive profile.")
+@clearing_options
 @job_options("result/clear")
 def clear(
     case: Path,
@@ -79,4 +147,80 @@ def clear(
         folder = write(result, folder_for(out, "clear", as_json=as_json), format_)
         show_case(session)
         say(describe_clearing(result, width=width()))
+        finish(result, folder, as_json=as_json)
+
+
+@click.command(short_help="Who gets and who bears what: bids, operator, TSO, to the cent.")
+@click.option(
+    "--pricing",
+    type=click.Choice(["pay-as-bid", "pay-as-clear"]),
+    default="pay-as-bid",
+    show_default=True,
+    help="Bids are paid their own price, or that of the dearest accepted one.",
+)
+@click.option(
+    "--tolerance",
+    "tolerance_percent",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Per cent of the schedule within which what is metered counts as delivered.",
+)
+@click.option(
+    "--penalty-mwh", type=float, default=0.0, show_default=True, help="EUR per MWh beyond the tolerance."
+)
+@click.option(
+    "--penalty-mvarh", type=float, default=0.0, show_default=True, help="EUR per Mvarh beyond the tolerance."
+)
+@clearing_options
+@job_options("result/settle")
+def settle(
+    case: Path,
+    *,
+    pricing: Literal["pay-as-bid", "pay-as-clear"],
+    tolerance_percent: float,
+    penalty_mwh: float,
+    penalty_mvarh: float,
+    algorithm: str,
+    devices: Literal["optimised", "scheduled"],
+    market: Literal["reactive", "common"],
+    deadline_s: float | None,
+    bound: bool,
+    out: Path | None,
+    format_: TableFormat,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Clear CASE with and without its reactive profile, and settle: payments, penalties, and who bears them.
+
+    The deadline is that of each of the two clearings.
+    """
+    with session_of(case, out, format_, as_json=as_json) as session:
+        from gridclear import clear as run_clearing
+        from gridclear import settle as run
+        from gridclear.report.market import describe_settlement
+
+        with working("settlement"):
+            clearing = run_clearing(
+                session,
+                algorithm=algorithm,
+                devices=devices,
+                market=market,
+                deadline_s=deadline_s,
+                bound=bound,
+                threads=threads,
+            )
+            result = run(
+                session,
+                clearing,
+                pricing=pricing,
+                tolerance_percent=tolerance_percent,
+                penalty_eur_mwh=penalty_mwh,
+                penalty_eur_mvarh=penalty_mvarh,
+                deadline_s=deadline_s,
+                threads=threads,
+            )
+        folder = write(result, folder_for(out, "settle", as_json=as_json), format_)
+        show_case(session)
+        say(describe_settlement(result, width=width()))
         finish(result, folder, as_json=as_json)

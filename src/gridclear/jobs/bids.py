@@ -74,6 +74,12 @@ class Bids:
         """MW of every unit at its full share."""
         return np.bincount(self.unit, weights=self.offered, minlength=len(self.item)).astype(np.float64)
 
+    @property
+    def part_of_unit(self) -> Floats:
+        """Part of its unit's megawatts that every row offers, 0 where it offers nothing."""
+        whole = self.offered_of_unit[self.unit]
+        return np.divide(self.offered, whole, out=np.zeros(len(whole)), where=self.offered > 0.0)
+
     def conditions(self, free: Floats) -> tuple[Floats, Ints]:
         """Apply blocks and smallest amounts to the safe shares.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,7 +71,7 @@ class Clearing(Result):
         unit more (0.01 p.u. of voltage, 1 % of loading, 1 MW, Mvar or MVA) would save per period with what is
         delivered and cured as it is, and by how much it would bring the profile closer.
     costs : DataFrame
-        part, eur: ``bids``, ``moves``, ``losses``.
+        start, part, eur: ``bids``, ``moves``, ``losses``.
     cost_eur, bound_eur, gap : float
         Their sum, a lower bound, and (cost - bound) / |cost|, where a cost below one EUR counts as one EUR:
         of nothing there are no shares. No schedule costs less than the bound that keeps every effective
@@ -109,6 +109,7 @@ def clear(
     algorithm: str | Algorithm = "successive",
     devices: str = "optimised",
     market: str = "reactive",
+    request: bool = True,
     deadline_s: float | None = None,
     bound: bool = False,
     threads: int | None = None,
@@ -129,6 +130,9 @@ def clear(
         ``optimised`` while automatic changers stay where the base state has settled them.
     market : {"reactive", "common"}
         Whether active bids may be taken, too.
+    request : bool
+        Whether the profile is asked for. Without it, the schedule is what the grid needs for its own sake: it
+        cures what the forecast breaks and saves losses.
     deadline_s : float, optional
         Seconds after which the best schedule so far is given.
     bound : bool
@@ -175,6 +179,7 @@ def clear(
     tell = progress or _silent
     with watch.phase("compile"):
         compiled = compile_case(case) if compiled is None else compiled
+        compiled = compiled if request else _without_request(compiled)
     with watch.phase("base"):
         scenarios = Scenarios(compiled, threads)
         base = base_state(scenarios)
@@ -206,7 +211,9 @@ def clear(
         scalars = {"cost_eur": cost, "bound_eur": least, "gap": gap, "solved_s": seconds}
         return Clearing(
             status=_status(problem, proof, gap, complete=found.complete),
-            provenance=provenance("clear", case, _options(algorithm, devices, market, bound=bound), watch)
+            provenance=provenance(
+                "clear", case, _options(algorithm, devices, market, request=request, bound=bound), watch
+            )
             | {
                 "proof": proof.words(compiled.s_base_mva),
                 "bound": {"reason": proved.reason, "seconds": proved.seconds},
@@ -225,9 +232,17 @@ def _silent(done: int, every: int) -> None:
     """Tell nobody."""
 
 
-def _options(algorithm: str | Algorithm, devices: str, market: str, *, bound: bool) -> dict[str, object]:
+def _without_request(compiled: CompiledCase) -> CompiledCase:
+    """Take the same case without a profile: no network hangs on it."""
+    case = compiled.case
+    return replace(compiled, case=replace(case, reactive_profile=case.reactive_profile.iloc[:0]))
+
+
+def _options(
+    algorithm: str | Algorithm, devices: str, market: str, *, request: bool, bound: bool
+) -> dict[str, object]:
     name = algorithm if isinstance(algorithm, str) else getattr(algorithm, "__name__", repr(algorithm))
-    return {"algorithm": name, "devices": devices, "market": market, "bound": bound}
+    return {"algorithm": name, "devices": devices, "market": market, "request": request, "bound": bound}
 
 
 def _status(problem: Problem, proof: Proof, gap: float, *, complete: bool) -> str:

@@ -239,6 +239,18 @@ def binding_table(point: Point, priced: Prices | None) -> pd.DataFrame:
 
 def cost_table(point: Point) -> pd.DataFrame:
     """Rows as in ``Clearing.costs``."""
-    taken, moves = point.problem.costs(point.plan)
-    losses = point.cost - taken - moves
-    return pd.DataFrame({"part": ["bids", "moves", "losses"], "eur": [taken, moves, losses]})
+    problem, plan = point.problem, point.plan
+    offers, starts = problem.offers, problem.compiled.case.horizon.starts
+    taken = np.bincount(
+        offers.period, weights=offers.cost * plan.share[offers.item], minlength=problem.periods
+    )
+    moves = np.array([device.cost for device in problem.devices]) @ problem.moves(plan)
+    lost = np.array([np.nan if local is None else local.loss for local in point.local])
+    parts = {"bids": taken, "moves": moves, "losses": problem.loss_price * lost}
+    return pd.DataFrame(
+        {
+            "start": starts.repeat(len(parts)),
+            "part": np.tile(np.array(list(parts), dtype=object), len(starts)),
+            "eur": np.stack(list(parts.values()), axis=1).ravel(),
+        }
+    )

@@ -146,7 +146,7 @@ def qualify(
             search = replace(search, setting=optimised_setting(search, bids))
         each = judge_each(search, bids, progress)
         bands = dead_bands(network, base) if search.reacts and guarantee == "any-subset" else None
-        verdict = _judge(search, bids, each, guarantee, allotment, bands, progress)
+        verdict = judge(search, bids, each, guarantee, allotment, bands, progress)
     with watch.phase("tables"):
         options: dict[str, object] = {
             "guarantee": guarantee,
@@ -166,7 +166,7 @@ def qualify(
         )
 
 
-def _judge(
+def judge(
     search: Search,
     bids: Bids,
     each: Verdict,
@@ -175,7 +175,24 @@ def _judge(
     bands: DeadBands | None,
     progress: Callable[[int, int], None] | None,
 ) -> Verdict:
-    """Judge under one guarantee."""
+    """Judge under one guarantee.
+
+    Parameters
+    ----------
+    search : Search
+    bids : Bids
+    each : Verdict
+        Of every item by itself.
+    guarantee, allotment : str
+        As of ``qualify``.
+    bands : DeadBands or None
+        Inside which regulators have to rest, for ``any-subset`` where they react.
+    progress : callable, optional
+
+    Returns
+    -------
+    Verdict
+    """
     if guarantee == "merit-order":
         return judge_in_merit_order(search, bids, progress)
     if bands is not None:

@@ -22,7 +22,7 @@ class Queues:
 
     def __init__(self, bids: Bids, periods: int) -> None:
         self._bids, items = bids, len(bids.least_share)
-        self.first = np.searchsorted(bids.item, np.arange(items + 1))
+        self._first = np.searchsorted(bids.item, np.arange(items + 1))
         pairs = np.unique(np.stack([bids.activations.period, bids.item], axis=1), axis=0)
         self._queue = pairs[:, 1]
         self._next = np.searchsorted(pairs[:, 0], np.arange(periods))
@@ -46,4 +46,10 @@ class Queues:
         """Units of items, in order."""
         if not len(items):
             return items
-        return np.concatenate([np.arange(*self.first[item : item + 2]) for item in items.tolist()])
+        return np.concatenate([np.arange(*self._first[item : item + 2]) for item in items.tolist()])
+
+    def begin(self, items: Ints) -> Ints:
+        """Say where each item begins among the units of all of them."""
+        count = self._first[items + 1] - self._first[items]
+        begin: Ints = np.cumsum(count) - count
+        return begin

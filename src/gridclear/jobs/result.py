@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from gridclear.case import Case
     from gridclear.io.tables import TableFormat
 
+#: Statuses of an answer that lacks nothing.
+_COMPLETE = (
+    "solved",
+    "qualified",
+    "optimal",
+    "confirmed",
+    "closest",
+    "covered",
+    "short",
+    "settled",
+    "scheduled",
+    "mapped",
+    "chosen",
+    "complete",
+)
 _PACKAGES = ("gridclear", "numpy", "scipy", "numba", "pandas", "pandapower")
 
 
@@ -39,9 +54,19 @@ class Result:
     provenance: Mapping[str, object]
 
     @property
+    def complete(self) -> bool:
+        """Whether the answer lacks nothing."""
+        return self.status in _COMPLETE
+
+    @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The result tables by name."""
         raise NotImplementedError
+
+    @property
+    def nested(self) -> Mapping[str, Result]:
+        """Results of other jobs that this one holds, by job."""
+        return {}
 
     def write(self, folder: str | Path, format: TableFormat = "csv") -> None:  # noqa: A002  the contract's name
         """Save every table and ``result.json``.

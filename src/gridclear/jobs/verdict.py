@@ -25,7 +25,7 @@ class Verdict:
     Attributes
     ----------
     searched : (unit,) of bool
-        There is a state to judge it from.
+        There is a state to judge it from, and somebody wants to know.
     free : (unit,)
         Safe share by the grid alone.
     share : (unit,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from gridclear.network.outages import bus_positions, in_service
 
 if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
-    from gridclear.network.network import Floats
+    from gridclear.network.network import Floats, Ints
     from gridclear.powerflow.base import BaseState
 
 COLUMNS = ["start", "kind", "element_type", "element", "value", "limit"]
@@ -43,28 +44,71 @@ def base_violations(compiled: CompiledCase, base: BaseState) -> pd.DataFrame:
 Row = tuple[int, str, str, str, float, float]
 
 
-def _broken(compiled: CompiledCase, base: BaseState) -> list[Row]:
-    rows: list[Row] = []
+@dataclass(frozen=True, eq=False)
+class Broken:
+    """Limits that the base state breaks, by topology, then by period.
+
+    Attributes
+    ----------
+    period, constraint : (row,) of int
+        The constraint in the kernels' numbering of the period's topology.
+    value, limit : (row,)
+        In the kernels' units.
+    sign, unit : (row,)
+        As of ``sides``.
+    """
+
+    period: Ints
+    constraint: Ints
+    value: Floats
+    limit: Floats
+    sign: Floats
+    unit: Floats
+
+    @property
+    def over(self) -> Floats:
+        """How far each is broken, normalised."""
+        return self.sign * (self.value - self.limit) / self.unit
+
+
+def broken_limits(compiled: CompiledCase, base: BaseState) -> Broken:
+    """Find every limit that the base state breaks.
+
+    Parameters
+    ----------
+    compiled : CompiledCase
+    base : BaseState
+
+    Returns
+    -------
+    Broken
+    """
+    parts = []
     for topology, (network, limits) in enumerate(zip(compiled.networks, compiled.limits, strict=True)):
         periods = np.flatnonzero((compiled.topology == topology) & base.solved)
-        if not len(periods):
-            continue
         vm = np.abs(base.nodes[topology][periods])
         power = base.exchange[topology][periods]
-        traded = np.stack([power.real, power.real, power.imag, power.imag, np.abs(power)], axis=-1).reshape(
-            len(periods), -1
-        )
-        value = np.hstack([vm, vm, base.loading[topology][periods], traded])
+        traded = np.stack([power.real, power.real, power.imag, power.imag, np.abs(power)], axis=-1)
+        exchange = traded.reshape(len(periods), power.shape[1] * traded.shape[-1])
+        value = np.hstack([vm, vm, base.loading[topology][periods], exchange])
         limit = limits.numbered
         sign, unit = sides(network, limits, np.arange(len(limit)))
-        for row, constraint in zip(*np.nonzero(sign * (value - limit) > TOLERANCE * unit), strict=True):
-            named = describe(network, limits, int(constraint), compiled.case)
-            rows.append(
-                (
-                    int(periods[row]), named.kind, named.element_type, named.element,
-                    float(value[row, constraint] * named.factor), float(limit[constraint] * named.factor),
-                )
-            )  # fmt: skip
+        row, constraint = np.nonzero(sign * (value - limit) > TOLERANCE * unit)
+        own = (value[row, constraint], limit[constraint], sign[constraint], unit[constraint])
+        parts.append((periods[row], constraint.astype(np.int64), *own))
+    return Broken(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _broken(compiled: CompiledCase, base: BaseState) -> list[Row]:
+    broken = broken_limits(compiled, base)
+    rows: list[Row] = []
+    for row, (period, constraint) in enumerate(
+        zip(broken.period.tolist(), broken.constraint.tolist(), strict=True)
+    ):
+        topology = int(compiled.topology[period])
+        named = describe(compiled.networks[topology], compiled.limits[topology], constraint, compiled.case)
+        value, limit = float(broken.value[row] * named.factor), float(broken.limit[row] * named.factor)
+        rows.append((period, named.kind, named.element_type, named.element, value, limit))
     return rows
 
 

@@ -97,13 +97,3 @@ def _least(
             break
         at, now = until, following
     return found
-
-
-def gaps(found: Sequence[Piece], seam: float) -> list[tuple[float, float]]:
-    """Open ranges between pieces that do not touch."""
-    reached, open_ = -np.inf, []
-    for piece in found:
-        if np.isfinite(reached) and piece.low - reached > seam:
-            open_.append((reached, piece.low))
-        reached = max(reached, piece.high)
-    return open_

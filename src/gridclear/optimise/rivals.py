@@ -73,7 +73,7 @@ class Rivals(Sheet):
         program.entries(model.profile[0], on, -base * low)
         super().__init__(point, bent, planes, weights, model)
         # No reward for reaching beyond a curve makes up for missing it.
-        self._around.cost[model.columns.short] *= MISSED
+        self._around.cost[model.columns.short[:, 0]] *= MISSED
 
     def best(self, worth: float, deadline: Deadline) -> tuple[Drawn, float]:
         """Find what beats the costs by most, to within so many EUR.
@@ -90,7 +90,10 @@ class Rivals(Sheet):
         SolverError
         """
         around, bent, solver = self._around, 0.0, self._around.solver
-        self._solve(0.0, deadline)
+        solver.search_plainly()
+        relaxed = self._solve(0.0, deadline)
+        if relaxed.objective >= -worth:
+            return self._drawn(relaxed), -relaxed.objective
         for _ in range(_MOST_SEARCHES):
             self._place(-bent)
             solver.relax(whole=True)

@@ -32,7 +32,8 @@ def describe_clearing(clearing: Clearing, *, width: int = 100) -> str:
     width : int
         Characters per line.
     """
-    costs = ", ".join(f"{row.part} {row.eur:.2f}" for row in clearing.costs.itertuples())
+    sums = clearing.costs.groupby("part", sort=False)["eur"].sum()
+    costs = ", ".join(f"{part} {eur:.2f}" for part, eur in sums.items())
     bound = (
         ""
         if np.isnan(clearing.bound_eur)

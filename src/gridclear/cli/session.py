@@ -1,0 +1,92 @@
+"""The command for a whole market session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from gridclear.cli.frame import (
+    finish,
+    folder_for,
+    job_options,
+    say,
+    session_of,
+    show_case,
+    width,
+    working,
+    write,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gridclear.io.tables import TableFormat
+
+
+@click.command(short_help="Every job that CASE has the data for, and a page that shows all.")
+@click.option(
+    "--guarantee",
+    type=click.Choice(["each", "merit-order", "any-subset"]),
+    default="each",
+    show_default=True,
+    help="What a light promises: the bid is safe alone; on top of all cheaper ones; in any company.",
+)
+@click.option(
+    "--devices",
+    type=click.Choice(["scheduled", "automatic", "optimised"]),
+    default="scheduled",
+    show_default=True,
+    help="Tap changers and banks of lights and activation: frozen; regulating; re-set to let more through.",
+)
+@click.option(
+    "--algorithm", default="successive", show_default=True, help="How the schedule is searched for."
+)
+@click.option(
+    "--pricing",
+    type=click.Choice(["pay-as-bid", "pay-as-clear"]),
+    default="pay-as-bid",
+    show_default=True,
+    help="Bids are paid their own price, or that of the dearest accepted one.",
+)
+@click.option("--deadline", "deadline_s", type=float, help="Seconds for each of the two clearings.")
+@click.option("--bound", is_flag=True, help="Prove how low costs could be at best; takes much longer.")
+@job_options("result/session")
+def session(
+    case: Path,
+    *,
+    guarantee: Literal["each", "merit-order", "any-subset"],
+    devices: Literal["scheduled", "automatic", "optimised"],
+    algorithm: str,
+    pricing: Literal["pay-as-bid", "pay-as-clear"],
+    deadline_s: float | None,
+    bound: bool,
+    out: Path | None,
+    format_: TableFormat,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Do every job that CASE has the data for: a folder of tables for each, and report.html."""
+    with session_of(case, out, format_, as_json=as_json) as read:
+        from gridclear import run_session
+        from gridclear.report.html import write_report
+        from gridclear.report.session import describe_session
+
+        with working("session") as progress:
+            result = run_session(
+                read,
+                guarantee=guarantee,
+                devices=devices,
+                algorithm=algorithm,
+                pricing=pricing,
+                bound=bound,
+                deadline_s=deadline_s,
+                threads=threads,
+                progress=progress,
+            )
+        folder = write(result, folder_for(out, "session", as_json=as_json), format_)
+        if folder is not None:
+            write_report(read, result, folder)
+        show_case(read)
+        say(describe_session(result, width=width()))
+        finish(result, folder, as_json=as_json)

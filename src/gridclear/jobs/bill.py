@@ -1,0 +1,194 @@
+"""The bill of a clearing: its accepted bids, their prices and deliveries, and what the service costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from gridclear.jobs.money import amounts
+from gridclear.jobs.settlement import payments
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gridclear.case import Case
+    from gridclear.jobs.clear import Clearing
+    from gridclear.jobs.settlement import Payments
+    from gridclear.network.network import Floats, Ints
+
+#: MW or Mvar of a schedule that are nothing.
+_NOTHING = 1e-9
+#: Table, its price, and its directions in rising order of the sign of the injection, by product.
+_PRODUCTS = {
+    "active": ("active_bids", "price_eur_mwh", ("down", "up")),
+    "reactive": ("reactive_bids", "price_eur_mvarh", ("absorb", "inject")),
+}
+PAY_AS_BID, PAY_AS_CLEAR = "pay-as-bid", "pay-as-clear"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is agreed between those who settle.
+
+    Attributes
+    ----------
+    pricing : {"pay-as-bid", "pay-as-clear"}
+        Own price, or that of the dearest accepted bid of the same period, product and direction.
+    tolerance_percent : float
+    penalty_eur_mwh, penalty_eur_mvarh : float
+    """
+
+    pricing: str
+    tolerance_percent: float
+    penalty_eur_mwh: float
+    penalty_eur_mvarh: float
+
+
+@dataclass(frozen=True, eq=False)
+class Bill:
+    """Rows of a schedule that bids have to deliver, with what they are paid, and what else a period costs.
+
+    Attributes
+    ----------
+    bid, product, direction : (row,) of str
+    period : (row,) of int
+    scheduled, metered : (row,)
+        MW or Mvar in the bid's direction; NaN where it is not metered.
+    asked, price : (row,)
+        EUR per MWh or Mvarh that the bid asks for, and that is paid.
+    planned, final : Payments
+        By schedule, and after metering.
+    moves, losses : (period,) of int
+        Cents.
+    """
+
+    bid: NDArray[np.object_]
+    product: NDArray[np.object_]
+    direction: NDArray[np.object_]
+    period: Ints
+    scheduled: Floats
+    metered: Floats
+    asked: Floats
+    price: Floats
+    planned: Payments
+    final: Payments
+    moves: Ints
+    losses: Ints
+
+    @cached_property
+    def planned_cost(self) -> Ints:
+        """Cents that each period costs by schedule."""
+        return self.by_period(self.planned.paid) + self.moves + self.losses
+
+    @cached_property
+    def final_cost(self) -> Ints:
+        """Cents that each period costs after metering."""
+        return self.by_period(self.final.paid - self.final.penalty) + self.moves + self.losses
+
+    def by_period(self, amount: Ints) -> Ints:
+        """Sum cents of rows by period."""
+        total = np.zeros(len(self.moves), dtype=np.int64)
+        np.add.at(total, self.period, amount)
+        return total
+
+
+def bill_of(case: Case, clearing: Clearing, terms: Terms) -> Bill:
+    """Price the accepted bids of a clearing and what was metered of them.
+
+    Parameters
+    ----------
+    case : Case
+    clearing : Clearing
+    terms : Terms
+
+    Returns
+    -------
+    Bill
+    """
+    rows = _accepted(case, clearing)
+    active = (rows["product"] == "active").to_numpy()
+    scheduled, asked = (rows[name].to_numpy(dtype=np.float64) for name in ("scheduled", "price"))
+    price = asked
+    if terms.pricing == PAY_AS_CLEAR:
+        dearest = rows.groupby(["start", "product", "direction"])["price"].transform("max")
+        price = dearest.to_numpy(dtype=np.float64)
+    penalty = np.where(active, terms.penalty_eur_mwh, terms.penalty_eur_mvarh)
+    metered = _metered(case, rows)
+    tolerance, hours = terms.tolerance_percent / 100.0, case.horizon.hours
+    parts = {part: own["eur"].to_numpy(dtype=np.float64) for part, own in clearing.costs.groupby("part")}
+    return Bill(
+        bid=rows["bid"].to_numpy(dtype=object),
+        product=rows["product"].to_numpy(dtype=object),
+        direction=rows["direction"].to_numpy(dtype=object),
+        period=case.horizon.position(rows["start"]),
+        scheduled=scheduled,
+        metered=metered,
+        asked=asked,
+        price=price,
+        planned=payments(scheduled, np.full(len(rows), np.nan), price, penalty, tolerance, hours),
+        final=payments(scheduled, metered, price, penalty, tolerance, hours),
+        moves=amounts(parts["moves"]),
+        losses=amounts(parts["losses"]),
+    )
+
+
+def point_weights(case: Case, clearing: Clearing, own: Clearing) -> Floats:
+    """In proportion to which connection points have caused the cost of a period, (period, point).
+
+    By the Mvar that the request moves there, against the clearing without it; where it moves nothing, the
+    points asked alike; where none is asked, all alike.
+    """
+    shape = (case.horizon.periods, len(case.connection_points))
+    reached, alone = (
+        one.exchange["q_mvar"].to_numpy(dtype=np.float64).reshape(shape) for one in (clearing, own)
+    )
+    asked = clearing.exchange["requested_q_mvar"].notna().to_numpy(dtype=np.float64).reshape(shape)
+    moved = asked * np.nan_to_num(np.abs(reached - alone))
+    weights = np.ones(shape)
+    for known in (asked, moved):
+        weights = np.where(known.sum(axis=1, keepdims=True) > 0.0, known, weights)
+    return weights
+
+
+def _accepted(case: Case, clearing: Clearing) -> pd.DataFrame:
+    """Rows of a schedule of which something is taken: start, bid, product, direction, scheduled, price."""
+    schedule = clearing.schedule[clearing.schedule["bid"] != ""]
+    frames = []
+    for product, (table, price, directions) in _PRODUCTS.items():
+        change = schedule["p_mw" if product == "active" else "q_mvar"]
+        # An active bid may move reactive power along: that is not what it is paid for.
+        mine = (change.abs() > _NOTHING) & ((product == "active") | (schedule["p_mw"].abs() <= _NOTHING))
+        own = schedule.loc[mine, ["start", "bid"]].assign(
+            product=product,
+            direction=np.where(change[mine] > 0.0, directions[1], directions[0]),
+            scheduled=change[mine].abs(),
+        )
+        known = case.table(table)[["start", "bid", "direction", price]].rename(columns={price: "price"})
+        frames.append(own.merge(known, on=["start", "bid", "direction"], how="left", validate="1:1"))
+    every = pd.concat(frames, ignore_index=True)
+    return every.sort_values(["start", "product", "bid", "direction"], kind="stable").reset_index(drop=True)
+
+
+def _metered(case: Case, rows: pd.DataFrame) -> Floats:
+    """Metered amount of every row in its direction; NaN where there is none.
+
+    A bid is metered once per period: of two directions each has what the other's schedule leaves.
+    """
+    positive = [directions[1] for *_, directions in _PRODUCTS.values()]
+    sign = np.where(rows["direction"].isin(positive), 1.0, -1.0)
+    signed = sign * rows["scheduled"].to_numpy(dtype=np.float64)
+    keys = ["start", "bid", "product"]
+    both = pd.Series(signed).groupby([rows[key] for key in keys]).transform("sum").to_numpy()
+    measured = pd.concat(
+        [
+            case.metered[["start", "bid", column]].rename(columns={column: "metered"}).assign(product=product)
+            for product, column in (("active", "p_mw"), ("reactive", "q_mvar"))
+        ]
+    )
+    found = rows[keys].merge(measured, on=keys, how="left", validate="m:1")["metered"]
+    own: Floats = sign * (found.to_numpy(dtype=np.float64) - (both - signed))
+    return own

@@ -1,0 +1,128 @@
+"""A market session in a terminal: what was done, and what each job says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from gridclear.jobs.activate import Activation
+from gridclear.jobs.clear import Clearing
+from gridclear.jobs.congestion import Congestion
+from gridclear.jobs.flow import Flow
+from gridclear.jobs.qualify import Qualification
+from gridclear.jobs.settle import Settlement
+from gridclear.report.clearing import describe_clearing
+from gridclear.report.market import describe_activation, describe_settlement
+from gridclear.report.tables import render
+from gridclear.report.text import describe_flow, describe_qualification
+
+if TYPE_CHECKING:
+    from gridclear.case import Case
+    from gridclear.jobs.result import Result
+    from gridclear.jobs.session import Session
+
+_ROWS = 12
+TITLES = {
+    "flow": "Base state",
+    "congestion": "Congestion forecast",
+    "tlq": "Traffic lights",
+    "activate": "Activation of active power",
+    "clear": "Clearing of reactive power",
+    "settle": "Settlement",
+}
+
+
+def describe_session(session: Session, *, width: int = 100) -> str:
+    """Show which jobs were done and how they ended.
+
+    Parameters
+    ----------
+    session : Session
+        Result of `run_session`.
+    width : int
+        Characters per line.
+    """
+    jobs = session.jobs
+    table = pd.DataFrame(
+        {
+            "job": jobs["job"],
+            "status": jobs["status"],
+            "seconds": jobs["seconds"].map("{:.2f}".format),
+            "reason": jobs["reason"],
+        }
+    )
+    return f"{session.status}\n" + render(table, width=width, note="reason")
+
+
+def describe_part(case: Case, result: Result, *, colour: bool = False, width: int = 100) -> str:
+    """Show the result of one job of a session.
+
+    Parameters
+    ----------
+    case : Case
+        The case of the session.
+    result : Result
+        One of its parts.
+    colour : bool
+        Lights as dots with colours instead of letters.
+    width : int
+        Characters per line.
+
+    Raises
+    ------
+    TypeError
+        It is none of a session's.
+    """
+    match result:
+        case Flow():
+            return describe_flow(result, width=width)
+        case Congestion():
+            return describe_congestion(result, width=width)
+        case Qualification():
+            return describe_qualification(case, result, with_base=False, colour=colour, width=width)
+        case Activation():
+            return describe_activation(case, result, width=width)
+        case Clearing():
+            return describe_clearing(result, width=width)
+        case Settlement():
+            return describe_settlement(result, width=width)
+    msg = f"no page is known for a {type(result).__name__}"
+    raise TypeError(msg)
+
+
+def describe_congestion(result: Congestion, *, width: int = 100) -> str:
+    """Show the least that would cure each limit that the forecast breaks.
+
+    Parameters
+    ----------
+    result : Congestion
+        Result of `congestion_forecast`.
+    width : int
+        Characters per line.
+    """
+    broken = result.limits[~result.limits["kind"].isin(["islanded", "no-solution"])]
+    if broken.empty:
+        return "The forecast breaks no limit that a resource could cure"
+    limit = ["kind", "element_type", "element"]
+    rows = []
+    for key, own in broken.groupby(limit, sort=False):
+        cures = result.cures[(result.cures[limit] == list(key)).all(axis=1)]
+        # The first of each period is the one of which least is needed by the slopes.
+        least = cures.sort_values("needed_mw", kind="stable").drop_duplicates("start")
+        by_resource = least.groupby(["resource_type", "resource", "direction"], sort=False)["needed_mw"]
+        most = by_resource.max().sort_values(ascending=False)
+        best = " ".join(map(str, most.index[0])) if len(most) else "none alone"
+        rows.append(
+            {
+                "limit": " ".join(map(str, key)),
+                "periods": len(own),
+                "cured in": len(least),
+                "most MW needed": float(most.iloc[0]) if len(most) else float("nan"),
+                "of": best,
+                "safe": int(least["safe"].sum()),
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("periods", ascending=False, kind="stable")
+    more = f"\nand {len(table) - _ROWS} more" if len(table) > _ROWS else ""
+    return "What one resource alone would have to do\n" + render(table.head(_ROWS), width=width) + more

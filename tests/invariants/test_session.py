@@ -1,0 +1,131 @@
+"""A market session: every job as if it were alone, what fails alone, and a page that holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from lights_support import bid, shipped_case, tiny_case
+
+import gridclear as gc
+from gridclear.errors import Issue, SolverError
+from gridclear.io.results import read_result
+from gridclear.jobs import session as module
+
+JOBS = ["flow", "congestion", "tlq", "activate", "clear", "settle"]
+
+
+class Page(HTMLParser):
+    """Tags that are open, and everything that could lead out of the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text, self.outside = "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "line", "polyline"):
+            self.open.append(tag)
+        self.outside += [pair for pair in attrs if pair[0] in ("src", "href") or pair[0].startswith("on")]
+        self.outside += [tag] if tag in ("script", "link", "iframe", "object", "img") else []
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def rural(grids):
+    case = shipped_case(grids / "mv-rural")
+    return case, gc.run_session(case, threads=1)
+
+
+def test_every_job_says_what_it_says_alone(rural):
+    case, session = rural
+    assert session.status == "complete"
+    assert session.jobs["job"].tolist() == list(session.parts) == JOBS
+    clearing = gc.clear(case, threads=1)
+    alone = {
+        "flow": gc.power_flow(case, threads=1),
+        "congestion": gc.congestion_forecast(case, threads=1),
+        "tlq": gc.qualify(case, threads=1),
+        "activate": gc.activate(case, threads=1),
+        "clear": clearing,
+        "settle": gc.settle(case, clearing, threads=1),
+    }
+    for job, part in session.parts.items():
+        for name, table in part.tables.items():
+            pd.testing.assert_frame_equal(table, alone[job].tables[name], check_exact=True)
+
+
+def test_jobs_without_data_are_skipped_and_say_why():
+    case = tiny_case(bid("A", "park", "up", 0.5), limits=gc.Limits(0.9, 1.1, 1000.0))
+    session = gc.run_session(case)
+    assert session.status == "complete"
+    assert list(session.parts) == ["flow", "congestion", "tlq"]
+    reason = dict(zip(session.jobs["job"], session.jobs["reason"], strict=True))
+    assert reason["activate"] == "the case has no rows in active_need"
+    assert reason["clear"] == "the case has no rows in reactive_profile or reactive_bids"
+    assert reason["settle"] == "there is no result of clear"
+
+
+@pytest.mark.parametrize(
+    "fault", [SolverError("it gave up"), gc.CaseError((Issue("grid", "L", "x", "it is bent", "straight"),))]
+)
+def test_job_that_fails_leaves_the_others(rural, monkeypatch, fault):
+    def fail(_):
+        raise fault
+
+    case, session = rural
+    steps = tuple(
+        dataclasses.replace(step, run=fail) if step.job == "tlq" else step
+        for step in module.STEPS
+        if step.job not in ("clear", "settle")
+    )
+    monkeypatch.setattr(module, "STEPS", steps)
+    other = gc.run_session(case, threads=1)
+    assert other.status == "partial"
+    row = other.jobs.set_index("job").loc["tlq"]
+    assert row["status"] == "refused"
+    assert ("it gave up" in row["reason"]) or ("it is bent" in row["reason"])
+    accepted = other.parts["activate"].tables["accepted"]
+    pd.testing.assert_frame_equal(accepted, session.parts["activate"].tables["accepted"], check_exact=True)
+
+
+def test_folder_holds_every_table_and_only_what_this_session_gave(rural, tmp_path):
+    _, session = rural
+    session.write(tmp_path)
+    for job, part in session.parts.items():
+        read = read_result(tmp_path / job)
+        assert read.status == part.status
+        assert set(read.tables) == set(part.tables)
+    assert read_result(tmp_path).status == "complete"
+    less = dataclasses.replace(
+        session, parts={job: part for job, part in session.parts.items() if job != "settle"}
+    )
+    less.write(tmp_path)
+    with pytest.raises(gc.CaseError):
+        read_result(tmp_path / "settle")
+    assert read_result(tmp_path / "clear").status == session.parts["clear"].status
+
+
+def test_page_needs_nothing_else_and_escapes_names(rural, tmp_path):
+    case, session = rural
+    spiteful = dataclasses.replace(case, name='<script>alert("x")</script>')
+    path = gc.write_report(spiteful, session, tmp_path)
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.open == []
+    assert page.outside == []
+    assert '<script>alert("x")</script>: market session' in page.text
+    for words in ("Traffic lights", "Activation of active power", "Settlement", "Congestion forecast"):
+        assert words in page.text
+    assert "url(" not in path.read_text(encoding="utf-8")
+    assert "\x1b" not in page.text

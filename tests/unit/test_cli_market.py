@@ -1,0 +1,113 @@
+"""The commands of the market: exit codes, files, and what people read."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from gridclear.cli import main
+from gridclear.io.results import read_result
+
+
+@pytest.fixture(scope="module")
+def rural(grids, tmp_path_factory):
+    """The first two periods of a shipped case."""
+    folder = tmp_path_factory.mktemp("cases") / "rural"
+    shutil.copytree(grids / "mv-rural", folder)
+    settings = (folder / "case.toml").read_text(encoding="utf-8")
+    starts = ["2016-05-02T06:00:00Z", "2016-05-02T06:15:00Z"]
+    (folder / "case.toml").write_text(settings.replace("periods = 28", "periods = 2"), encoding="utf-8")
+    for path in folder.glob("*.csv"):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if "start" in table and path.stem != "outages":
+            table[table["start"].isin(starts)].to_csv(path, index=False)
+    (folder / "outages.csv").unlink()
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_activation_is_written_and_shown(rural, tmp_path):
+    done = run("activate", rural, "--losses", "-o", tmp_path)
+    assert done.exit_code == 0, done.output
+    result = read_result(tmp_path)
+    assert set(result.tables) == {"accepted", "prices", "proof", "devices"}
+    assert result.status == "covered"
+    assert "all needs are covered" in done.stderr
+    assert done.stdout == ""
+
+
+def test_activation_that_is_not_confirmed_ends_with_three(grids, tmp_path):
+    done = run("activate", grids / "mv-rural", "--guarantee", "each", "-o", tmp_path)
+    assert done.exit_code == 3
+    assert read_result(tmp_path).status == "unconfirmed"
+    assert "Not confirmed" in done.stderr
+    assert "overvoltage" in done.stderr
+
+
+def test_activation_without_need_names_the_table(rural, tmp_path):
+    bare = shutil.copytree(rural, tmp_path / "bare")
+    (bare / "active_need.csv").unlink()
+    done = run("activate", bare, "-o", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "active_need" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_settlement_is_written_shown_and_printed(rural, tmp_path):
+    done = run("settle", rural, "-o", tmp_path, "--json", "--pricing", "pay-as-clear")
+    assert done.exit_code == 0, done.output
+    data = json.loads(done.stdout)
+    assert data["status"] == read_result(tmp_path).status == "scheduled"
+    assert set(data) == {
+        "status", "provenance", "shares", "agents", "periods", "prices", "statements", "days",
+    }  # fmt: skip
+    assert "nothing is metered" in done.stderr
+    assert "no bound was proved" in done.stderr
+
+
+def test_settlement_with_missing_metering_ends_with_three(rural, tmp_path):
+    run("settle", rural, "-o", tmp_path / "first")
+    agents = pd.read_csv(tmp_path / "first" / "agents.csv")
+    assert len(agents) >= 1
+    metered = shutil.copytree(rural, tmp_path / "metered")
+    # A bid that is metered, but was not taken.
+    taken = set(zip(agents["bid"], agents["start"], strict=True))
+    bids = pd.read_csv(rural / "reactive_bids.csv")
+    other = next(row for row in bids.itertuples() if (row.bid, row.start) not in taken)
+    pd.DataFrame({"bid": [other.bid], "start": [other.start], "q_mvar": [0.0]}).to_csv(
+        metered / "metered.csv", index=False
+    )
+    done = run("settle", metered, "-o", tmp_path / "out")
+    assert done.exit_code == 3
+    assert "Accepted and not metered" in done.stderr
+    assert agents["bid"].iloc[0] in done.stderr
+
+
+def test_wrong_terms_are_a_fault_of_usage(rural, tmp_path):
+    done = run("settle", rural, "--tolerance", "-1", "-o", tmp_path)
+    assert done.exit_code == 2
+    assert "tolerance_percent" in done.stderr
+
+
+def test_session_writes_every_job_and_a_page(rural, tmp_path):
+    done = run("session", rural, "-o", tmp_path, "--json")
+    assert done.exit_code == 0, done.output
+    data = json.loads(done.stdout)
+    jobs = ["flow", "congestion", "tlq", "activate", "clear", "settle"]
+    assert [row["job"] for row in data["jobs"]] == jobs
+    for job in jobs:
+        assert data[job]["status"] == read_result(tmp_path / job).status
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_session_that_lacks_an_answer_ends_with_three(rural, tmp_path):
+    done = run("session", rural, "-o", tmp_path, "--deadline", "1e-9")
+    assert done.exit_code == 3
+    statuses = dict(pd.read_csv(tmp_path / "jobs.csv")[["job", "status"]].to_numpy())
+    assert statuses["clear"] == "deadline"
+    assert statuses["activate"] == "covered"
