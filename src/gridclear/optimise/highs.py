@@ -201,8 +201,9 @@ class Solver:
 
     def search_plainly(self) -> None:
         """Leave out the searches within searches: where many small programs are searched, they cost most."""
-        for name in ("mip_heuristic_run_rins", "mip_heuristic_run_rens"):
-            self._check(self._solver.setOptionValue(name, False), f"option {name}")
+        for option, value in (("rins", False), ("rens", False)):
+            name = f"mip_heuristic_run_{option}"
+            self._check(self._solver.setOptionValue(name, value), f"option {name}")
 
     def relax(self, *, whole: bool) -> None:
         """Let whole columns take whole values only, or any."""
