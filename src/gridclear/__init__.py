@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
+    from gridclear.jobs.roll import Rolling, roll
     from gridclear.jobs.session import Session, run_session
     from gridclear.jobs.settle import Settlement, settle
     from gridclear.network.compile import compile_network
@@ -54,6 +55,7 @@ _HOME = {
     "ProbableLights": "gridclear.jobs.probable",
     "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
+    "Rolling": "gridclear.jobs.roll",
     "Session": "gridclear.jobs.session",
     "Settlement": "gridclear.jobs.settle",
     "States": "gridclear.powerflow.states",
@@ -71,6 +73,7 @@ _HOME = {
     "probable_lights": "gridclear.jobs.probable",
     "qualify": "gridclear.jobs.qualify",
     "read_case": "gridclear.io.folder",
+    "roll": "gridclear.jobs.roll",
     "run_session": "gridclear.jobs.session",
     "settle": "gridclear.jobs.settle",
     "solve_batch": "gridclear.powerflow.solve",
@@ -105,6 +108,7 @@ __all__ = [
     "ProbableLights",
     "Profile",
     "Qualification",
+    "Rolling",
     "Session",
     "Settlement",
     "States",
@@ -122,6 +126,7 @@ __all__ = [
     "probable_lights",
     "qualify",
     "read_case",
+    "roll",
     "run_session",
     "settle",
     "solve_batch",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +42,7 @@ def window(case: Case, first: int, periods: int) -> Case:
         The window is empty, or reaches out of the case.
     """
     whole = case.horizon
-    if not (0 <= first and 1 <= periods <= whole.periods - first):
+    if not (first >= 0 and 1 <= periods <= whole.periods - first):
         raise OptionError(
             f"periods {first} to {first + periods - 1} are no window of a case of {whole.periods} periods"
         )
@@ -63,7 +62,7 @@ def window(case: Case, first: int, periods: int) -> Case:
         storage = case.storage.copy()
         storage.loc[storage["p_mode"] != "optimised", "e_end_min_mwh"] = np.nan
         frames["storage"] = storage
-    return replace(case, horizon=horizon, **frames)
+    return case.with_tables(frames, horizon=horizon)
 
 
 def in_blocks(bids: pd.DataFrame, where: Flags) -> Flags:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from gridclear.case.check_storage import energy_gain
 from gridclear.case.horizon import TIME_DTYPE
 from gridclear.case.window import in_blocks, window
+from gridclear.jobs.resources import most_mw
 from gridclear.network.injections import INJECTION_SIGN, element_powers, element_scaling, forecast_powers
 
 if TYPE_CHECKING:
@@ -88,23 +89,26 @@ def binding_case(case: Case, first: int, periods: int, carried: Carried) -> Case
     Returns
     -------
     Case
-        What was taken of bids stands in ``forecast`` and is no longer on offer nor needed; devices and
-        storages begin where they are. The forecast error and ``metered`` are left out: no session asks.
+        What was taken of bids stands in ``forecast`` and is no longer on offer nor needed, nor is more of
+        their resources than they can still do; devices and storages begin where they are. The forecast error
+        and ``metered`` are left out: no session asks.
     """
     part = window(case, first, periods)
     taken = carried.taken[part.horizon.position(pd.DatetimeIndex(carried.taken["start"])) >= 0]
-    return replace(
-        part,
-        forecast=_binding_forecast(part, taken),
-        forecast_scenarios=part.forecast_scenarios.iloc[:0],
-        forecast_quantiles=part.forecast_quantiles.iloc[:0],
-        metered=part.metered.iloc[:0],
-        active_need=_open_need(part, taken),
-        active_bids=_on_offer(part, taken, "active"),
-        reactive_bids=_on_offer(part, taken, "reactive"),
-        storage=_filled(part, carried),
-        **{name: _placed(part, name, carried) for name in _DEVICE_TABLES},
+    bound = part.with_tables(
+        {
+            "forecast": _binding_forecast(part, taken),
+            "forecast_scenarios": part.forecast_scenarios.iloc[:0],
+            "forecast_quantiles": part.forecast_quantiles.iloc[:0],
+            "metered": part.metered.iloc[:0],
+            "active_need": _open_need(part, taken),
+            "active_bids": _on_offer(part, taken, "active"),
+            "reactive_bids": _on_offer(part, taken, "reactive"),
+            "storage": _filled(part, carried),
+            **{name: _placed(part, name, carried) for name in _DEVICE_TABLES},
+        }
     )
+    return _within_resources(bound, taken)
 
 
 def carry_on(case: Case, parts: Mapping[str, Result], before: Carried) -> Carried:
@@ -160,9 +164,7 @@ def delivered_case(case: Case, first: int, carried: Carried) -> Case:
     Case
     """
     there = binding_case(case, first, 1, carried)
-    changers = there.tap_changers.assign(mode="fixed")
-    banks = there.capacitor_banks.assign(mode="fixed")
-    return replace(there, tap_changers=changers, capacitor_banks=banks)
+    return there.with_tables({name: there.table(name).assign(mode="fixed") for name in _DEVICE_TABLES})
 
 
 def usable_clearing(parts: Mapping[str, Result]) -> Clearing | None:
@@ -237,8 +239,37 @@ def _on_offer(part: Case, taken: pd.DataFrame, product: str) -> pd.DataFrame:
         holder = pd.Series([holders.get(pair, "") for pair in pairs], index=bids.index, dtype=object)
         dropped |= named & ((holder != "") & (holder != bids["bid"])).to_numpy()
     dropped |= in_blocks(bids, dropped)
-    open_ = bids.assign(**{amount: left, least: bids[least].mask(touched)})
-    return open_[~dropped].reset_index(drop=True)
+    remaining = bids.assign(**{amount: left, least: bids[least].mask(touched)})[~dropped]
+    return pd.DataFrame(remaining.reset_index(drop=True))
+
+
+def _within_resources(case: Case, taken: pd.DataFrame) -> Case:
+    """Cut active bids to what their resources can still do where other bids of theirs were taken.
+
+    The clearing keeps the capability of a resource by itself; the lights take each bid as it is offered.
+    """
+    bids, grid = case.active_bids, case.grid
+    mine = taken[(taken["product"] == "active") & (taken["element"] != "")]
+    keys = {
+        (table, grid.lookup(table)[element], start)
+        for table, element, start in zip(mine["element_type"], mine["element"], mine["start"], strict=True)
+    }
+    if not keys or bids.empty:
+        return case
+    shared = np.array(
+        [
+            bool(element) and (table, grid.lookup(table)[element], start) in keys
+            for table, element, start in zip(
+                bids["element_type"], bids["element"], bids["start"], strict=True
+            )
+        ]
+    )
+    room, offered = most_mw(case, bids, None)[0], bids["p_mw"].to_numpy()
+    cut: Flags = shared & (offered > room)
+    left = np.where(cut, room, offered)
+    dropped = cut & ((bids["min_p_mw"].to_numpy() > left) | (left <= _NOTHING * offered))
+    dropped |= in_blocks(bids, cut)
+    return case.with_tables({"active_bids": bids.assign(p_mw=left)[~dropped].reset_index(drop=True)})
 
 
 def _filled(part: Case, carried: Carried) -> pd.DataFrame:
@@ -337,7 +368,7 @@ def _cleared(case: Case, parts: Mapping[str, Result]) -> pd.DataFrame:
 
 
 def _delivered_devices(case: Case, parts: Mapping[str, Result]) -> pd.DataFrame:
-    """Positions and moves of devices in the first period, by whoever decided last: clearing, activation, flow."""
+    """Positions and moves of devices in the first period: of clearing, else activation, else flow."""
     clearing, activation = usable_clearing(parts), _usable_activation(parts)
     settled = cast("Flow", parts["flow"]).devices
     decided = settled if activation is None else activation.devices

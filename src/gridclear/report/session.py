@@ -20,6 +20,7 @@ from gridclear.report.text import describe_flow, describe_qualification
 if TYPE_CHECKING:
     from gridclear.case import Case
     from gridclear.jobs.result import Result
+    from gridclear.jobs.roll import Rolling
     from gridclear.jobs.session import Session
 
 _ROWS = 12
@@ -53,6 +54,39 @@ def describe_session(session: Session, *, width: int = 100) -> str:
         }
     )
     return f"{session.status}\n" + render(table, width=width, note="reason")
+
+
+def describe_rolling(rolling: Rolling, *, width: int = 100) -> str:
+    """Show how the sessions ended, what they took, and what the delivered periods break.
+
+    Parameters
+    ----------
+    rolling : Rolling
+        Result of `roll`.
+    width : int
+        Characters per line.
+    """
+    rows = rolling.sessions
+    shown = rows if len(rows) <= _ROWS else rows[rows["status"] != "complete"].head(_ROWS)
+    table = pd.DataFrame(
+        {
+            "session": shown["start"].dt.strftime("%d %b %H:%M"),
+            "periods": shown["periods"],
+            "status": shown["status"],
+            "seconds": shown["seconds"].map("{:.2f}".format),
+            "cost EUR": shown["cost_eur"].map("{:.2f}".format),
+            "broken": shown["broken"],
+            "incomplete": shown["incomplete"],
+        }
+    )
+    complete = int((rows["status"] == "complete").sum())
+    head = (
+        f"{rolling.status}: {complete} of {len(rows)} sessions are complete; "
+        f"seconds: median {rows['seconds'].median():.2f}, most {rows['seconds'].max():.2f}\n"
+        f"taken of bids: {len(rolling.taken)} rows; "
+        f"delivered periods that break a limit: {int((rows['broken'] > 0).sum())}"
+    )
+    return head + (f"\n{render(table, width=width, note='incomplete')}" if len(table) else "")
 
 
 def describe_part(case: Case, result: Result, *, colour: bool = False, width: int = 100) -> str:
