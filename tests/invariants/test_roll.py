@@ -1,4 +1,4 @@
-"""Rolling sessions: each starts from what the one before has decided; what is delivered is what runpp says."""
+"""Rolling sessions: each starts from what the one before has decided; runpp says what is delivered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from gridclear.case.sheets import checked_sheet
 from gridclear.case.window import window
 from gridclear.errors import SolverError
 from gridclear.jobs import session as module
-from gridclear.jobs.carried import Carried, binding_case, carry_on
+from gridclear.jobs.binding import binding_case
+from gridclear.jobs.carried import Carried, carry_on
 
 LOOSE = gc.Limits(0.9, 1.1, 1000.0)
 SIGN = {"load": -1.0, "storage": -1.0, "sgen": 1.0, "gen": 1.0}

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from gridclear.errors import CaseError, Issue, OptionError
-from gridclear.jobs.carried import Carried, binding_case, carry_on, delivered_case, usable_clearing
+from gridclear.jobs.binding import binding_case, delivered_case
+from gridclear.jobs.carried import Carried, carry_on, usable_clearing
 from gridclear.jobs.flow import power_flow
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.session import run_session
