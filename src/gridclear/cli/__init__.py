@@ -11,6 +11,7 @@ from gridclear.cli.lights import check, demo, flow, tlq
 from gridclear.cli.market import activate, clear, settle
 from gridclear.cli.products import envelopes, prequalify
 from gridclear.cli.session import roll, session
+from gridclear.cli.watch import watch
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,5 +30,18 @@ def main() -> None:
     """
 
 
-for _command in (check, flow, tlq, activate, clear, settle, prequalify, envelopes, session, roll, demo):
+for _command in (
+    check,
+    flow,
+    tlq,
+    activate,
+    clear,
+    settle,
+    prequalify,
+    envelopes,
+    session,
+    roll,
+    watch,
+    demo,
+):
     main.add_command(_command)

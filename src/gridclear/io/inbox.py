@@ -17,6 +17,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 _PLACES = ("in", "work", "results", "done", "error")
 #: A zip with more files than this is no case.
 _MOST_FILES = 1_000
+#: An entry that so many runs did not survive gets no other one.
+_MOST_ATTEMPTS = 3
+#: Case folder and folder of the result → a word on the result.
+Process = Callable[[Path, Path], str]
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,12 @@ class Inbox:
 
     @classmethod
     def at(cls, root: Path) -> Inbox:
-        """Make the folders that are not there."""
+        """Make the folders that are not there.
+
+        Parameters
+        ----------
+        root : Path
+        """
         for place in _PLACES:
             (root / place).mkdir(parents=True, exist_ok=True)
         return cls(root)
@@ -83,7 +93,45 @@ class Inbox:
             except OSError as fault:
                 msg = f"'{self.root}' is being worked off by another run"
                 raise OptionError(msg) from fault
+            for place in _PLACES:  # what a killed run has left half-written
+                for path in (self.root / place).glob(".*.part"):
+                    _remove(path)
             yield
+
+    def work_off(self, name: str, process: Process) -> str:
+        """Bring an entry from ``work/`` to its end.
+
+        Parameters
+        ----------
+        name : str
+        process : callable
+            Takes a case folder and the folder of the result, which it writes whole; gives a word on it.
+
+        Returns
+        -------
+        str
+            What became of the entry.
+        """
+        digest = self._digest(name)
+        if self._result(name).exists():
+            self._finish(name, digest)
+            return "done: the result was there"
+        twin = self._known(digest)
+        if twin not in ("", name):
+            self._refuse(name, f"it has arrived before, as {twin}: its result is results/{_stem(twin)}")
+            return f"refused: it has arrived before, as {twin}"
+        if self._attempt(name) > _MOST_ATTEMPTS:
+            self._refuse(name, f"{_MOST_ATTEMPTS} runs have ended without a word while they worked on it")
+            return f"refused: {_MOST_ATTEMPTS} runs have ended while they worked on it"
+        try:
+            with self._case_folder(name) as folder:
+                word = process(folder, self._result(name))
+        except CaseError as fault:
+            self._refuse(name, "\n".join(map(str, fault.issues)))
+            count = len(fault.issues)
+            return f"refused: {count} issue{'s' if count != 1 else ''}"
+        self._finish(name, digest)
+        return f"done: {word}"
 
     def left(self) -> list[str]:
         """Name what an earlier run began."""
@@ -106,21 +154,21 @@ class Inbox:
         self._move("in", name, "work", taken)
         return taken
 
-    def result(self, name: str) -> Path:
+    def _result(self, name: str) -> Path:
         """Folder of the result of an entry."""
         return self.root / "results" / _stem(name)
 
-    def digest(self, name: str) -> str:
+    def _digest(self, name: str) -> str:
         """Hash of the content of an entry in ``work/``, names of its files included."""
         return _digest(self.root / "work" / name)
 
-    def known(self, digest: str) -> str:
+    def _known(self, digest: str) -> str:
         """Name the entry of that content that has been worked off; "" if there is none."""
         mark = self.root / "done" / f".{digest}"
         return mark.read_text(encoding="utf-8") if mark.is_file() else ""
 
     @contextmanager
-    def case_folder(self, name: str) -> Iterator[Path]:
+    def _case_folder(self, name: str) -> Iterator[Path]:
         """Give the case folder of an entry in ``work/``; a zip is unpacked for as long.
 
         Raises
@@ -135,22 +183,34 @@ class Inbox:
         with tempfile.TemporaryDirectory(prefix="gridclear-") as scratch:
             yield _unpacked(entry, Path(scratch))
 
-    def finish(self, name: str, digest: str) -> None:
+    def _finish(self, name: str, digest: str) -> None:
         """Move an entry, whose result is there, to ``done/``."""
         write_atomic(self.root / "done" / f".{digest}", name)
         self._move("work", name, "done", name)
+        self._attempts(name).unlink(missing_ok=True)
 
-    def refuse(self, name: str, why: str) -> None:
+    def _refuse(self, name: str, why: str) -> None:
         """Move an entry to ``error/``, and say why."""
-        write_atomic(self.root / "error" / f"{name}.txt", why.rstrip("\n") + "\n")
+        write_atomic(self.root / "error" / f"{name}.txt", why + "\n")
         self._move("work", name, "error", name)
+        self._attempts(name).unlink(missing_ok=True)
+
+    def _attempts(self, name: str) -> Path:
+        return self.root / "work" / f".{name}.attempts"
+
+    def _attempt(self, name: str) -> int:
+        """Count one more run that works on an entry."""
+        path = self._attempts(name)
+        count = 1 + (len(path.read_text(encoding="utf-8")) if path.is_file() else 0)
+        write_atomic(path, "x" * count)
+        return count
 
     def _free(self, name: str) -> str:
         path, number = PurePosixPath(name), 1
         suffix = path.suffix if path.suffix == ".zip" else ""
         stem = name.removesuffix(suffix)
         while any((self.root / place / name).exists() for place in ("work", "done", "error")) or (
-            self.result(name).exists()
+            self._result(name).exists()
         ):
             number += 1
             name = f"{stem}.{number}{suffix}"
@@ -178,6 +238,13 @@ def is_whole(before: Arrival, now: Arrival) -> bool:
 def _names(folder: Path) -> list[str]:
     """Entries of a folder; names that begin with a dot are those of things half-way."""
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _stem(name: str) -> str:
@@ -234,18 +301,3 @@ def _unpacked(entry: Path, folder: Path) -> Path:
     if len(inner) != 1:
         raise wrong(f"it holds {len(inner)} case folders")
     return inner[0]
-
-
-def clear_scratch(root: Path) -> None:
-    """Remove what a killed run left half-written among the results.
-
-    Parameters
-    ----------
-    root : Path
-        The drop folder.
-    """
-    for path in (root / "results").glob(".*.part"):
-        shutil.rmtree(path, ignore_errors=True)
-    for place in ("done", "error"):
-        for path in (root / place).glob(".*.part"):
-            path.unlink(missing_ok=True)

@@ -31,6 +31,7 @@ _COMPLETE = (
     "short",
     "settled",
     "scheduled",
+    "mapped",
     "complete",
 )
 _PACKAGES = ("gridclear", "numpy", "scipy", "numba", "pandas", "pandapower")

@@ -76,6 +76,7 @@ def roll(
     devices: str = "scheduled",
     algorithm: str = "successive",
     pricing: str = "pay-as-bid",
+    map_periods: int = 1,
     bound: bool = False,
     deadline_s: float | None = None,
     threads: int | None = None,
@@ -92,7 +93,7 @@ def roll(
         How many; the first one begins with the case.
     periods : int
         Horizon of a session; towards the end of the case it shrinks.
-    guarantee, devices, algorithm, pricing, bound, deadline_s, threads
+    guarantee, devices, algorithm, pricing, map_periods, bound, deadline_s, threads
         Of every session, as in ``run_session``.
     each : callable, optional
         Called with the case and the result of every session. They are not kept.
@@ -129,6 +130,7 @@ def roll(
                 devices=devices,
                 algorithm=algorithm,
                 pricing=pricing,
+                map_periods=map_periods,
                 bound=bound,
                 deadline_s=deadline_s,
                 threads=threads,
@@ -166,6 +168,7 @@ def roll(
         "devices": devices,
         "algorithm": algorithm,
         "pricing": pricing,
+        "map_periods": map_periods,
         "bound": bound,
         "deadline_s": deadline_s,
     }
