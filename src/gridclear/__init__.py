@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
     from gridclear.jobs.roll import Rolling, roll
+    from gridclear.jobs.select import Choice, select
     from gridclear.jobs.session import Session, run_session
     from gridclear.jobs.settle import Settlement, settle
     from gridclear.network.compile import compile_network
@@ -37,6 +38,7 @@ _HOME = {
     "Activation": "gridclear.jobs.activate",
     "Case": "gridclear.case",
     "CaseError": "gridclear.errors",
+    "Choice": "gridclear.jobs.select",
     "Clearing": "gridclear.jobs.clear",
     "Congestion": "gridclear.jobs.congestion",
     "Envelopes": "gridclear.jobs.envelopes",
@@ -75,6 +77,7 @@ _HOME = {
     "read_case": "gridclear.io.folder",
     "roll": "gridclear.jobs.roll",
     "run_session": "gridclear.jobs.session",
+    "select": "gridclear.jobs.select",
     "settle": "gridclear.jobs.settle",
     "solve_batch": "gridclear.powerflow.solve",
     "write_case": "gridclear.io.folder",
@@ -90,6 +93,7 @@ __all__ = [
     "Activation",
     "Case",
     "CaseError",
+    "Choice",
     "Clearing",
     "Congestion",
     "Envelopes",
@@ -128,6 +132,7 @@ __all__ = [
     "read_case",
     "roll",
     "run_session",
+    "select",
     "settle",
     "solve_batch",
     "write_case",

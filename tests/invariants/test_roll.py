@@ -32,7 +32,9 @@ SIGN = {"load": -1.0, "storage": -1.0, "sgen": 1.0, "gen": 1.0}
 def rolled(grids):
     """Four sessions of six periods, the case of each, and the whole."""
     case, seen = shipped_case(grids / "mv-rural"), []
-    rolling = gc.roll(case, sessions=4, periods=6, threads=1, each=lambda *pair: seen.append(pair))
+    rolling = gc.roll(
+        case, sessions=4, periods=6, threads=1, map_periods=0, each=lambda *pair: seen.append(pair)
+    )
     return case, seen, rolling
 
 
@@ -177,9 +179,9 @@ def test_delivered_exchange_is_that_of_runpp(rolled, grids):
 def test_window_shrinks_at_the_end_and_one_session_is_the_session(grids):
     case = window(shipped_case(grids / "mv-rural"), 0, 3)
     seen = []
-    gc.roll(case, sessions=3, periods=2, threads=1, each=lambda *pair: seen.append(pair))
+    gc.roll(case, sessions=3, periods=2, threads=1, map_periods=0, each=lambda *pair: seen.append(pair))
     assert [own.horizon.periods for own, _ in seen] == [2, 2, 1]
-    alone = gc.run_session(window(case, 0, 2), threads=1)
+    alone = gc.run_session(window(case, 0, 2), threads=1, map_periods=0)
     for job, part in seen[0][1].parts.items():
         for name, table in part.tables.items():
             pd.testing.assert_frame_equal(table, alone.parts[job].tables[name], check_exact=True)
@@ -195,7 +197,7 @@ def needing(*rows, periods, bids):
 
 def after_one(case):
     """The case of the second session, after one over the whole case."""
-    session = gc.run_session(case, threads=1)
+    session = gc.run_session(case, threads=1, map_periods=0)
     carried = carry_on(case, session.parts, Carried.nothing())
     return binding_case(case, 1, case.horizon.periods - 1, carried), carried, session
 
@@ -243,7 +245,7 @@ def test_resource_is_not_asked_for_more_than_it_can_still_do():
 
 def test_unconfirmed_answers_bind_nothing():
     case = needing((1, "up", 0.4), periods=2, bids=[bid("A", "park", "up", 0.4, period=1)])
-    session = gc.run_session(case, threads=1)
+    session = gc.run_session(case, threads=1, map_periods=0)
     doubtful = dataclasses.replace(session.parts["activate"], status="unconfirmed")
     carried = carry_on(case, {**session.parts, "activate": doubtful}, Carried.nothing())
     assert carried.taken.empty
@@ -290,7 +292,9 @@ def test_energy_that_the_clearing_decides_goes_on(grids):
         whole, storage=whole.storage.assign(p_mode="optimised", e_end_min_mwh=0.0), active_bids=bids
     )
     seen = []
-    rolling = gc.roll(decided, sessions=2, periods=3, threads=1, each=lambda *pair: seen.append(pair))
+    rolling = gc.roll(
+        decided, sessions=2, periods=3, threads=1, map_periods=0, each=lambda *pair: seen.append(pair)
+    )
     plan = seen[0][1].parts["clear"].devices
     plan = plan[(plan["start"] == decided.horizon.start) & (plan["element_type"] == "storage")]
     ends = plan.set_index("element")["energy_mwh"]
@@ -309,7 +313,7 @@ def test_session_that_is_not_complete_is_named(grids, monkeypatch):
         tuple(dataclasses.replace(s, run=fail) if s.job == "clear" else s for s in module.STEPS),
     )  # fmt: skip
     case = window(shipped_case(grids / "mv-rural"), 0, 2)
-    rolling = gc.roll(case, sessions=2, periods=2, threads=1)
+    rolling = gc.roll(case, sessions=2, periods=2, threads=1, map_periods=0)
     assert rolling.status == "partial"
     assert rolling.sessions["incomplete"].tolist() == ["clear", "clear"]
     assert rolling.sessions["cost_eur"].isna().all()

@@ -10,11 +10,12 @@ import pytest
 from lights_support import bid, shipped_case, tiny_case
 
 import gridclear as gc
+from gridclear.case.window import window
 from gridclear.errors import Issue, SolverError
 from gridclear.io.results import read_result
 from gridclear.jobs import session as module
 
-JOBS = ["flow", "congestion", "tlq", "activate", "clear", "settle"]
+JOBS = ["flow", "congestion", "tlq", "activate", "pq_map", "clear", "settle"]
 
 
 class Page(HTMLParser):
@@ -58,6 +59,7 @@ def test_every_job_says_what_it_says_alone(rural):
         "congestion": gc.congestion_forecast(case, threads=1),
         "tlq": gc.qualify(case, threads=1),
         "activate": gc.activate(case, threads=1),
+        "pq_map": gc.pq_map(window(case, 0, 1), threads=1),
         "clear": clearing,
         "settle": gc.settle(case, clearing, threads=1),
     }
@@ -73,6 +75,7 @@ def test_jobs_without_data_are_skipped_and_say_why():
     assert list(session.parts) == ["flow", "congestion", "tlq"]
     reason = dict(zip(session.jobs["job"], session.jobs["reason"], strict=True))
     assert reason["activate"] == "the case has no rows in active_need"
+    assert reason["pq_map"] == "the case has no rows in reactive_bids or tap_changers or capacitor_banks"
     assert reason["clear"] == "the case has no rows in reactive_profile or reactive_bids"
     assert reason["settle"] == "there is no result of clear"
 
@@ -88,7 +91,7 @@ def test_job_that_fails_leaves_the_others(rural, monkeypatch, fault):
     steps = tuple(
         dataclasses.replace(step, run=fail) if step.job == "tlq" else step
         for step in module.STEPS
-        if step.job not in ("clear", "settle")
+        if step.job not in ("pq_map", "clear", "settle")
     )
     monkeypatch.setattr(module, "STEPS", steps)
     other = gc.run_session(case, threads=1)
@@ -125,7 +128,13 @@ def test_page_needs_nothing_else_and_escapes_names(rural, tmp_path):
     assert page.open == []
     assert page.outside == []
     assert '<script>alert("x")</script>: market session' in page.text
-    for words in ("Traffic lights", "Activation of active power", "Settlement", "Congestion forecast"):
+    for words in (
+        "Traffic lights",
+        "Activation of active power",
+        "Settlement",
+        "Congestion forecast",
+        "Maps of reactive power",
+    ):
         assert words in page.text
     assert "url(" not in path.read_text(encoding="utf-8")
     assert "\x1b" not in page.text

@@ -16,7 +16,7 @@ RESERVED = {
     "click": ("cli",),
     "highspy": ("optimise.highs",),
     "llvmlite": ("powerflow",),
-    "matplotlib": ("report.figures",),
+    "matplotlib": ("report.figures", "report.map_figures"),
     "numba": ("powerflow",),
     "pandapower": ("network",),
     "pyarrow": ("io",),

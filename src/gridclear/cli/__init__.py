@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from gridclear.cli.lights import check, demo, flow, tlq
+from gridclear.cli.maps import pq_map
 from gridclear.cli.market import activate, clear, settle
 from gridclear.cli.products import envelopes, prequalify
 from gridclear.cli.session import roll, session
@@ -35,6 +36,7 @@ for _command in (
     flow,
     tlq,
     activate,
+    pq_map,
     clear,
     settle,
     prequalify,

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from gridclear.case.needs import need_rows
@@ -20,8 +21,6 @@ from gridclear.optimise.maps import MAPPED, NO_TIME, Choice, map_singles, trace_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
-
-    import pandas as pd
 
     from gridclear.case import Case
     from gridclear.optimise.curves import Trace
@@ -78,6 +77,7 @@ def pq_map(
     case: Case,
     *,
     connection_points: Sequence[str] | None = None,
+    starts: Sequence[pd.Timestamp] | None = None,
     devices: str = "optimised",
     points: int = 41,
     others_mvar: float | None = None,
@@ -96,6 +96,8 @@ def pq_map(
         Its ``reactive_bids``, tap changers and banks are what moves. Not changed.
     connection_points : sequence of str, optional
         Names; all of the case if None.
+    starts : sequence of Timestamp, optional
+        Starts of the periods that are wanted; all of the horizon if None.
     devices : {"optimised", "scheduled", "fixed"}
         Which tap changers and banks are decided: as in ``clear``, or none.
     points : int
@@ -140,12 +142,13 @@ def pq_map(
     of its own.
     """
     rows, choice = _checked(case, connection_points, devices, points, others_mvar, max_moves, deadline_s)
+    periods = _periods(case, starts)
     deadline, watch = Deadline.after(deadline_s), Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case) if compiled is None else compiled
         choice = Choice(choice.devices, choice.points, _per_unit(others_mvar, compiled), choice.most_moves)
         singles = map_singles(compiled, choice)
-    wanted = [(period, point) for period in range(case.horizon.periods) for point in rows]
+    wanted = [(period, point) for period in periods for point in rows]
     with watch.phase("solve"), threadpool_limits(limits=1, user_api="blas"):
         found: list[tuple[str, Trace | None]] = []
         for one in _traced(case, singles, choice, wanted, deadline, executor):
@@ -157,6 +160,7 @@ def pq_map(
     with watch.phase("tables"):
         options = {
             "connection_points": connection_points if connection_points is None else list(connection_points),
+            "starts": starts if starts is None else [str(start) for start in starts],
             "devices": devices,
             "points": points,
             "others_mvar": others_mvar,
@@ -166,6 +170,7 @@ def pq_map(
             status=_status(mapped),
             provenance=provenance("pq-map", case, options, watch)
             | {
+                "hours": case.horizon.hours,
                 "others": "free" if others_mvar is None else f"within {others_mvar:g} Mvar of the base state",
                 "jointly_deliverable": _jointly(case, singles),
                 "mismatch_mva": mapped.mismatch_mva,
@@ -210,6 +215,18 @@ def _checked(
     if issues:
         raise CaseError(tuple(issues))
     return [known.index(name) for name in dict.fromkeys(asked)], Choice(devices, points, None, max_moves)
+
+
+def _periods(case: Case, starts: Sequence[pd.Timestamp] | None) -> list[int]:
+    """Places of periods in the horizon, in its order."""
+    known = case.horizon.starts
+    if starts is None:
+        return list(range(case.horizon.periods))
+    place = known.get_indexer(pd.DatetimeIndex(list(starts)))
+    if (place < 0).any():
+        strange = ", ".join(str(start) for start, at in zip(starts, place, strict=True) if at < 0)
+        raise OptionError(f"starts holds {strange}; the horizon goes from {known[0]} to {known[-1]}")
+    return sorted(set(place.tolist()))
 
 
 def _per_unit(others_mvar: float | None, compiled: CompiledCase) -> float | None:

@@ -32,6 +32,7 @@ _COMPLETE = (
     "settled",
     "scheduled",
     "mapped",
+    "chosen",
     "complete",
 )
 _PACKAGES = ("gridclear", "numpy", "scipy", "numba", "pandas", "pandapower")

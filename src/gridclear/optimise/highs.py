@@ -197,6 +197,12 @@ class Solver:
         status = self._solver.addRows(len(planes), lower, upper, len(value), start, column, value)
         self._check(status, "rows")
 
+    def search_plainly(self) -> None:
+        """Leave out the searches within searches: where many small programs are searched, they cost most."""
+        for option, value in (("rins", False), ("rens", False), ("root_reduced_cost", False)):
+            name = f"mip_heuristic_run_{option}"
+            self._check(self._solver.setOptionValue(name, value), f"option {name}")
+
     def relax(self, *, whole: bool) -> None:
         """Let whole columns take whole values only, or any."""
         column = self._whole.astype(np.int32)

@@ -90,7 +90,10 @@ class Rivals(Sheet):
         SolverError
         """
         around, bent, solver = self._around, 0.0, self._around.solver
-        self._solve(0.0, deadline)
+        solver.search_plainly()
+        relaxed = self._solve(0.0, deadline)
+        if relaxed.objective >= -worth:
+            return self._drawn(relaxed), -relaxed.objective
         for _ in range(_MOST_SEARCHES):
             self._place(-bent)
             solver.relax(whole=True)

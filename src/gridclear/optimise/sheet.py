@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Times that the place of the row is corrected by what bends the exchange.
 _CORRECTIONS = 2
 #: How far beyond what all controls could move by their slopes an exchange is asked for that nothing reaches.
-_BEYOND = 1.5
+_BEYOND = 5.0
 #: What a request that holds is worth, in times of the one that is moved.
 MISSED = 1000.0
 #: MVA before the end of the range at which the price there is read.

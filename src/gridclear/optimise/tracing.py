@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
+from gridclear.optimise.challenges import Challenge, Scale, challenges, without
 from gridclear.optimise.curvature import curvatures
 from gridclear.optimise.curves import Branch, Sample, Trace
 from gridclear.optimise.envelope import Piece, pieces
@@ -42,16 +44,18 @@ _MOST_CURVED, _NEAR = 12, 0.05
 _FIRST_EUR = 1e-3
 #: Part of the range by which a sample inside of it may lie beside what was asked for.
 _INSIDE = 1e-3
-#: What it is worth to reach into a gap, in times of the span of costs.
-_REWARD = 10.0
+#: Positions of all devices together that are all looked at.
+_MOST_POSITIONS = 48
 #: Rounds of searches for settings that are missing, settings that are followed, and states from which one
 #: search is made, at most.
-_MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 4
+_MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 6
 #: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
 #: leave to lines and to rivals.
-_STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 2e-3))
-#: MVA between pieces that is no gap.
-_SEAM_MVA = 5 * DELIVERED_MVA
+_STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 3e-3))
+#: MVA between samples that are the same, and between pieces that is no gap.
+_SAME_MVA, _SEAM_MVA = 1e-7, 5 * DELIVERED_MVA
+#: Seams that are a gap: both settings may stop short of where they meet.
+_GAP = 3.0
 
 
 class Tracer:
@@ -98,12 +102,11 @@ class Tracer:
         start = self._anchors([self._singles.nothing(self._period)])[0]
         if start is None:
             return None
-        self._follow([*self._first(*start), _undecided(start[0])])
+        self._follow([*self._first(*start), *(_idle(single) for single in self._few())])
         for straight, beaten in _PASSES:
             self._look_for_rivals(straight, beaten)
         self._straighten(_STRAIGHT, self._count)
-        self._join()
-        return self._assembled()
+        return self._assembled(self._joined())
 
     def _first(self, point: Point, bent: Curvature) -> list[Drawn]:
         """Search whole steps for both ends of what can be reached from a point."""
@@ -117,6 +120,14 @@ class Tracer:
             found.append(rivals.best(_FIRST_EUR, self._deadline)[0])
         return found
 
+    def _few(self) -> list[Single]:
+        """Nothing taken: at the scheduled positions, and at all others if they are few."""
+        nothing = self._singles.nothing(self._period)
+        ranges = [range(device.lowest, device.highest + 1) for device in self._problem.devices]
+        if math.prod(len(own) for own in ranges) > _MOST_POSITIONS:
+            return [nothing]
+        return [Single(nothing.share, np.array(steps, dtype=np.int64)) for steps in product(*ranges)]
+
     def _look_for_rivals(self, straight: float, beaten: float) -> None:
         """Search what beats the curve, in every piece and in what is open beside it, until nothing does.
 
@@ -127,27 +138,38 @@ class Tracer:
         for _ in range(_MOST_SEARCHES):
             self._straighten(straight, _MOST_SETTINGS)
             worth, better = self._worth(beaten), []
-            challenged = [one for one in self._challenged() if not _is_proved(one, proved)]
-            if not challenged:
+            open_ = [one for one in self._challenges() if not _is_proved(one, proved)]
+            if not open_:
                 return
-            for key, anchor, segments in challenged:
-                rival = self._rival(anchor.point, self._branches[key].bent, segments, worth)
+            for one in open_:
+                rival = self._rival(one, worth)
                 if rival is None:
-                    proved.append((key, segments[0].low, segments[-1].high))
+                    proved.append((one.key, one.low, one.high))
                 else:
                     better.append(rival)
             self._follow(better)
         self._complete = False
 
-    def _rival(
-        self, point: Point, bent: Curvature, segments: Sequence[Segment], worth: float
-    ) -> Drawn | None:
+    def _challenges(self) -> list[Challenge]:
+        """Collect what is to be beaten."""
+        strange = {key: anchor for key, anchor in self._followed.items() if key in self._lost}
+        return challenges(self._branches, self._pieces(), strange, self._scale())
+
+    def _scale(self) -> Scale:
+        seam = _SEAM_MVA / self._base
+        return Scale(seam, max(_INSIDE * self._width(), seam), self._worth(1.0), self._far)
+
+    def _rival(self, challenge: Challenge, worth: float) -> Drawn | None:
         """Search what beats segments; None: nothing that was not followed before.
 
-        What was followed, and is not as good as it looked, is looked at from where it lies itself.
+        What was followed, and is not as good as it looked, is looked at from where it lies itself; then the
+        search goes on beside it.
         """
-        seen: set[bytes] = set()
-        while len(seen) < _MOST_HOPS:
+        seen, point, bent = {challenge.key}, challenge.point, challenge.bent
+        segments = list(challenge.segments)
+        for _ in range(_MOST_HOPS):
+            if not segments:
+                return None
             rivals = Rivals(point, bent, self._planes, self._weights, segments)
             drawn, gain = rivals.best(worth, self._deadline)
             if gain <= worth or drawn.short > DELIVERED_MVA:
@@ -156,41 +178,11 @@ class Tracer:
                 return drawn
             key = self._key(drawn.single)
             if key in seen or key not in self._followed:
-                return None
-            seen.add(key)
-            point, bent = self._followed[key]
+                segments = without(segments, drawn.q, self._scale())
+            else:
+                seen.add(key)
+                point, bent = self._followed[key]
         return None
-
-    def _challenged(self) -> list[tuple[bytes, Sample, list[Segment]]]:
-        """Collect what is to be beaten: every piece and what lies open beside it, and where to start from."""
-        branches, found = list(self._branches.items()), self._pieces()
-        width, seam = self._width(), _SEAM_MVA / self._base
-        beside = max(_INSIDE * width, seam)
-        before = [-np.inf, *(piece.high for piece in found)]
-        after = [*(piece.low for piece in found), np.inf][1:]
-        challenged: list[tuple[bytes, Sample, list[Segment]]] = []
-        for piece, left, right in zip(found, before, after, strict=False):
-            key, branch = branches[piece.line]
-            place, cost = _clipped(*branch.line(), piece)
-            own = [
-                Segment(*ends)
-                for ends in zip(place[:-1], place[1:], cost[:-1], cost[1:], strict=True)
-                if ends[1] - ends[0] > seam
-            ]
-            # Whatever reaches into a gap, or beyond the ends, beats what is there: nothing; far best of all.
-            high = float(cost.max()) + _REWARD * self._worth(1.0)
-            more = high + _REWARD * self._worth(1.0)
-            below = Segment(max(left, self._far[0]) + beside, piece.low - beside, more, high)
-            above = Segment(piece.high + beside, min(right, self._far[1]) - beside, high, more)
-            middle = branch.samples[len(branch.samples) // 2]
-            for anchor, segments in (
-                (middle, own),
-                (branch.samples[0], [below]),
-                (branch.samples[-1], [above]),
-            ):
-                if segments and segments[-1].high - segments[0].low > seam:
-                    challenged.append((key, anchor, segments))
-        return challenged
 
     def _is_news(self, drawn: Drawn) -> bool:
         """Whether a decision is of a new setting, or of a known one where it has no sample."""
@@ -211,23 +203,21 @@ class Tracer:
             most -= len(hidden)
             self._sample(hidden, _INSIDE * self._width())
 
-    def _join(self) -> None:
-        """Add samples where one setting takes over from another."""
-        for _ in range(_MOST_CORRECTIONS):
-            ends = self._ends_of_pieces()
-            if not ends:
-                return
-            self._sample(ends, DELIVERED_MVA / self._base)
-        self._complete = False
+    def _joined(self) -> list[Piece]:
+        """Add samples where one setting takes over from another; the pieces stay as they were before."""
+        found = self._pieces()
+        self._sample(self._ends(found), DELIVERED_MVA / self._base)
+        self._complete &= not self._ends(found)
+        return found
 
     def _sample(self, asked: Sequence[tuple[int, float]], near: float) -> None:
         branches = list(self._branches.values())
         self._take([(branches[line], q) for line, q in asked], near)
 
-    def _ends_of_pieces(self) -> list[tuple[int, float]]:
-        """Exchanges just inside of where one line takes over from another, where it has no sample yet."""
+    def _ends(self, found: Sequence[Piece]) -> list[tuple[int, float]]:
+        """Exchanges just inside of the ends of pieces that have no sample yet."""
         lines, seam, asked = self._lines(), _SEAM_MVA / self._base, []
-        for piece in self._pieces():
+        for piece in found:
             place = lines[piece.line][0]
             for end, inward in ((piece.low, 1.0), (piece.high, -1.0)):
                 away = inward * (place - end)
@@ -276,18 +266,18 @@ class Tracer:
         found = pieces(self._lines(), seam, self._worth(_STRAIGHT))
         return [piece for piece in found if piece.high - piece.low > 4.0 * seam or piece.high == piece.low]
 
-    def _assembled(self) -> Trace:
+    def _assembled(self, found: Sequence[Piece]) -> Trace:
         branches, seam = list(self._branches.values()), _SEAM_MVA / self._base
         runs = [
             tuple(
                 sample.mark for sample in branches[piece.line].samples if piece.low <= sample.q <= piece.high
             )
-            for piece in self._pieces()
+            for piece in found
         ]
         runs = [run for run in runs if run]
         open_ = ((one[-1].q, other[0].q) for one, other in pairwise(runs))
         return Trace(
-            tuple(runs), tuple((low, high) for low, high in open_ if high - low > seam), self._complete
+            tuple(runs), tuple((low, high) for low, high in open_ if high - low > _GAP * seam), self._complete
         )
 
     def _follow(self, drawn: Sequence[Drawn]) -> None:
@@ -333,7 +323,7 @@ class Tracer:
             sheets = []
             for (branch, q), one, point in zip(asked, drawn, points, strict=True):
                 if point is not None and self._agree(q, near, one, point):
-                    branch.add(_sample(one, point), DELIVERED_MVA / self._base)
+                    branch.add(_sample(one, point), _SAME_MVA / self._base)
                 elif point is not None:
                     left.append((branch, q))
                     sheets.append(Sheet(point, branch.bent, self._planes, self._weights))
@@ -386,9 +376,13 @@ class Tracer:
         every = self._solved(singles)
         limits = [np.zeros(0, dtype=np.int64) if local is None else _near(local) for local in every.local]
         bent = curvatures(every, limits) if every.solved.any() else (None,) * len(singles)
+        points = self._apart(singles, every)
+        for point in points:
+            if point is not None:
+                self._planes.remember(point)
         return [
             None if point is None or curvature is None else (point, curvature)
-            for point, curvature in zip(self._apart(singles, every), bent, strict=True)
+            for point, curvature in zip(points, bent, strict=True)
         ]
 
     def _apart(self, singles: Sequence[Single], every: Point) -> list[Point | None]:
@@ -407,28 +401,14 @@ def _near(local: Local) -> Ints:
     return near[local.over[near] > -_NEAR]
 
 
-def _is_proved(
-    one: tuple[bytes, Sample, list[Segment]], proved: Sequence[tuple[bytes, float, float]]
-) -> bool:
+def _is_proved(one: Challenge, proved: Sequence[tuple[bytes, float, float]]) -> bool:
     """Whether a search from the same setting has covered segments already."""
-    key, _, segments = one
-    return any(
-        own == key and low <= segments[0].low and segments[-1].high <= high for own, low, high in proved
-    )
+    return any(key == one.key and low <= one.low and one.high <= high for key, low, high in proved)
 
 
-def _undecided(point: Point) -> Drawn:
-    """Read what a point has decided as a program's answer."""
-    local = point.local[0]
-    q = np.nan if local is None else float(local.exchange[point.problem.requests.point[0]])
-    return Drawn(Single(point.plan.share, point.plan.steps[:, 0]), q, point.cost, np.nan, 0.0)
-
-
-def _clipped(place: Floats, cost: Floats, piece: Piece) -> tuple[Floats, Floats]:
-    """Take the part of a line within a piece."""
-    inside = (place > piece.low) & (place < piece.high)
-    ends = np.concatenate([[piece.low], place[inside], [piece.high]])
-    return ends, np.interp(ends, place, cost)
+def _idle(single: Single) -> Drawn:
+    """Read a decision that no program has found as an answer."""
+    return Drawn(single, np.nan, np.nan, np.nan, 0.0)
 
 
 def _sample(drawn: Drawn, point: Point) -> Sample:

@@ -10,9 +10,11 @@ from gridclear.jobs.activate import Activation
 from gridclear.jobs.clear import Clearing
 from gridclear.jobs.congestion import Congestion
 from gridclear.jobs.flow import Flow
+from gridclear.jobs.pq_map import PQMap
 from gridclear.jobs.qualify import Qualification
 from gridclear.jobs.settle import Settlement
 from gridclear.report.clearing import describe_clearing
+from gridclear.report.maps import describe_map
 from gridclear.report.market import describe_activation, describe_settlement
 from gridclear.report.tables import render
 from gridclear.report.text import describe_flow, describe_qualification
@@ -29,6 +31,7 @@ TITLES = {
     "congestion": "Congestion forecast",
     "tlq": "Traffic lights",
     "activate": "Activation of active power",
+    "pq_map": "Maps of reactive power",
     "clear": "Clearing of reactive power",
     "settle": "Settlement",
 }
@@ -117,6 +120,8 @@ def describe_part(case: Case, result: Result, *, colour: bool = False, width: in
             return describe_qualification(case, result, with_base=False, colour=colour, width=width)
         case Activation():
             return describe_activation(case, result, width=width)
+        case PQMap():
+            return describe_map(result, width=width)
         case Clearing():
             return describe_clearing(result, width=width)
         case Settlement():

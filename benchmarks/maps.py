@@ -1,0 +1,135 @@
+"""PQ maps: seconds per map and what is covered, beside Ipopt point by point with nothing whole."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tests.oracle.pq_extremes import ANSWERS, extreme, least_cost
+from tests.oracle.pq_judge import MapJudge, curve_of
+from tests.oracle.pq_problem import map_problem
+from tests.oracle.small_maps import small_map
+
+import gridclear
+from benchmarks.registry import Benchmark, Cell, Result, Settings, Target, interleaved
+from gridclear.network.compiled import compile_case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.oracle.pq_problem import MapProblem
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS, IPOPT = "gridclear", "CasADi/Ipopt point by point, nothing whole"
+MADE = "map-14"  # of the tests' generator
+POINTS = 41
+#: Points that Ipopt solves per map, from which the time of all is extrapolated.
+DRAWN = 4
+EVERY = 14
+#: Seconds of a whole case that issue's users can wait, on two cores, so twice that of computing.
+ASKED_S = {"grids/mv-rural": 10.0, "grids/hv-mixed": 60.0}
+CORES = 2
+TERMS = (
+    f"s per map: one connection point and period, {POINTS} points and the ends of pieces; one process.",
+    (
+        f"{IPOPT}: both ends and {DRAWN} exchanges between them by the tests' own programs, extrapolated "
+        f"to {POINTS} points; taps and banks move between their ends without steps, smallest amounts are left out, so its "
+        "range may be wider and nothing of it can be delivered as it is."
+    ),
+    "violation: worst of the published points in tolerances of its limit, by pandapower; 1 and less is kept.",
+)
+
+
+def run(name: str, settings: Settings) -> Result:
+    """Map some periods of a case, in turns with Ipopt; pandapower judges the points."""
+    case = small_map(int(name.split("-")[1])) if name == MADE else gridclear.read_case(str(ROOT / name))
+    compiled, problem = compile_case(case), map_problem(case)
+    periods = list(range(0, case.horizon.periods, EVERY))
+    ours = partial(
+        gridclear.pq_map, case, starts=case.horizon.starts[periods], points=POINTS, compiled=compiled
+    )
+    pq = ours()
+    keys = [(t, k) for t in periods for k in range(len(problem.points))]
+    runs: dict[str, Callable[[], Mapping[str, float]]] = {OURS: partial(_ours, ours)}
+    ranges: list[tuple[float, float]] = []
+    if settings.wants(IPOPT):
+        runs[IPOPT] = partial(_ipopt, problem, keys, ranges)
+    seconds = {key: taken["total"] / len(keys) for key, taken in interleaved(runs, settings.repeats).items()}
+    verdict = MapJudge(problem)(pq, most=settings.sample)
+    base = seconds.get(IPOPT, math.nan)
+    own = [curve_of(pq, problem.clearing.starts[t], problem.points[k]) for t, k in keys]
+    rows: list[Mapping[str, Cell]] = [
+        {
+            "method": OURS,
+            "s per map": seconds[OURS],
+            "× Ipopt": seconds[OURS] / base,
+            "points per map": len(pq.costs) / len(keys),
+            "gaps": len(pq.gaps),
+            "range Mvar": float(np.mean([one.width for one in own if one is not None])),
+            "violation": verdict.over,
+        }
+    ]
+    if ranges:
+        rows.append(
+            {
+                "method": IPOPT,
+                "s per map": base,
+                "× Ipopt": 1.0,
+                "points per map": POINTS,
+                "gaps": math.nan,
+                "range Mvar": float(np.mean([high - low for low, high in ranges[: len(keys)]])),
+                "violation": math.nan,
+            }
+        )
+    size = f"{len(case.grid.tables['bus'])} buses; {len(keys)} maps; median of {settings.repeats} runs"
+    targets = [
+        Target("faults of published points", float(len(verdict.faults)), 0.0, at_least=False, speed=False)
+    ]
+    if name in ASKED_S:
+        every = case.horizon.periods * len(problem.points)
+        limit = ASKED_S[name]
+        targets.append(
+            Target("s of all maps on two cores", seconds[OURS] * every / CORES, limit, at_least=False)
+        )
+    return Result("maps", name, tuple(rows), (size, *TERMS), tuple(targets))
+
+
+def _ours(run_maps: Callable[[], gridclear.PQMap]) -> dict[str, float]:
+    begin = time.perf_counter()
+    run_maps()
+    return {"maps": time.perf_counter() - begin}
+
+
+def _ipopt(
+    problem: MapProblem, keys: list[tuple[int, int]], ranges: list[tuple[float, float]]
+) -> dict[str, float]:
+    """Solve ends and some exchanges of every map; seconds, with those of all points extrapolated."""
+    total = 0.0
+    for t, k in keys:
+        begin = time.perf_counter()
+        low, high = (extreme(problem, t, k, sign) for sign in (-1.0, 1.0))
+        total += time.perf_counter() - begin
+        if not {low.status, high.status} <= set(ANSWERS):
+            continue
+        ranges.append((low.q_mvar, high.q_mvar))
+        begin = time.perf_counter()
+        for q in np.linspace(low.q_mvar, high.q_mvar, DRAWN + 2)[1:-1].tolist():
+            least_cost(problem, t, k, q)
+        total += (time.perf_counter() - begin) / DRAWN * (POINTS - 2)
+    return {"maps": total}
+
+
+BENCHMARK = Benchmark(
+    name="maps",
+    question="PQ maps: seconds per map and what is covered",
+    cases=("grids/mv-rural", "grids/mv-urban", "grids/hv-mixed"),
+    extra_cases=(MADE,),
+    smoke_case=MADE,
+    peers=(OURS, IPOPT),
+    phases=("maps",),
+    run=run,
+)

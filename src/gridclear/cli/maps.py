@@ -1,0 +1,106 @@
+"""The command on PQ maps."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from gridclear.cli.frame import (
+    finish,
+    folder_for,
+    job_options,
+    say,
+    session_of,
+    show_case,
+    width,
+    working,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Executor
+    from pathlib import Path
+
+    from gridclear.io.tables import TableFormat
+
+
+@click.command(short_help="Reactive power that connection points can give and take, and its price.")
+@click.option(
+    "--connection-point",
+    "connection_points",
+    multiple=True,
+    help="Map this one; again for more.  [default: all]",
+)
+@click.option(
+    "--devices",
+    type=click.Choice(["optimised", "scheduled", "fixed"]),
+    default="optimised",
+    show_default=True,
+    help="Decide automatic tap changers, too; leave them where they settle; or decide no device at all.",
+)
+@click.option("--points", type=int, default=41, show_default=True, help="Points of a cost curve, about.")
+@click.option(
+    "--others",
+    "others_mvar",
+    type=float,
+    help="Mvar by which the exchange at other connection points may change.  [default: any]",
+)
+@click.option("--max-moves", type=int, help="Steps that every device may go from its position.")
+@click.option("--deadline", "deadline_s", type=float, help="Seconds after which what there is is given.")
+@job_options("result/pq-map")
+def pq_map(
+    case: Path,
+    *,
+    connection_points: tuple[str, ...],
+    devices: Literal["optimised", "scheduled", "fixed"],
+    points: int,
+    others_mvar: float | None,
+    max_moves: int | None,
+    deadline_s: float | None,
+    out: Path | None,
+    format_: TableFormat,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Map what reactive power the connection points of CASE can give and take in every period."""
+    with session_of(case, out, format_, as_json=as_json) as session:
+        from gridclear import pq_map as run
+        from gridclear.report.maps import describe_map
+
+        with working("maps") as progress, _workers(threads) as executor:
+            result = run(
+                session,
+                connection_points=list(connection_points) or None,
+                devices=devices,
+                points=points,
+                others_mvar=others_mvar,
+                max_moves=max_moves,
+                deadline_s=deadline_s,
+                threads=threads,
+                executor=executor,
+                progress=progress,
+            )
+        folder = write(result, folder_for(out, "pq-map", as_json=as_json), format_)
+        show_case(session)
+        say(describe_map(result, width=width()))
+        finish(result, folder, as_json=as_json)
+
+
+@contextmanager
+def _workers(threads: int | None) -> Iterator[Executor | None]:
+    """Give a process per core, or none where one is enough."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from gridclear.powerflow.lanes import available_threads
+
+    count = available_threads() if threads is None else threads
+    if count == 1:
+        yield None
+        return
+    # Processes that are forked would share the locks of threads that they do not have.
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as executor:
+        yield executor
