@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         clearing.BENCHMARK,
         maps.BENCHMARK,
         cold.BENCHMARK,
+        rolling.BENCHMARK,
     )
 }
 SMOKE = Settings(repeats=2, scenarios=96, steps=5, bids=3, sample=2)
