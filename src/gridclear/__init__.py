@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.congestion import Congestion, congestion_forecast
     from gridclear.jobs.envelopes import Envelopes, operating_envelopes
     from gridclear.jobs.flow import Flow, power_flow
+    from gridclear.jobs.outlook import Outlook, outlook
     from gridclear.jobs.pq_map import PQMap, pq_map
     from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
@@ -51,6 +52,7 @@ _HOME = {
     "Network": "gridclear.network.network",
     "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
+    "Outlook": "gridclear.jobs.outlook",
     "PQMap": "gridclear.jobs.pq_map",
     "Prices": "gridclear.case",
     "Prequalification": "gridclear.jobs.prequalify",
@@ -69,6 +71,7 @@ _HOME = {
     "describe": "gridclear.network.limits",
     "grid_limits": "gridclear.network.limits",
     "operating_envelopes": "gridclear.jobs.envelopes",
+    "outlook": "gridclear.jobs.outlook",
     "power_flow": "gridclear.jobs.flow",
     "pq_map": "gridclear.jobs.pq_map",
     "prequalify": "gridclear.jobs.prequalify",
@@ -106,6 +109,7 @@ __all__ = [
     "Network",
     "NodeLimits",
     "OptionError",
+    "Outlook",
     "PQMap",
     "Prequalification",
     "Prices",
@@ -124,6 +128,7 @@ __all__ = [
     "describe",
     "grid_limits",
     "operating_envelopes",
+    "outlook",
     "power_flow",
     "pq_map",
     "prequalify",

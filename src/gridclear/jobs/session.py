@@ -15,6 +15,7 @@ from gridclear.jobs.activate import activate
 from gridclear.jobs.clear import clear
 from gridclear.jobs.congestion import congestion_forecast
 from gridclear.jobs.flow import power_flow
+from gridclear.jobs.outlook import outlook
 from gridclear.jobs.pq_map import pq_map
 from gridclear.jobs.qualify import qualify
 from gridclear.jobs.result import Result, Stopwatch, provenance
@@ -47,8 +48,8 @@ class Session(Result):
         for it) or ``refused`` (the case holds what the job cannot represent, or its solver ended without an
         answer); then ``reason`` says why.
     parts : mapping of str to Result
-        Results by job: ``flow``, ``congestion``, ``tlq``, ``activate``, ``pq_map``, ``clear``,
-        ``settle``.
+        Results by job: ``flow``, ``outlook``, ``congestion``, ``tlq``, ``activate``, ``pq_map``,
+        ``clear``, ``settle``.
     """
 
     jobs: pd.DataFrame
@@ -143,6 +144,10 @@ def _flow(desk: Desk) -> Result:
     return power_flow(desk.case, threads=desk.terms.threads)
 
 
+def _outlook(desk: Desk) -> Result:
+    return outlook(desk.case, compiled=desk.compiled)
+
+
 def _congestion(desk: Desk) -> Result:
     return congestion_forecast(desk.case, threads=desk.terms.threads, compiled=desk.compiled)
 
@@ -198,6 +203,7 @@ def _settle(desk: Desk) -> Result:
 #: The jobs of a session, in their order.
 STEPS = (
     Step("flow", _flow),
+    Step("outlook", _outlook),
     Step("congestion", _congestion),
     Step("tlq", _tlq, (("active_bids",),)),
     Step("activate", _activate, (("active_need",), ("active_bids",))),

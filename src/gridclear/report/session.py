@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from gridclear.jobs.activate import Activation
 from gridclear.jobs.clear import Clearing
 from gridclear.jobs.congestion import Congestion
 from gridclear.jobs.flow import Flow
+from gridclear.jobs.outlook import Outlook
 from gridclear.jobs.pq_map import PQMap
 from gridclear.jobs.qualify import Qualification
 from gridclear.jobs.settle import Settlement
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _ROWS = 12
 TITLES = {
     "flow": "Base state",
+    "outlook": "Forecast by technology, short-circuit power",
     "congestion": "Congestion forecast",
     "tlq": "Traffic lights",
     "activate": "Activation of active power",
@@ -114,6 +117,8 @@ def describe_part(case: Case, result: Result, *, colour: bool = False, width: in
     match result:
         case Flow():
             return describe_flow(result, width=width)
+        case Outlook():
+            return describe_outlook(result, width=width)
         case Congestion():
             return describe_congestion(result, width=width)
         case Qualification():
@@ -128,6 +133,30 @@ def describe_part(case: Case, result: Result, *, colour: bool = False, width: in
             return describe_settlement(result, width=width)
     msg = f"no page is known for a {type(result).__name__}"
     raise TypeError(msg)
+
+
+def describe_outlook(result: Outlook, *, width: int = 100) -> str:
+    """Show the range of each technology over the horizon, and the least short-circuit power of each point.
+
+    Parameters
+    ----------
+    result : Outlook
+        Result of `outlook`.
+    width : int
+        Characters per line.
+    """
+    keys = ["connection_point", "element_type", "technology"]
+    power = result.technologies.groupby(keys, sort=False)["p_mw"].agg(["min", "max"]).reset_index()
+    shown = power.rename(columns={"min": "least MW", "max": "most MW"}).sort_values(
+        "most MW", ascending=False, kind="stable"
+    )
+    more = f"\nand {len(shown) - _ROWS} more" if len(shown) > _ROWS else ""
+    keys = ["connection_point", "case", "reason"]
+    faults = result.short_circuit.groupby(keys, sort=False)["skss_mva"].min().reset_index()
+    words = np.where(faults["reason"] == "", faults["skss_mva"].map("{:.1f} MVA".format), faults["reason"])
+    names = "short-circuit power at " + faults["connection_point"] + ", " + faults["case"]
+    lines = (names + ": " + words).tolist()
+    return "\n".join([render(shown.head(_ROWS), width=width) + more, *lines])
 
 
 def describe_congestion(result: Congestion, *, width: int = 100) -> str:
