@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections import defaultdict
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandapower as pp
@@ -318,3 +319,32 @@ def test_session_that_is_not_complete_is_named(grids, monkeypatch):
     assert rolling.sessions["incomplete"].tolist() == ["clear", "clear"]
     assert rolling.sessions["cost_eur"].isna().all()
     assert (rolling.taken["product"] == "active").all()
+
+
+def repeated(case, periods):
+    """The case's periods one after the other until there are enough; energies of storages are not followed."""
+    own, step, tables = case.horizon.periods, case.horizon.resolution, {}
+    for name in TABLES:
+        frame = case.table(name)
+        if name != "outages" and "start" in frame:
+            turns = [turn * own * step for turn in range(1 + periods // own)]
+            copies = [frame.assign(start=frame["start"] + later) for later in turns]
+            whole = pd.concat(copies, ignore_index=True)
+            tables[name] = whole[whole["start"] < case.horizon.start + periods * step].reset_index(drop=True)
+    tables["storage"] = case.storage.assign(e_start_mwh=math.nan, e_end_min_mwh=math.nan)
+    return case.with_tables(tables, horizon=gc.Horizon(case.horizon.start, step, periods))
+
+
+@pytest.mark.study
+def test_day_of_sessions_is_answered_and_keeps_its_memory(grids):
+    """Everything is answered, and what a session has used is free again."""
+    pages = []
+
+    def each(_case, _session):
+        pages.append(int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]))
+
+    case = repeated(shipped_case(grids / "mv-rural"), 96 + 27)
+    rolling = gc.roll(case, sessions=96, threads=1, map_periods=0, each=each)
+    assert rolling.status == "complete", rolling.sessions[rolling.sessions["status"] != "complete"]
+    assert rolling.sessions["confirmed"].all()
+    assert pages[-1] <= 1.05 * pages[9]

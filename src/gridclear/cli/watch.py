@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gridclear.cli.frame import exit_codes, say, threads_option, working
+from gridclear.cli.frame import exit_codes, say, threads_option, working, written
 from gridclear.errors import CaseError, Issue
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ if TYPE_CHECKING:
     help="Refuse a case that is taken later than so long after its start.  [default: never]",
 )
 @click.option("--map-periods", type=click.IntRange(min=0), default=1, show_default=True, help="As session.")
-@click.option("--deadline", "deadline_s", type=float, help="Seconds for each of the two clearings.")
+@click.option(
+    "--deadline",
+    "deadline_s",
+    type=click.FloatRange(min=0.0, min_open=True),
+    help="Seconds for each of the two clearings.",
+)
 @threads_option
 def watch(
     folder: Path,
@@ -69,7 +75,8 @@ def watch(
                     threads=threads,
                     progress=progress,
                 )
-            write_session(case, session, result)
+            with written(result):
+                write_session(case, session, result)
             return session.status
 
         inbox = Inbox.at(folder)
@@ -107,8 +114,6 @@ def _work_off(inbox: Inbox, process: Process, ended: threading.Event, every_s: f
 
 def _check_time(start: float, late_minutes: float | None) -> None:
     """Refuse a case whose first period began too long ago."""
-    import time
-
     late = (time.time() - start) / 60.0
     if late_minutes is not None and late > late_minutes:
         what = f"it was taken {late:.1f} min after its start"

@@ -155,7 +155,7 @@ def describe_outlook(result: Outlook, *, width: int = 100) -> str:
     faults = result.short_circuit.groupby(keys, sort=False)["skss_mva"].min().reset_index()
     words = np.where(faults["reason"] == "", faults["skss_mva"].map("{:.1f} MVA".format), faults["reason"])
     names = "short-circuit power at " + faults["connection_point"] + ", " + faults["case"]
-    lines = (names + ": " + words).tolist()
+    lines: list[str] = (names + ": " + words).tolist()
     return "\n".join([render(shown.head(_ROWS), width=width) + more, *lines])
 
 
