@@ -322,7 +322,7 @@ def test_session_that_is_not_complete_is_named(grids, monkeypatch):
 
 
 def repeated(case, periods):
-    """The case's periods one after the other until there are enough; energies of storages are not followed."""
+    """The case's periods again and again until there are enough; energies of storages are not followed."""
     own, step, tables = case.horizon.periods, case.horizon.resolution, {}
     for name in TABLES:
         frame = case.table(name)

@@ -172,9 +172,7 @@ def roll(
         "bound": bound,
         "deadline_s": deadline_s,
     }
-    exchange, violations, positions = (
-        pd.concat(frames, ignore_index=True) for frames in zip(*delivered, strict=True)
-    )
+    exchange, violations, positions = (_stacked(frames) for frames in zip(*delivered, strict=True))
     every = pd.concat(jobs, ignore_index=True)
     return Rolling(
         status="complete" if (table["status"] == "complete").all() else "partial",
@@ -186,6 +184,11 @@ def roll(
         exchange=exchange,
         violations=violations,
     )
+
+
+def _stacked(frames: tuple[pd.DataFrame, ...]) -> pd.DataFrame:
+    """Put tables below one another; empty ones would spoil the types of the others."""
+    return pd.concat([frame for frame in frames if len(frame)] or [frames[0]], ignore_index=True)
 
 
 def _devices(start: pd.Timestamp, carried: Carried) -> pd.DataFrame:
