@@ -36,9 +36,9 @@ CORES = 2
 TERMS = (
     f"s per map: one connection point and period, {POINTS} points and the ends of pieces; one process.",
     (
-        f"{IPOPT}: both ends and {DRAWN} exchanges between them by the tests' own programs, extrapolated "
-        f"to {POINTS} points; taps and banks move between their ends without steps, smallest amounts are left out, so its "
-        "range may be wider and nothing of it can be delivered as it is."
+        f"{IPOPT}: both ends and {DRAWN} exchanges between, by the tests' own programs, extrapolated "
+        f"to {POINTS} points; taps and banks move between their ends without steps, smallest amounts are "
+        "left out, so its range may be wider and nothing of it can be delivered as it is."
     ),
     "violation: worst of the published points in tolerances of its limit, by pandapower; 1 and less is kept.",
 )

@@ -84,12 +84,54 @@ def test_no_time_gives_the_best_confirmed_schedule_so_far():
     assert clearing.provenance["proof"]["worst_violation"] <= 1e-6
 
 
+def test_no_time_leaves_regulators_where_they_keep_the_limits(grids):
+    case = gc.read_case(grids / "hv-mixed")
+    clearing = gc.clear(case, deadline_s=1e-6)
+    assert clearing.status == "deadline"
+    rest = gc.power_flow(case).devices
+    moved = clearing.devices.merge(rest, on=["start", "element_type", "element"], suffixes=("", "_base"))
+    assert (moved["position"] == moved["position_base"]).all()
+    assert moved["moves"].sum() > 0  # the schedule alone breaks a limit
+
+
+@pytest.mark.parametrize(("bound", "stages"), [(False, 3), (True, 4)])
+def test_progress_counts_the_stages_to_the_last(bound, stages):
+    told = []
+    gc.clear(small_case(UNSTORED), bound=bound, progress=lambda *now: told.append(now))
+    assert told == [(done, stages) for done in range(1, stages + 1)]
+
+
 def test_a_storage_that_must_charge_does(case):
     must = replace(case, storage=case.storage.assign(p_min_mw=0.2))
     clearing = gc.clear(must)
     assert clearing.status == "confirmed"
     charged = clearing.schedule[clearing.schedule["element_type"] == "storage"]["p_mw"]
     assert (charged <= -0.2 + 1e-9).all()
+
+
+def unasked(seed):
+    """A small case in which any exchange will do, and losses cost nothing."""
+    case = small_case(seed)
+    profile = case.reactive_profile.assign(tolerance_mvar=1e3)
+    return replace(case, reactive_profile=profile, prices=replace(case.prices, losses_eur_mwh=0.0))
+
+
+@pytest.mark.parametrize("seed", [7, STORED])
+def test_a_storage_whose_schedule_ends_too_low_charges_though_nothing_is_gained(seed):
+    case = unasked(seed)
+    clearing = gc.clear(case)
+    assert clearing.status == "confirmed"
+    own = clearing.devices[clearing.devices["element_type"] == "storage"]
+    due = case.storage["e_end_min_mwh"].item()
+    assert due > case.storage["e_start_mwh"].item()  # the schedule leaves it as it is
+    assert own["energy_mwh"].iloc[-1] >= due - 1e-6
+    assert (clearing.schedule["q_mvar"] == 0.0).all()
+
+
+def test_a_cost_of_nothing_that_the_bound_reaches_is_optimal():
+    clearing = gc.clear(unasked(3), bound=True)
+    assert (clearing.cost_eur, clearing.bound_eur, clearing.gap) == (0.0, 0.0, 0.0)
+    assert clearing.status == "optimal"
 
 
 @pytest.mark.parametrize("periods", [slice(0, 1), slice(None)])

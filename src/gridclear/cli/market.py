@@ -133,7 +133,7 @@ def clear(
         from gridclear import clear as run
         from gridclear.report.clearing import describe_clearing
 
-        with working("clearing"):
+        with working("clearing") as progress:
             result = run(
                 session,
                 algorithm=algorithm,
@@ -142,6 +142,7 @@ def clear(
                 deadline_s=deadline_s,
                 bound=bound,
                 threads=threads,
+                progress=progress,
             )
         folder = write(result, folder_for(out, "clear", as_json=as_json), format_)
         show_case(session)

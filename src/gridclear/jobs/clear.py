@@ -31,7 +31,7 @@ from gridclear.powerflow.base import base_state
 from gridclear.powerflow.scenarios import Scenarios
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
 
@@ -39,17 +39,20 @@ if TYPE_CHECKING:
     from gridclear.jobs.cleared import Proof
     from gridclear.optimise.problem import Problem
 
+#: EUR that a cost counts as, at least, where the gap is a share of it.
+_LEAST_COST = 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Clearing(Result):
     """A schedule for every resource and device, confirmed by AC power flows.
 
     ``status`` says what was proved: ``optimal`` (everything is kept, and no schedule is cheaper by 0.5 % or
-    more), ``confirmed`` (every limit and the profile are kept; how far the cost is from the least is not
-    proved), ``closest`` (the same, with the closest profile that was found to be deliverable), ``deadline``
-    (the best confirmed schedule when time was over) or ``no-solution`` (no schedule was confirmed, or a
-    period has no power flow even with the forecast alone: the tables hold what comes closest, for inspection
-    only; ``provenance["proof"]`` says what it breaks).
+    more, 0.005 EUR where it costs less than one), ``confirmed`` (every limit and the profile are kept; how
+    far the cost is from the least is not proved), ``closest`` (the same, with the closest profile that was
+    found to be deliverable), ``deadline`` (the best confirmed schedule when time was over) or
+    ``no-solution`` (no schedule was confirmed, or a period has no power flow even with the forecast alone:
+    the tables hold what comes closest, for inspection only; ``provenance["proof"]`` says what it breaks).
 
     Attributes
     ----------
@@ -61,18 +64,19 @@ class Clearing(Result):
         into the period, storages with the energy at its end.
     exchange : DataFrame
         start, connection_point, p_mw, q_mvar, requested_q_mvar, shortfall_mvar, price_eur_mvarh: what one
-        more Mvar drawn from transmission would cost, whole steps held.
+        more Mvar drawn from transmission would cost, whole steps held; NaN where the request is not met, for
+        no price brings more.
     binding : DataFrame
         start, kind, element_type, element, value, limit, price_eur, relief_mvar: limits that bind, what one
-        unit more (0.01 p.u. of voltage, 1 % of loading, 1 MW, Mvar or MVA) would save per period, and by how
-        much it would bring the profile closer.
+        unit more (0.01 p.u. of voltage, 1 % of loading, 1 MW, Mvar or MVA) would save per period with what is
+        delivered and cured as it is, and by how much it would bring the profile closer.
     costs : DataFrame
         start, part, eur: ``bids``, ``moves``, ``losses``.
     cost_eur, bound_eur, gap : float
-        Their sum, a lower bound, and (cost - bound) / |cost|. No schedule costs less than the bound that
-        keeps every effective limit, brings what the base state breaks at least as far back as this one,
-        and every request at least as close to its band. NaN if none was asked for or proved: the provenance
-        says why.
+        Their sum, a lower bound, and (cost - bound) / |cost|, where a cost below one EUR counts as one EUR:
+        of nothing there are no shares. No schedule costs less than the bound that keeps every effective
+        limit, brings what the base state breaks at least as far back as this one, and every request at least
+        as close to its band. NaN if none was asked for or proved: the provenance says why.
     solved_s : float
         Seconds from the compiled case to the confirmed schedule, the bound excluded.
     """
@@ -109,6 +113,7 @@ def clear(
     deadline_s: float | None = None,
     bound: bool = False,
     threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
     compiled: CompiledCase | None = None,
 ) -> Clearing:
     """Find the cheapest schedule that keeps the grid's limits and delivers the reactive profile.
@@ -135,6 +140,9 @@ def clear(
         without it nothing is ``optimal``.
     threads : int, optional
         As in ``solve_batch``; the result does not depend on it.
+    progress : callable, optional
+        Called with (done, all) stages: the base states, the schedule, its confirmation, and the bound where
+        one is asked for.
     compiled : CompiledCase, optional
         What ``compile_case(case)`` gave, to spare compiling again.
 
@@ -155,6 +163,9 @@ def clear(
     -----
     In order of importance: no limit is broken that the forecast keeps, nor worsened; those that the forecast
     breaks are cured as far as the resources can; the profile is met; the cost is least.
+
+    There is no ``executor``: every search starts from what the one before has found, so that nothing could be
+    shared out among workers.
     """
     chosen = find_algorithm(algorithm)
     for name, value, known in (("devices", devices, tuple(DEVICES)), ("market", market, tuple(MARKETS))):
@@ -164,6 +175,8 @@ def clear(
         raise OptionError(f"deadline_s is {deadline_s}; it must be a number of seconds above zero")
     need_rows(case, "reactive_profile", "reactive_bids")
     deadline, watch = Deadline.after(deadline_s), Stopwatch()
+    stages = 4 if bound else 3
+    tell = progress or _silent
     with watch.phase("compile"):
         compiled = compile_case(case) if compiled is None else compiled
         compiled = compiled if request else _without_request(compiled)
@@ -173,22 +186,27 @@ def clear(
         problem = build_problem(
             scenarios, base, devices=devices, market=market, losses_eur_mwh=case.prices.losses_eur_mwh
         )
+    tell(1, stages)
     with watch.phase("solve"), threadpool_limits(limits=1, user_api="blas"):
         found = chosen(problem, deadline)
         check_shape(problem, found.plan)
+    tell(2, stages)
     with watch.phase("confirm"):
         point = assess(problem, found.plan)
         proof = proof_of(problem, found.plan, threads)
         priced = prices(point) if proof.confirmed else None
+    tell(3, stages)
     proved = Bound(-np.inf, "no schedule is confirmed" if bound else "not asked for", 0.0)
     with watch.phase("bound"):
         if bound and proof.confirmed:
             proved = lower_bound(point, deadline)
+    if bound:
+        tell(4, stages)
     with watch.phase("tables"):
         costs = cost_table(point)
         cost = float(costs["eur"].sum())
         least = proved.eur if np.isfinite(proved.eur) else float("nan")
-        gap = (cost - least) / abs(cost) if cost else float("nan")
+        gap = (cost - least) / max(abs(cost), _LEAST_COST)
         seconds = watch.seconds["base"] + watch.seconds["solve"] + watch.seconds["confirm"]
         scalars = {"cost_eur": cost, "bound_eur": least, "gap": gap, "solved_s": seconds}
         return Clearing(
@@ -208,6 +226,10 @@ def clear(
             costs=costs,
             **scalars,
         )
+
+
+def _silent(done: int, every: int) -> None:
+    """Tell nobody."""
 
 
 def _without_request(compiled: CompiledCase) -> CompiledCase:

@@ -185,7 +185,9 @@ def exchange_table(point: Point, proof: Proof, priced: Prices | None) -> pd.Data
     asked[requests.period, requests.point] = requests.q * base
     short[requests.period, requests.point] = proof.shortfall * base
     if priced is not None:
-        price[requests.period, requests.point] = priced.request
+        # What cannot be delivered cannot be bought either: no more of it has a price.
+        met = proof.shortfall * base <= DELIVERED_MVA
+        price[requests.period, requests.point] = np.where(met, priced.request, np.nan)
     names = case.connection_points["connection_point"].to_numpy(dtype=object)
     return pd.DataFrame(
         {
@@ -194,7 +196,7 @@ def exchange_table(point: Point, proof: Proof, priced: Prices | None) -> pd.Data
             "p_mw": proof.exchange.real.ravel() * base,
             "q_mvar": proof.exchange.imag.ravel() * base,
             "requested_q_mvar": asked.ravel(),
-            "shortfall_mvar": np.where(short < DELIVERED_MVA, 0.0, short).ravel(),
+            "shortfall_mvar": np.where(short <= DELIVERED_MVA, 0.0, short).ravel(),
             "price_eur_mvarh": price.ravel(),
         }
     )

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _KINDS = ("sgen", "storage")
 #: Sides of the polygon inside the circle of apparent power, where active power may move: 0.12 % at most.
 _SIDES = 64
+#: Change of slope of a curve that is none.
+_ROUNDING = 1e-9
 #: Lowest value of a row, its highest, and its highest in the circle.
 _Ends = tuple[float, float, float]
 
@@ -73,7 +75,8 @@ def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capabi
     Raises
     ------
     CaseError
-        The active power of an element with a power factor or a curve may change sign or leave the curve.
+        The active power of an element with a power factor may change its sign, or a curve bends inwards
+        where the active power may be.
 
     Notes
     -----
@@ -187,11 +190,7 @@ def _bounds(
         low, high = _range_at(rating, p0)
         most = max(high, q0) - q0
         return [(0.0, 1.0, (min(low, q0) - q0, most, most))]
-    found = []
-    if rating.curve is not None:
-        what = f"its active power may be {span[0]:g} to {span[1]:g} p.u., with a curve"
-        expected = "an apparent power or a power factor for an element whose active power is decided"
-        raise CaseError((Issue("inverters", rating.element, "curve", what, expected),))
+    found = [] if rating.curve is None else _along_curve(rating, p0, q0, span)
     if np.isfinite(rating.s_max):
         inner = rating.s_max * np.cos(np.pi / _SIDES)
         for angle in 2.0 * np.pi * np.arange(_SIDES) / _SIDES:
@@ -209,6 +208,31 @@ def _bounds(
             at = sign * q0 - slope * p0
             most = max(0.0, at) - at
             found.append((-slope, sign, (-np.inf, most, most)))
+    return found
+
+
+def _along_curve(
+    rating: _Rating, p0: float, q0: float, span: tuple[float, float]
+) -> list[tuple[float, float, _Ends]]:
+    """Bounds by the straight parts of a curve, where what lies between its ends is convex."""
+    if rating.curve is None:
+        return []
+    at, least, largest = rating.curve
+    # Beyond its ends a curve goes on level.
+    inner = at[(at > span[0]) & (at < span[1])]
+    place = np.concatenate([[span[0]], inner, [span[1]]])
+    found: list[tuple[float, float, _Ends]] = []
+    for sign, values in ((1.0, largest), (-1.0, least)):
+        bound = sign * np.interp(place, at, values)
+        slope = np.diff(bound) / np.diff(place)
+        if (np.diff(slope) > _ROUNDING).any():
+            what = f"its active power may be {span[0]:g} to {span[1]:g} p.u., where the curve bends inwards"
+            expected = "a curve that bends outwards, for an element whose active power is decided"
+            raise CaseError((Issue("inverters", rating.element, "curve", what, expected),))
+        for rise, begin, value in zip(slope.tolist(), place[:-1].tolist(), bound[:-1].tolist(), strict=True):
+            # sign · Q <= value + rise · (P - begin)
+            most = max(value + rise * (p0 - begin) - sign * q0, 0.0)
+            found.append((-rise, sign, (-np.inf, most, most)))
     return found
 
 

@@ -124,6 +124,8 @@ class Solver:
             ("random_seed", _SEED),
             # Dense rows, few columns: there is little to presolve, and it costs half of a search.
             ("presolve", "off"),
+            # A search within the search, which takes long at the root and finds what the others find.
+            ("mip_heuristic_run_root_reduced_cost", False),
             ("primal_feasibility_tolerance", tolerance),
             ("dual_feasibility_tolerance", tolerance),
             ("mip_feasibility_tolerance", tolerance),
@@ -199,7 +201,7 @@ class Solver:
 
     def search_plainly(self) -> None:
         """Leave out the searches within searches: where many small programs are searched, they cost most."""
-        for option, value in (("rins", False), ("rens", False), ("root_reduced_cost", False)):
+        for option, value in (("rins", False), ("rens", False)):
             name = f"mip_heuristic_run_{option}"
             self._check(self._solver.setOptionValue(name, value), f"option {name}")
 

@@ -33,23 +33,34 @@ _BENT = 1e-4
 
 
 class Planes:
-    """The limits that are watched, and the planes that are remembered, of one problem."""
+    """The limits that are watched, and the planes that are remembered, of one problem.
 
-    def __init__(self, problem: Problem) -> None:
+    Parameters
+    ----------
+    problem : Problem
+    before : Planes, optional
+        Of the same clearing with other aims: what was watched there will be near again.
+    """
+
+    def __init__(self, problem: Problem, before: Planes | None = None) -> None:
         self._problem = problem
         self._memory: list[Tangent] = []
-        self._watched: list[set[int]] = [set() for _ in range(problem.periods)]
+        self._watched: list[set[int]] = [
+            set() if before is None else set(before.watched(period).tolist())
+            for period in range(problem.periods)
+        ]
 
-    def watched(self, period: int, local: Local) -> Ints:
-        """Find the limits of a period that are watched, or broken by the base state."""
-        return np.union1d(np.array(sorted(self._watched[period]), dtype=np.int64), local.sick)
+    def watched(self, period: int) -> Ints:
+        """Find the limits of a period that are watched, those that are to be cured among them."""
+        return np.array(sorted(self._watched[period]), dtype=np.int64)
 
     def remember(self, point: Point) -> None:
-        """Keep what is convex: losses, and loadings that are near their limits."""
+        """Keep what is convex: losses, and loadings that are near their limits; watch what is to be cured."""
         self._memory += loss_tangents(point)
         compiled = self._problem.compiled
         for period, local in enumerate(point.local):
             if local is not None:
+                self._watched[period] |= set(local.sick.tolist())
                 network = compiled.networks[compiled.topology[period]]
                 branch = 2 * network.n_node + np.arange(network.n_branch)
                 near = branch[np.maximum(local.over, local.beyond)[branch] > 0.0]
@@ -60,7 +71,7 @@ class Planes:
         found = loss_tangents(point)
         for period, local in enumerate(point.local):
             if local is not None:
-                found += limit_tangents(local, period, self.watched(period, local))
+                found += limit_tangents(local, period, self.watched(period))
         return found + self._sound(point)
 
     def _sound(self, point: Point) -> list[Tangent]:

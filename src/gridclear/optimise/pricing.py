@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.optimise.highs import Solver
 from gridclear.optimise.model import BROKEN, HELD, PERCENT, build_model, limit_tangents, loss_tangents
+from gridclear.optimise.reached import keep_delivery
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.linearise import Point
+    from gridclear.optimise.model import Model, Tangent
 
 #: Distance to a limit, normalised, at which it binds.
 _BINDS = 1e-5
 #: Shares by which offers may move in the program that gives the prices: its duals hold around the point.
 _RADIUS = 0.05
+#: Mvar of shortfall and per cent of a cure by which what was reached may be missed: held to the last digit,
+#: it would be as dear as the aim itself.
+_MISSED_MVAR, _MISSED_PERCENT = 1e-6, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
 class Prices:
-    """Duals at a point, whole steps held.
+    """Duals at a point, with whole steps, the cure and what is delivered of the profile held.
 
     Attributes
     ----------
@@ -62,30 +69,42 @@ def prices(point: Point) -> Prices:
         The program has no answer.
     """
     problem, weights = point.problem, Weights.of(point.problem)
-    model = build_model(point, HELD, _RADIUS)
     tangents = [
         tangent
         for period, local in enumerate(point.local)
         if local is not None
         for tangent in limit_tangents(local, period, np.flatnonzero(local.over > -_BINDS))
     ]
-    solver, first = Solver(model.program), model.program.n_row
-    solver.add(model.planes([*tangents, *loss_tangents(point)]))
-    cost = weights.cost(model)
-    dual = solver.minimise(cost).dual
-    short = np.zeros(len(cost))
+    slack = _MISSED_MVAR / problem.compiled.s_base_mva
+    kept = build_model(replace(point, problem=keep_delivery(point, slack)), HELD, _RADIUS)
+    dual = _duals(point, kept, tangents, weights.cost(kept))
+    model = build_model(point, HELD, _RADIUS)
+    short = np.zeros(model.program.n_column)
     short[model.columns.short.ravel()] = 1.0
     short[model.columns.broken] = weights.broken
-    relief = solver.minimise(short).dual
-    nothing = np.zeros(first + len(tangents))
-    dual, relief = (nothing if found is None else found for found in (dual, relief))
+    relief, first = _duals(point, model, tangents, short), model.program.n_row
     limits = [row for row, tangent in enumerate(tangents) if tangent.target == BROKEN]
     rows = np.array(limits, dtype=np.int64)
     hours = problem.compiled.case.horizon.hours
     return Prices(
-        request=dual[model.profile] / hours,
+        request=dual[kept.profile] / hours,
         period=np.array([tangents[row].period for row in limits], dtype=np.int64),
         constraint=np.array([tangents[row].constraint for row in limits], dtype=np.int64),
         value=np.maximum(-dual[first + rows], 0.0) * PERCENT,
         relief=np.maximum(-relief[first + rows], 0.0) * PERCENT,
     )
+
+
+def _duals(point: Point, model: Model, tangents: Sequence[Tangent], cost: Floats) -> Floats:
+    """Duals of a program's own rows and of the tangents of limits; zero where it has none."""
+    solver = Solver(model.program)
+    solver.add(model.planes([*tangents, *loss_tangents(point)]))
+    left = {
+        column: PERCENT * max(float(local.beyond[constraint]), 0.0) + _MISSED_PERCENT
+        for (period, constraint), column in model.columns.uncured.items()
+        if (local := point.local[period]) is not None
+    }
+    solver.fix(np.array(list(left), dtype=np.int64), np.array(list(left.values())))
+    dual = solver.minimise(cost).dual
+    rows = model.program.n_row + len(tangents)
+    return np.zeros(rows) if dual is None else dual[:rows]

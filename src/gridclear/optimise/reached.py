@@ -44,12 +44,14 @@ def keep_cure(point: Point) -> Problem:
     return replace(problem, limits=tuple(limits), cures=False)
 
 
-def keep_delivery(point: Point) -> Problem:
+def keep_delivery(point: Point, slack: float = 0.0) -> Problem:
     """State the problem in which the profile that a point has reached must be kept.
 
     Parameters
     ----------
     point : Point
+    slack : float
+        By how much it may be missed, in p.u.
 
     Returns
     -------
@@ -57,5 +59,5 @@ def keep_delivery(point: Point) -> Problem:
         Bands are as wide as the point needs them.
     """
     problem, requests = point.problem, point.problem.requests
-    wider = requests.tolerance + np.nan_to_num(point.shortfall)
+    wider = requests.tolerance + np.nan_to_num(point.shortfall) + slack
     return replace(problem, requests=replace(requests, tolerance=wider))

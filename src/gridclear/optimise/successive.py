@@ -18,6 +18,7 @@ from gridclear.optimise.model import EVERYWHERE, FREE, HELD, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.reached import keep_cure, keep_delivery
+from gridclear.optimise.start import at_rest, lawful_start
 from gridclear.optimise.weights import Weights, broken
 
 if TYPE_CHECKING:
@@ -78,21 +79,38 @@ def successive(problem: Problem, deadline: Deadline) -> Found:
     the next aim: the cure before the profile, the profile before the cost.
     """
     weights = Weights.of(problem)
-    point = Stage(problem, weights, deadline).run(problem.nothing())
+    try:
+        start = lawful_start(problem, deadline)
+    except TimeOverError:
+        return Found(problem.nothing(), complete=False)
+    stage = Stage(problem, weights, deadline)
+    point = stage.run(start)
     if point.uncured > TOLERANCE:
         cured = Stage(problem, weights.of_cure(), deadline).run(point.plan, first=False)
-        point = Stage(keep_cure(cured), weights, deadline).run(cured.plan)
+        stage = Stage(keep_cure(cured), weights, deadline)
+        point = stage.run(cured.plan)
     if float(np.nansum(point.shortfall)) * problem.compiled.s_base_mva > DELIVERED_MVA:
-        point = Stage(keep_delivery(point), weights, deadline).run(point.plan, first=False)
+        # From nearby, what was met is met again.
+        last = Stage(keep_delivery(point), weights, deadline, Planes(problem, stage.planes))
+        point = last.run(point.plan, first=False)
+    if broken(point) or not point.solved[problem.base.solved].all():
+        # Time for not even one plan that keeps the limits, perhaps: regulators have kept them by themselves.
+        plans = [point.plan, *at_rest(problem, start)]
+        point = min(
+            (assess(problem, plan) for plan in plans),
+            key=lambda one: (-int(one.solved.sum()), weights.merit(one)),
+        )
     return Found(point.plan, complete=not deadline.passed)
 
 
 class Stage:
     """One problem by successive programs."""
 
-    def __init__(self, problem: Problem, weights: Weights, deadline: Deadline) -> None:
+    def __init__(
+        self, problem: Problem, weights: Weights, deadline: Deadline, planes: Planes | None = None
+    ) -> None:
         self.problem, self.weights = problem, weights
-        self._deadline, self._planes = deadline, Planes(problem)
+        self._deadline, self.planes = deadline, Planes(problem) if planes is None else planes
         self._large = problem.whole > _MOST_WHOLE
         self._tried: set[bytes] = set()
         self._bent: tuple[bytes, tuple[Curvature | None, ...]] | None = None
@@ -117,6 +135,8 @@ class Stage:
             return best
         try:
             for number in range(_MOST_SEARCHES):
+                if self._deadline.passed:
+                    break
                 choice = self._search(best, relaxed=first and not number)
                 if choice is None:
                     break
@@ -127,7 +147,8 @@ class Stage:
                 material = self._material(best)
                 if self.weights.merit(best) - choice.bound <= material or self._known(choice.plan):
                     break
-                if (number or not first) and 0.0 < gained <= material:
+                # From nearby, it has led to what is as good, in whichever direction.
+                if (number or not first) and abs(gained) <= material:
                     break
         except TimeOverError:
             pass
@@ -151,7 +172,7 @@ class Stage:
 
     def _assess(self, plan: Plan) -> Point:
         point = assess(self.problem, plan)
-        self._planes.remember(point)
+        self.planes.remember(point)
         return point
 
     def _curvatures(self, point: Point) -> tuple[Curvature | None, ...]:
@@ -160,7 +181,7 @@ class Stage:
         for period, local in enumerate(point.local):
             near = np.zeros(0, dtype=np.int64)
             if local is not None:
-                near = self._planes.watched(period, local)
+                near = self.planes.watched(period)
                 near = near[np.argsort(-np.maximum(local.over, local.beyond)[near], kind="stable")]
             limits.append(near[:_MOST_CURVED])
         key = point.plan.steps.tobytes()
@@ -193,7 +214,8 @@ class Stage:
             gain = merit - weights.merit(trial)
             if trial.solved[point.solved].all() and gain > 0.0:
                 point = trial
-                if gain <= least and not broken(point):
+                # Smaller steps mend what bends away from the program's limits, not what it breaks itself.
+                if gain <= least and (not broken(point) or around.breaks(answer)):
                     break
                 # What bends away from the program's limits does so less in a smaller step.
                 radius /= 4.0 if gain <= least else 1.0
@@ -202,7 +224,7 @@ class Stage:
         return point
 
     def _around(self, point: Point, curvature: tuple[Curvature | None, ...], model: Model) -> Around:
-        return Around(point, model, curvature, self._planes, self.weights)
+        return Around(point, model, curvature, self.planes, self.weights)
 
     def _choose(
         self, point: Point, curvature: tuple[Curvature | None, ...], start: Plan | None

@@ -20,6 +20,7 @@ from gridclear.optimise.problem import DELIVERED_MVA, Requests
 from gridclear.optimise.rivals import Rivals, Segment
 from gridclear.optimise.sheet import Drawn, Sheet
 from gridclear.optimise.singles import Single
+from gridclear.optimise.thinning import thinned
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
@@ -275,6 +276,9 @@ class Tracer:
             for piece in found
         ]
         runs = [run for run in runs if run]
+        lines = [tuple(np.array([[mark.q, mark.cost] for mark in run]).T) for run in runs]
+        kept = thinned([(q, cost) for q, cost in lines], self._count, self._worth(0.1 * _STRAIGHT))
+        runs = [tuple(run[place] for place in own) for run, own in zip(runs, kept, strict=True)]
         open_ = ((one[-1].q, other[0].q) for one, other in pairwise(runs))
         return Trace(
             tuple(runs), tuple((low, high) for low, high in open_ if high - low > _GAP * seam), self._complete
