@@ -53,7 +53,7 @@ def resident_mb() -> float:
 
 def run(case: str, settings: Settings) -> Result:
     """Hold the sessions of a day with made bids; maps of the period to be delivered."""
-    sessions = min(SESSIONS, settings.scenarios)
+    sessions = min(SESSIONS, settings.steps)
     long = long_case(gridclear.read_case(str(ROOT / case)), sessions + PERIODS - 1)
     bids = made_bids(long, min(BIDS, settings.bids), settings.seed, SIZES_MW)
     memory: list[float] = []

@@ -348,3 +348,18 @@ def test_day_of_sessions_is_answered_and_keeps_its_memory(grids):
     assert rolling.status == "complete", rolling.sessions[rolling.sessions["status"] != "complete"]
     assert rolling.sessions["confirmed"].all()
     assert pages[-1] <= 1.05 * pages[9]
+
+
+def test_steps_of_an_activation_count_only_where_the_operator_makes_them(grids):
+    """Without a clearing the devices stand where the activation has them; regulators are not counted."""
+    case = window(shipped_case(grids / "mv-rural"), 0, 2)
+    session = gc.run_session(case, threads=1, map_periods=0)
+    plan = session.parts["activate"].devices.assign(position=lambda table: table["position"] + 2)
+    parts = {**session.parts, "activate": dataclasses.replace(session.parts["activate"], devices=plan)}
+    del parts["clear"]
+    carried = carry_on(case, parts, Carried.nothing())
+    now = plan[plan["start"] == case.horizon.start]
+    for row in now.itertuples():
+        assert carried.positions[row.element_type, row.element] == row.position
+        # The changers of this case are automatic, its banks optimised.
+        assert carried.moves_today[row.element_type, row.element] == (2 if row.element_type == "shunt" else 0)

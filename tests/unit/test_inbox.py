@@ -18,7 +18,7 @@ from gridclear.cli import main
 from gridclear.errors import CaseError, Issue, OptionError
 from gridclear.io import inbox as module
 from gridclear.io.files import whole_folder
-from gridclear.io.inbox import Inbox, is_whole
+from gridclear.io.inbox import Inbox
 
 KILLED = 9
 
@@ -96,13 +96,23 @@ def test_what_is_still_written_is_not_whole(tmp_path):
     folder.mkdir()
     (folder / "grid.json").write_text("{}", encoding="utf-8")
     before = box.arrivals()[0]
-    assert not is_whole(before, box.arrivals()[0])  # nothing changes, but it has no case.toml
+    assert not box.is_whole(before, box.arrivals()[0])  # nothing changes, but it has no case.toml
     (folder / "case.toml").write_text("a", encoding="utf-8")
     now = box.arrivals()[0]
-    assert not is_whole(before, now)
-    assert is_whole(now, box.arrivals()[0])
+    assert not box.is_whole(before, now)
+    assert box.is_whole(now, box.arrivals()[0])
     (folder / "grid.json").write_text("{ }", encoding="utf-8")
-    assert not is_whole(now, box.arrivals()[0])
+    assert not box.is_whole(now, box.arrivals()[0])
+
+
+def test_zip_without_its_end_is_not_whole(tmp_path):
+    box = Inbox.at(tmp_path)
+    path = zipped(tmp_path / "in" / "a.zip", {"case.toml": "one" * 100})
+    assert box.is_whole(box.arrivals()[0], box.arrivals()[0])
+    path.write_bytes(path.read_bytes()[:-30])
+    assert not box.is_whole(box.arrivals()[0], box.arrivals()[0])
+    (tmp_path / "in" / "b.txt").write_text("neither folder nor zip", encoding="utf-8")
+    assert not box.is_whole(box.arrivals()[1], box.arrivals()[1])
 
 
 def killed_at(root, step):

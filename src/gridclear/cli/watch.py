@@ -86,8 +86,6 @@ def watch(
 
 def _work_off(inbox: Inbox, process: Process, ended: threading.Event, every_s: float, *, once: bool) -> None:
     """Work off what earlier runs left, then what arrives, until the end."""
-    from gridclear.io.inbox import is_whole
-
     for name in inbox.left():
         if ended.is_set():
             return
@@ -96,7 +94,7 @@ def _work_off(inbox: Inbox, process: Process, ended: threading.Event, every_s: f
     told: set[str] = set()
     while not ended.wait(every_s):
         for now in inbox.arrivals():
-            if is_whole(waiting.get(now.name, now), now) and now.name in waiting:
+            if now.name in waiting and inbox.is_whole(waiting[now.name], now):
                 del waiting[now.name]
                 told.discard(now.name)
                 name = inbox.begin(now.name)

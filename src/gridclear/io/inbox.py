@@ -142,6 +142,19 @@ class Inbox:
         found = [Arrival(name, _print_of(self.root / "in" / name)) for name in _names(self.root / "in")]
         return sorted(found, key=lambda one: (max((when for *_, when in one.print), default=0), one.name))
 
+    def is_whole(self, before: Arrival, now: Arrival) -> bool:
+        """Whether an entry seems to have arrived whole: nothing changes, and what is written last is there.
+
+        Parameters
+        ----------
+        before, now : Arrival
+            Two looks at it.
+        """
+        if before != now or not now.print:
+            return False
+        path = self.root / "in" / now.name
+        return any(label == CASE_FILE for label, *_ in now.print) if path.is_dir() else _ends_as_zip(path)
+
     def begin(self, name: str) -> str:
         """Take an entry out of ``in/``.
 
@@ -222,22 +235,14 @@ class Inbox:
         sync_folder(self.root / source)
 
 
-def is_whole(before: Arrival, now: Arrival) -> bool:
-    """Whether an entry seems to have arrived whole: nothing has changed, and nothing is missing at its face.
-
-    Parameters
-    ----------
-    before, now : Arrival
-        Two looks at it.
-    """
-    if before != now or not now.print:
-        return False
-    return now.name.endswith(".zip") or any(path == CASE_FILE for path, *_ in now.print)
-
-
 def _names(folder: Path) -> list[str]:
     """Entries of a folder; names that begin with a dot are those of things half-way."""
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _ends_as_zip(path: Path) -> bool:
+    """Whether the list of files, with which every zip ends, is there."""
+    return path.suffix == ".zip" and zipfile.is_zipfile(path)
 
 
 def _remove(path: Path) -> None:

@@ -89,9 +89,9 @@ def carry_on(case: Case, parts: Mapping[str, Result], before: Carried) -> Carrie
     same_day = (first + case.horizon.resolution).normalize() == first.normalize()
     made = dict(zip(keys, devices["moves"].tolist(), strict=True))
     stated = {
-        (kind, name): float(count)
+        (kind, canonical(case, kind, [name])[0]): float(str(count))
         for table in DEVICE_TABLES
-        for kind, name, count in _named(case.table(table), "moves_today")
+        for kind, name, count in _named(case.table(table).fillna({"moves_today": 0.0}), "moves_today")
     }
     return Carried(
         taken=taken,
@@ -118,9 +118,9 @@ def canonical(case: Case, table: str, names: pd.Series | list[str]) -> list[str]
     return [str(labels.loc[lookup[name]]) for name in names]
 
 
-def _named(frame: pd.DataFrame, column: str) -> list[tuple[str, str, float]]:
+def _named(frame: pd.DataFrame, column: str) -> list[tuple[str, str, object]]:
     kinds = frame["element_type"] if "element_type" in frame else ["shunt"] * len(frame)
-    return list(zip(kinds, frame["element"], frame[column].fillna(0.0), strict=True))
+    return list(zip(kinds, frame["element"], frame[column], strict=True))
 
 
 def _activated(case: Case, parts: Mapping[str, Result]) -> pd.DataFrame:
@@ -192,8 +192,20 @@ def _delivered_devices(case: Case, parts: Mapping[str, Result]) -> pd.DataFrame:
         before = settled[settled["start"] == case.horizon.start].set_index(["element_type", "element"])
         keys = pd.MultiIndex.from_frame(table[["element_type", "element"]])
         made = table["position"].to_numpy() - before["position"].reindex(keys).to_numpy()
-        table = table.assign(moves=np.abs(made))
+        # What a regulator does by itself is no move that anybody counts.
+        counted = keys.isin(list(_reset(case)))
+        table = table.assign(moves=np.abs(made) * counted)
     return table
+
+
+def _reset(case: Case) -> set[tuple[str, str]]:
+    """Devices that are re-set by the operator."""
+    return {
+        (str(kind), canonical(case, str(kind), [str(name)])[0])
+        for table in DEVICE_TABLES
+        for kind, name, mode in _named(case.table(table), "mode")
+        if mode == "optimised"
+    }
 
 
 def _energies(case: Case, parts: Mapping[str, Result], delivered: pd.DataFrame) -> dict[str, float]:
