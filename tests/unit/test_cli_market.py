@@ -98,7 +98,7 @@ def test_session_writes_every_job_and_a_page(rural, tmp_path):
     done = run("session", rural, "-o", tmp_path, "--json")
     assert done.exit_code == 0, done.output
     data = json.loads(done.stdout)
-    jobs = ["flow", "congestion", "tlq", "activate", "clear", "settle"]
+    jobs = ["flow", "outlook", "congestion", "tlq", "activate", "pq_map", "clear", "settle"]
     assert [row["job"] for row in data["jobs"]] == jobs
     for job in jobs:
         assert data[job]["status"] == read_result(tmp_path / job).status
