@@ -182,7 +182,7 @@ def test_window_shrinks_at_the_end_and_one_session_is_the_session(grids):
     seen = []
     gc.roll(case, sessions=3, periods=2, threads=1, map_periods=0, each=lambda *pair: seen.append(pair))
     assert [own.horizon.periods for own, _ in seen] == [2, 2, 1]
-    alone = gc.run_session(window(case, 0, 2), threads=1, map_periods=0)
+    alone = gc.run_session(window(case, 0, 2), threads=1, map_periods=0, in_turn=True)
     for job, part in seen[0][1].parts.items():
         for name, table in part.tables.items():
             pd.testing.assert_frame_equal(table, alone.parts[job].tables[name], check_exact=True)
@@ -348,6 +348,19 @@ def test_day_of_sessions_is_answered_and_keeps_its_memory(grids):
     assert rolling.status == "complete", rolling.sessions[rolling.sessions["status"] != "complete"]
     assert rolling.sessions["confirmed"].all()
     assert pages[-1] <= 1.05 * pages[9]
+
+
+def test_clearing_starts_from_what_is_activated(rolled):
+    """Its exchange is that of the delivered period, in which both stand."""
+    case, seen, rolling = rolled
+    assert (rolling.sessions["broken"] == 0).all()
+    for own, session in seen:
+        start = own.horizon.start
+        tables = (session.parts["clear"].tables["exchange"], rolling.exchange)
+        planned, delivered = (table[table["start"] == start].iloc[0] for table in tables)
+        assert planned["p_mw"] == pytest.approx(delivered["p_mw"], abs=1e-6)
+        assert planned["q_mvar"] == pytest.approx(delivered["q_mvar"], abs=1e-6)
+    assert len(seen) == len(case.horizon.starts[:4])
 
 
 def test_steps_of_an_activation_count_only_where_the_operator_makes_them(grids):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gridclear.case.window import in_blocks, window
-from gridclear.jobs.carried import DEVICE_TABLES, canonical
+from gridclear.jobs.carried import DEVICE_TABLES, activated, canonical
 from gridclear.jobs.resources import most_mw
 from gridclear.network.injections import INJECTION_SIGN, element_scaling, forecast_powers
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gridclear.case import Case
     from gridclear.case.cells import Flags
     from gridclear.jobs.carried import Carried
+    from gridclear.jobs.result import Result
 
 #: Less of an offer than this part of it is nothing.
 _NOTHING = 1e-9
@@ -62,6 +63,22 @@ def binding_case(case: Case, first: int, periods: int, carried: Carried) -> Case
         }
     )
     return _within_resources(bound, taken)
+
+
+def activated_case(case: Case, parts: Mapping[str, Result]) -> Case:
+    """Take the case of a session as its activation leaves it: what is taken stands in the forecast.
+
+    Parameters
+    ----------
+    case : Case
+    parts : mapping of str to Result
+        Results of the session so far; an activation that is not confirmed changes nothing.
+
+    Returns
+    -------
+    Case
+    """
+    return case.with_tables({"forecast": _binding_forecast(case, activated(case, parts))})
 
 
 def delivered_case(case: Case, first: int, carried: Carried) -> Case:

@@ -81,7 +81,7 @@ def carry_on(case: Case, parts: Mapping[str, Result], before: Carried) -> Carrie
     Carried
         With what this session has taken, in all its periods.
     """
-    rows = [before.taken, _activated(case, parts), _cleared(case, parts)]
+    rows = [before.taken, activated(case, parts), _cleared(case, parts)]
     taken = pd.concat([frame for frame in rows if len(frame)] or [before.taken], ignore_index=True)
     first = case.horizon.start
     devices = _delivered_devices(case, parts)
@@ -123,8 +123,8 @@ def _named(frame: pd.DataFrame, column: str) -> list[tuple[str, str, object]]:
     return list(zip(kinds, frame["element"], frame[column], strict=True))
 
 
-def _activated(case: Case, parts: Mapping[str, Result]) -> pd.DataFrame:
-    """Rows of ``Carried.taken`` that an activation adds."""
+def activated(case: Case, parts: Mapping[str, Result]) -> pd.DataFrame:
+    """Give the rows of ``Carried.taken`` that an activation adds, if it is confirmed."""
     result = _usable_activation(parts)
     if result is None:
         return _NONE_TAKEN

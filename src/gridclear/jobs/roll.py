@@ -131,6 +131,7 @@ def roll(
                 algorithm=algorithm,
                 pricing=pricing,
                 map_periods=map_periods,
+                in_turn=True,
                 bound=bound,
                 deadline_s=deadline_s,
                 threads=threads,

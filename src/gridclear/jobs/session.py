@@ -12,6 +12,7 @@ from gridclear.case.window import window
 from gridclear.errors import CaseError, OptionError, SolverError
 from gridclear.io.results import SUMMARY_FILE
 from gridclear.jobs.activate import activate
+from gridclear.jobs.binding import activated_case
 from gridclear.jobs.clear import clear
 from gridclear.jobs.congestion import congestion_forecast
 from gridclear.jobs.flow import power_flow
@@ -95,6 +96,7 @@ class Terms:
     algorithm: str
     pricing: str
     map_periods: int
+    in_turn: bool
     bound: bool
     deadline_s: float | None
     threads: int | None
@@ -176,27 +178,35 @@ def _pq_map(desk: Desk) -> Result:
     return pq_map(window(desk.case, 0, terms.map_periods), threads=terms.threads)
 
 
+def _for_clearing(desk: Desk) -> tuple[Case, CompiledCase]:
+    """Take the case that clearing and settlement start from."""
+    if not desk.terms.in_turn or "activate" not in desk.done:
+        return desk.case, desk.compiled
+    case = activated_case(desk.case, desk.done)
+    return case, compile_case(case)
+
+
 def _clear(desk: Desk) -> Result:
-    terms = desk.terms
+    terms, (case, compiled) = desk.terms, _for_clearing(desk)
     return clear(
-        desk.case,
+        case,
         algorithm=terms.algorithm,
         bound=terms.bound,
         deadline_s=terms.deadline_s,
         threads=terms.threads,
-        compiled=desk.compiled,
+        compiled=compiled,
     )
 
 
 def _settle(desk: Desk) -> Result:
-    terms = desk.terms
+    terms, (case, compiled) = desk.terms, _for_clearing(desk)
     return settle(
-        desk.case,
+        case,
         cast("Clearing", desk.done["clear"]),
         pricing=terms.pricing,
         deadline_s=terms.deadline_s,
         threads=terms.threads,
-        compiled=desk.compiled,
+        compiled=compiled,
     )
 
 
@@ -221,6 +231,7 @@ def run_session(
     algorithm: str = "successive",
     pricing: str = "pay-as-bid",
     map_periods: int = 1,
+    in_turn: bool = False,
     bound: bool = False,
     deadline_s: float | None = None,
     threads: int | None = None,
@@ -240,6 +251,9 @@ def run_session(
         As in ``settle``.
     map_periods : int
         PQ maps are made of so many periods, from the first on; 0: of none. They take longer than the rest.
+    in_turn : bool
+        Whether clearing and settlement start from what the activation has taken, if that is confirmed; else
+        from the forecast alone.
     bound : bool
         As in ``clear``: whether shares of the settlement can be decided.
     deadline_s : float, optional
@@ -266,7 +280,7 @@ def run_session(
     watch = Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case)
-    terms = Terms(guarantee, devices, algorithm, pricing, map_periods, bound, deadline_s, threads)
+    terms = Terms(guarantee, devices, algorithm, pricing, map_periods, in_turn, bound, deadline_s, threads)
     done: dict[str, Result] = {}
     rows = []
     for number, step in enumerate(STEPS):
