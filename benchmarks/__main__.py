@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from . import clearing, cold, guarantees, lights, maps, memory, output, power_flow, scaling
+from . import clearing, cold, guarantees, lights, maps, memory, output, power_flow, rolling, scaling
 from .registry import Benchmark, MissingPeerError, Settings, keep_freed_memory
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         clearing.BENCHMARK,
         maps.BENCHMARK,
         cold.BENCHMARK,
+        rolling.BENCHMARK,
     )
 }
 SMOKE = Settings(repeats=2, scenarios=96, steps=5, bids=3, sample=2)

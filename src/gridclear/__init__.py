@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from gridclear.jobs.congestion import Congestion, congestion_forecast
     from gridclear.jobs.envelopes import Envelopes, operating_envelopes
     from gridclear.jobs.flow import Flow, power_flow
+    from gridclear.jobs.outlook import Outlook, outlook
     from gridclear.jobs.pq_map import PQMap, pq_map
     from gridclear.jobs.prequalify import Prequalification, prequalify
     from gridclear.jobs.probable import ProbableLights, probable_lights
     from gridclear.jobs.qualify import Qualification, qualify
+    from gridclear.jobs.roll import Rolling, roll
     from gridclear.jobs.select import Choice, select
     from gridclear.jobs.session import Session, run_session
     from gridclear.jobs.settle import Settlement, settle
@@ -50,12 +52,14 @@ _HOME = {
     "Network": "gridclear.network.network",
     "NodeLimits": "gridclear.network.limits",
     "OptionError": "gridclear.errors",
+    "Outlook": "gridclear.jobs.outlook",
     "PQMap": "gridclear.jobs.pq_map",
     "Prices": "gridclear.case",
     "Prequalification": "gridclear.jobs.prequalify",
     "ProbableLights": "gridclear.jobs.probable",
     "Profile": "gridclear.powerflow.columns",
     "Qualification": "gridclear.jobs.qualify",
+    "Rolling": "gridclear.jobs.roll",
     "Session": "gridclear.jobs.session",
     "Settlement": "gridclear.jobs.settle",
     "States": "gridclear.powerflow.states",
@@ -67,12 +71,14 @@ _HOME = {
     "describe": "gridclear.network.limits",
     "grid_limits": "gridclear.network.limits",
     "operating_envelopes": "gridclear.jobs.envelopes",
+    "outlook": "gridclear.jobs.outlook",
     "power_flow": "gridclear.jobs.flow",
     "pq_map": "gridclear.jobs.pq_map",
     "prequalify": "gridclear.jobs.prequalify",
     "probable_lights": "gridclear.jobs.probable",
     "qualify": "gridclear.jobs.qualify",
     "read_case": "gridclear.io.folder",
+    "roll": "gridclear.jobs.roll",
     "run_session": "gridclear.jobs.session",
     "select": "gridclear.jobs.select",
     "settle": "gridclear.jobs.settle",
@@ -103,12 +109,14 @@ __all__ = [
     "Network",
     "NodeLimits",
     "OptionError",
+    "Outlook",
     "PQMap",
     "Prequalification",
     "Prices",
     "ProbableLights",
     "Profile",
     "Qualification",
+    "Rolling",
     "Session",
     "Settlement",
     "States",
@@ -120,12 +128,14 @@ __all__ = [
     "describe",
     "grid_limits",
     "operating_envelopes",
+    "outlook",
     "power_flow",
     "pq_map",
     "prequalify",
     "probable_lights",
     "qualify",
     "read_case",
+    "roll",
     "run_session",
     "select",
     "settle",

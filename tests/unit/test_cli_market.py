@@ -98,7 +98,7 @@ def test_session_writes_every_job_and_a_page(rural, tmp_path):
     done = run("session", rural, "-o", tmp_path, "--json")
     assert done.exit_code == 0, done.output
     data = json.loads(done.stdout)
-    jobs = ["flow", "congestion", "tlq", "activate", "clear", "settle"]
+    jobs = ["flow", "outlook", "congestion", "tlq", "activate", "pq_map", "clear", "settle"]
     assert [row["job"] for row in data["jobs"]] == jobs
     for job in jobs:
         assert data[job]["status"] == read_result(tmp_path / job).status
@@ -111,3 +111,29 @@ def test_session_that_lacks_an_answer_ends_with_three(rural, tmp_path):
     statuses = dict(pd.read_csv(tmp_path / "jobs.csv")[["job", "status"]].to_numpy())
     assert statuses["clear"] == "deadline"
     assert statuses["activate"] == "covered"
+
+
+def test_rolling_sessions_are_written_one_by_one_and_summed_up(rural, tmp_path):
+    done = run("roll", rural, "--sessions", 2, "--periods", 2, "--map-periods", 0, "-o", tmp_path)
+    assert done.exit_code == 0, done.output
+    whole = read_result(tmp_path)
+    assert set(whole.tables) == {"sessions", "jobs", "taken", "devices", "exchange", "violations"}
+    folders = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    assert folders == ["20160502T060000Z", "20160502T061500Z"]
+    for folder in folders:
+        assert read_result(tmp_path / folder).status == "complete"
+        assert (tmp_path / folder / "report.html").is_file()
+    assert "2 of 2 sessions are complete" in done.stderr
+    assert done.stdout == ""
+    again = run("roll", rural, "--sessions", 2, "--periods", 2, "--map-periods", 0, "--json")
+    assert again.exit_code == 0
+    data = json.loads(again.stdout)
+    assert len(data["sessions"]) == 2
+    assert len(data["taken"]) == len(whole.tables["taken"])
+
+
+def test_more_sessions_than_periods_are_wrong_usage(rural, tmp_path):
+    done = run("roll", rural, "--sessions", 3, "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "it must be from 1 to 2" in done.stderr
+    assert not (tmp_path / "out").exists()

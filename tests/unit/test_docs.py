@@ -53,7 +53,20 @@ def test_readme_has_exactly_two_commands_to_set_up():
 
 @pytest.mark.parametrize(
     "command",
-    ["check", "flow", "tlq", "prequalify", "envelopes", "activate", "clear", "settle", "session", "demo"],
+    [
+        "check",
+        "flow",
+        "tlq",
+        "prequalify",
+        "envelopes",
+        "activate",
+        "clear",
+        "settle",
+        "session",
+        "roll",
+        "watch",
+        "demo",
+    ],
 )
 def test_readme_names_every_option(command):
     text = (ROOT / "README.md").read_text(encoding="utf-8")

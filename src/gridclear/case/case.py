@@ -189,6 +189,23 @@ reactive_profile, metered : DataFrame
         frame: pd.DataFrame = getattr(self, TABLES[name].name)
         return frame
 
+    def with_tables(self, tables: Mapping[str, pd.DataFrame], *, horizon: Horizon | None = None) -> Case:
+        """Take the same case with other tables, as checked as these are.
+
+        Parameters
+        ----------
+        tables : mapping of table name → DataFrame
+        horizon : Horizon, optional
+            In place of its own.
+
+        Returns
+        -------
+        Case
+        """
+        own = {name: self.table(name) for name in TABLES} | dict(tables)
+        stands = self.horizon if horizon is None else horizon
+        return Case(self.name, self.grid, stands, self.limits, self.prices, **own)
+
 
 def read_sheets(raws: Mapping[str, RawTable], faults: Faults) -> dict[str, Sheet]:
     """Read the tables that are there, and stand in empty ones for the others.

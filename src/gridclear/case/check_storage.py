@@ -43,7 +43,23 @@ class _Store:
 
     def gain(self, p_mw: Floats, hours: float) -> Floats:
         """MWh that periods of a power bring, charging positive."""
-        return hours * np.where(p_mw > 0.0, self.charge * p_mw, p_mw / self.discharge)
+        return energy_gain(p_mw, hours, self.charge, self.discharge)
+
+
+def energy_gain(p_mw: Floats, hours: float, charge: float, discharge: float) -> Floats:
+    """MWh that periods of a power bring a storage.
+
+    Parameters
+    ----------
+    p_mw : array
+        Charging is positive.
+    hours : float
+        Length of a period.
+    charge, discharge : float
+        Efficiencies.
+    """
+    gain: Floats = hours * np.where(p_mw > 0.0, charge * p_mw, p_mw / discharge)
+    return gain
 
 
 def check_storage(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon, faults: Faults) -> None:

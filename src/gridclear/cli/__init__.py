@@ -11,7 +11,8 @@ from gridclear.cli.lights import check, demo, flow, tlq
 from gridclear.cli.maps import pq_map
 from gridclear.cli.market import activate, clear, settle
 from gridclear.cli.products import envelopes, prequalify
-from gridclear.cli.session import session
+from gridclear.cli.session import roll, session
+from gridclear.cli.watch import watch
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,5 +31,19 @@ def main() -> None:
     """
 
 
-for _command in (check, flow, tlq, activate, pq_map, clear, settle, prequalify, envelopes, session, demo):
+for _command in (
+    check,
+    flow,
+    tlq,
+    activate,
+    pq_map,
+    clear,
+    settle,
+    prequalify,
+    envelopes,
+    session,
+    roll,
+    watch,
+    demo,
+):
     main.add_command(_command)

@@ -144,12 +144,19 @@ def write(result: Result, folder: Path | None, format_: TableFormat) -> Path | N
     """Write the result, if anywhere; what the system refuses is a fault of usage."""
     if folder is None:
         return None
-    try:
+    with written(folder):
         result.write(folder, format_)
+    return folder
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses to write into a fault of usage."""
+    try:
+        yield
     except OSError as fault:
         msg = f"cannot write to '{folder}': {fault.strerror or fault}"
         raise OptionError(msg) from fault
-    return folder
 
 
 def finish(result: Result, folder: Path | None, *, as_json: bool) -> None:

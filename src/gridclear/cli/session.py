@@ -1,4 +1,4 @@
-"""The command for a whole market session."""
+"""The commands for whole market sessions: one, or one after the other."""
 
 from __future__ import annotations
 
@@ -16,41 +16,64 @@ from gridclear.cli.frame import (
     width,
     working,
     write,
+    written,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from gridclear.case import Case
     from gridclear.io.tables import TableFormat
+    from gridclear.jobs.session import Session
+
+
+_TERMS = (
+    click.option(
+        "--guarantee",
+        type=click.Choice(["each", "merit-order", "any-subset"]),
+        default="each",
+        show_default=True,
+        help="What a light promises: the bid is safe alone; on top of all cheaper ones; in any company.",
+    ),
+    click.option(
+        "--devices",
+        type=click.Choice(["scheduled", "automatic", "optimised"]),
+        default="scheduled",
+        show_default=True,
+        help="Devices of lights and activation: frozen; regulating; re-set to let more through.",
+    ),
+    click.option(
+        "--algorithm", default="successive", show_default=True, help="How the schedule is searched for."
+    ),
+    click.option(
+        "--pricing",
+        type=click.Choice(["pay-as-bid", "pay-as-clear"]),
+        default="pay-as-bid",
+        show_default=True,
+        help="Bids are paid their own price, or that of the dearest accepted one.",
+    ),
+    click.option(
+        "--map-periods",
+        type=click.IntRange(min=0),
+        default=1,
+        show_default=True,
+        help="PQ maps of so many periods, from the first on.",
+    ),
+    click.option("--deadline", "deadline_s", type=float, help="Seconds for each of the two clearings."),
+    click.option("--bound", is_flag=True, help="Prove how low costs could be at best; takes much longer."),
+)
+
+
+def _terms(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a session."""
+    for option in reversed(_TERMS):
+        command = option(command)
+    return command
 
 
 @click.command(short_help="Every job that CASE has the data for, and a page that shows all.")
-@click.option(
-    "--guarantee",
-    type=click.Choice(["each", "merit-order", "any-subset"]),
-    default="each",
-    show_default=True,
-    help="What a light promises: the bid is safe alone; on top of all cheaper ones; in any company.",
-)
-@click.option(
-    "--devices",
-    type=click.Choice(["scheduled", "automatic", "optimised"]),
-    default="scheduled",
-    show_default=True,
-    help="Tap changers and banks of lights and activation: frozen; regulating; re-set to let more through.",
-)
-@click.option(
-    "--algorithm", default="successive", show_default=True, help="How the schedule is searched for."
-)
-@click.option(
-    "--pricing",
-    type=click.Choice(["pay-as-bid", "pay-as-clear"]),
-    default="pay-as-bid",
-    show_default=True,
-    help="Bids are paid their own price, or that of the dearest accepted one.",
-)
-@click.option("--deadline", "deadline_s", type=float, help="Seconds for each of the two clearings.")
-@click.option("--bound", is_flag=True, help="Prove how low costs could be at best; takes much longer.")
+@_terms
 @job_options("result/session")
 def session(
     case: Path,
@@ -59,6 +82,7 @@ def session(
     devices: Literal["scheduled", "automatic", "optimised"],
     algorithm: str,
     pricing: Literal["pay-as-bid", "pay-as-clear"],
+    map_periods: int,
     deadline_s: float | None,
     bound: bool,
     out: Path | None,
@@ -79,6 +103,7 @@ def session(
                 devices=devices,
                 algorithm=algorithm,
                 pricing=pricing,
+                map_periods=map_periods,
                 bound=bound,
                 deadline_s=deadline_s,
                 threads=threads,
@@ -89,4 +114,67 @@ def session(
             write_report(read, result, folder)
         show_case(read)
         say(describe_session(result, width=width()))
+        finish(result, folder, as_json=as_json)
+
+
+@click.command(short_help="A session at the start of every period, each going on from the one before.")
+@click.option("--sessions", type=click.IntRange(min=1), required=True, help="How many.")
+@click.option(
+    "--periods",
+    type=click.IntRange(min=1),
+    default=28,
+    show_default=True,
+    help="Horizon of a session; towards the end of the case it shrinks.",
+)
+@_terms
+@job_options("result/roll")
+def roll(
+    case: Path,
+    *,
+    sessions: int,
+    periods: int,
+    guarantee: Literal["each", "merit-order", "any-subset"],
+    devices: Literal["scheduled", "automatic", "optimised"],
+    algorithm: str,
+    pricing: Literal["pay-as-bid", "pay-as-clear"],
+    map_periods: int,
+    deadline_s: float | None,
+    bound: bool,
+    out: Path | None,
+    format_: TableFormat,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Hold sessions one period after the other: a folder for each, and tables of what they decided."""
+    with session_of(case, out, format_, as_json=as_json) as read:
+        from gridclear import roll as hold
+        from gridclear.report.html import write_session
+        from gridclear.report.session import describe_rolling
+
+        folder = folder_for(out, "roll", as_json=as_json)
+
+        def keep(own: Case, session: Session) -> None:
+            if folder is not None:
+                with written(folder):
+                    write_session(own, session, folder / f"{own.horizon.start:%Y%m%dT%H%M%SZ}", format_)
+
+        with working("sessions") as progress:
+            result = hold(
+                read,
+                sessions=sessions,
+                periods=periods,
+                guarantee=guarantee,
+                devices=devices,
+                algorithm=algorithm,
+                pricing=pricing,
+                map_periods=map_periods,
+                bound=bound,
+                deadline_s=deadline_s,
+                threads=threads,
+                each=keep,
+                progress=progress,
+            )
+        write(result, folder, format_)
+        show_case(read)
+        say(describe_rolling(result, width=width()))
         finish(result, folder, as_json=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +100,51 @@ def write_together(folder: Path, files: Mapping[str, bytes], *, seal: str, stale
         for part in parts.values():
             part.unlink(missing_ok=True)
     sync_folder(folder)
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; it takes its place when the block ends well.
+
+    Parameters
+    ----------
+    path : path
+        The folder that is to be there in the end; one that is there goes. Its parent is made if need be.
+
+    Yields
+    ------
+    Path
+        A new, empty folder.
+
+    Raises
+    ------
+    OSError
+        It cannot be made or renamed. Whatever ends the block early, what was there stays.
+
+    Notes
+    -----
+    No system swaps two folders at once everywhere: a kill between the two renames leaves the old folder as
+    ``.<name>.old``, and the new one whole under its temporary name.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    mask = os.umask(0)
+    os.umask(mask)
+    part.chmod(0o777 & ~mask)
+    old = target.with_name(f".{target.name}.old")
+    try:
+        yield part
+        sync_folder(part)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
+        part.rename(target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
-from gridclear.errors import CaseError, SolverError
+from gridclear.case.window import window
+from gridclear.errors import CaseError, OptionError, SolverError
 from gridclear.io.results import SUMMARY_FILE
 from gridclear.jobs.activate import activate
+from gridclear.jobs.binding import activated_case
 from gridclear.jobs.clear import clear
 from gridclear.jobs.congestion import congestion_forecast
 from gridclear.jobs.flow import power_flow
+from gridclear.jobs.outlook import outlook
+from gridclear.jobs.pq_map import pq_map
 from gridclear.jobs.qualify import qualify
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.settle import settle
@@ -45,7 +49,8 @@ class Session(Result):
         for it) or ``refused`` (the case holds what the job cannot represent, or its solver ended without an
         answer); then ``reason`` says why.
     parts : mapping of str to Result
-        Results by job: ``flow``, ``congestion``, ``tlq``, ``activate``, ``clear``, ``settle``.
+        Results by job: ``flow``, ``outlook``, ``congestion``, ``tlq``, ``activate``, ``pq_map``,
+        ``clear``, ``settle``.
     """
 
     jobs: pd.DataFrame
@@ -90,6 +95,8 @@ class Terms:
     devices: str
     algorithm: str
     pricing: str
+    map_periods: int
+    in_turn: bool
     bound: bool
     deadline_s: float | None
     threads: int | None
@@ -129,12 +136,18 @@ class Step:
         for group in self.tables:
             if all(desk.case.table(name).empty for name in group):
                 return "the case has no rows in " + " or ".join(group)
+        if self.job == "pq_map" and not desk.terms.map_periods:
+            return "no map was asked for"
         missing = [job for job in self.after if job not in desk.done]
         return f"there is no result of {missing[0]}" if missing else ""
 
 
 def _flow(desk: Desk) -> Result:
     return power_flow(desk.case, threads=desk.terms.threads)
+
+
+def _outlook(desk: Desk) -> Result:
+    return outlook(desk.case, compiled=desk.compiled)
 
 
 def _congestion(desk: Desk) -> Result:
@@ -157,36 +170,54 @@ def _activate(desk: Desk) -> Result:
     return activate(desk.case, devices=terms.devices, threads=terms.threads, compiled=desk.compiled)
 
 
+def _pq_map(desk: Desk) -> Result:
+    terms, whole = desk.terms, desk.case.horizon.periods
+    if terms.map_periods >= whole:
+        return pq_map(desk.case, threads=terms.threads, compiled=desk.compiled)
+    # Nothing in a map joins periods: those of a part of the horizon are those of the whole.
+    return pq_map(window(desk.case, 0, terms.map_periods), threads=terms.threads)
+
+
+def _for_clearing(desk: Desk) -> tuple[Case, CompiledCase]:
+    """Take the case that clearing and settlement start from."""
+    if not desk.terms.in_turn or "activate" not in desk.done:
+        return desk.case, desk.compiled
+    case = activated_case(desk.case, desk.done)
+    return case, compile_case(case)
+
+
 def _clear(desk: Desk) -> Result:
-    terms = desk.terms
+    terms, (case, compiled) = desk.terms, _for_clearing(desk)
     return clear(
-        desk.case,
+        case,
         algorithm=terms.algorithm,
         bound=terms.bound,
         deadline_s=terms.deadline_s,
         threads=terms.threads,
-        compiled=desk.compiled,
+        compiled=compiled,
     )
 
 
 def _settle(desk: Desk) -> Result:
-    terms = desk.terms
+    terms, (case, compiled) = desk.terms, _for_clearing(desk)
     return settle(
-        desk.case,
+        case,
         cast("Clearing", desk.done["clear"]),
         pricing=terms.pricing,
         deadline_s=terms.deadline_s,
         threads=terms.threads,
-        compiled=desk.compiled,
+        compiled=compiled,
     )
 
 
 #: The jobs of a session, in their order.
 STEPS = (
     Step("flow", _flow),
+    Step("outlook", _outlook),
     Step("congestion", _congestion),
     Step("tlq", _tlq, (("active_bids",),)),
     Step("activate", _activate, (("active_need",), ("active_bids",))),
+    Step("pq_map", _pq_map, (("reactive_bids", "tap_changers", "capacitor_banks"),)),
     Step("clear", _clear, (("reactive_profile", "reactive_bids"),)),
     Step("settle", _settle, after=("clear",)),
 )
@@ -199,6 +230,8 @@ def run_session(
     devices: str = "scheduled",
     algorithm: str = "successive",
     pricing: str = "pay-as-bid",
+    map_periods: int = 1,
+    in_turn: bool = False,
     bound: bool = False,
     deadline_s: float | None = None,
     threads: int | None = None,
@@ -216,6 +249,11 @@ def run_session(
         Of the clearing, as in ``clear``.
     pricing : str
         As in ``settle``.
+    map_periods : int
+        PQ maps are made of so many periods, from the first on; 0: of none. They take longer than the rest.
+    in_turn : bool
+        Whether clearing and settlement start from what the activation has taken, if that is confirmed; else
+        from the forecast alone.
     bound : bool
         As in ``clear``: whether shares of the settlement can be decided.
     deadline_s : float, optional
@@ -237,10 +275,12 @@ def run_session(
     OptionError
         An option is none of those.
     """
+    if map_periods < 0:
+        raise OptionError(f"map_periods is {map_periods}; it must not be below 0")
     watch = Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case)
-    terms = Terms(guarantee, devices, algorithm, pricing, bound, deadline_s, threads)
+    terms = Terms(guarantee, devices, algorithm, pricing, map_periods, in_turn, bound, deadline_s, threads)
     done: dict[str, Result] = {}
     rows = []
     for number, step in enumerate(STEPS):

@@ -73,10 +73,11 @@ def compile_topologies(grid: Grid, topologies: Sequence[Sequence[Switching]]) ->
     """
     net = pandapower_net(grid)
     tap_rows = {table: _tap_admittance(net, table) for table in ("trafo", "trafo3w")}
-    return [_compile(_switched(net, topology), tap_rows) for topology in topologies]
+    return [_compile(switched(net, topology), tap_rows) for topology in topologies]
 
 
-def _switched(net: Any, topology: Sequence[Switching]) -> Any:  # noqa: ANN401
+def switched(net: Any, topology: Sequence[Switching]) -> Any:  # noqa: ANN401
+    """Copy a pandapower net with the changes of a topology."""
     changed = copy.deepcopy(net)
     for table, element, state in topology:
         changed[table].loc[element, "closed" if table == "switch" else "in_service"] = state

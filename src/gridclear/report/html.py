@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.io.files import write_atomic
+from gridclear.io.files import whole_folder, write_atomic
 from gridclear.jobs.activate import Activation
 from gridclear.jobs.clear import Clearing
 from gridclear.report.session import TITLES, describe_part, describe_session
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gridclear.case import Case, Horizon
+    from gridclear.io.tables import TableFormat
     from gridclear.jobs.result import Result
     from gridclear.jobs.session import Session
 
@@ -63,6 +64,29 @@ def write_report(case: Case, session: Session, folder: str | Path) -> Path:
     path = Path(folder) / REPORT_FILE
     write_atomic(path, session_page(case, session))
     return path
+
+
+def write_session(case: Case, session: Session, folder: str | Path, format: TableFormat = "csv") -> None:  # noqa: A002  as Result.write
+    """Write a session and its page as a folder that is there whole or not at all.
+
+    Parameters
+    ----------
+    case : Case
+        The case of the session.
+    session : Session
+    folder : path
+        Made with its parents; one that is there is replaced.
+    format : {"csv", "parquet"}
+        Of the tables.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    with whole_folder(folder) as part:
+        session.write(part, format)
+        write_report(case, session, part)
 
 
 def session_page(case: Case, session: Session) -> str:
