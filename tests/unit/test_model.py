@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gridclear.network.compiled import compile_case
-from gridclear.optimise.maps import Choice, base_exchange, map_singles
+from gridclear.optimise.maps import MapChoice, base_exchange, map_singles
 from gridclear.optimise.model import FREE, HELD, build_model
 from gridclear.optimise.problem import Requests
 from gridclear.optimise.singles import Single
@@ -17,7 +17,7 @@ from oracle.small_maps import small_map
 @pytest.mark.parametrize("whole", [HELD, FREE])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_program_around_another_state_is_the_one_written_there(seed, whole):
-    singles = map_singles(compile_case(small_map(seed)), Choice("optimised", 41, None, None))
+    singles = map_singles(compile_case(small_map(seed)), MapChoice("optimised", 41, None, None))
     q = base_exchange(singles)[0, 0].imag
     one = np.zeros(1, dtype=np.int64)
     states = States(singles, 0, Requests(one, one, np.array([q]), np.zeros(1)))

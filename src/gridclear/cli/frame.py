@@ -42,6 +42,31 @@ _format = click.option(
 )
 
 
+def stacked(
+    *options: Callable[[Callable[..., None]], Callable[..., None]],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make one decorator of several options, which help then lists in this order."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+algorithm_option = click.option(
+    "--algorithm", default="successive", show_default=True, help="How the schedule is searched for."
+)
+pricing_option = click.option(
+    "--pricing",
+    type=click.Choice(["pay-as-bid", "pay-as-clear"]),
+    default="pay-as-bid",
+    show_default=True,
+    help="Bids are paid their own price, or that of the dearest accepted one.",
+)
+
+
 def job_options(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add what every job takes: the case, where and how to write, threads."""
     out = click.option(

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from gridclear.cli.frame import (
+    algorithm_option,
     finish,
     folder_for,
     job_options,
+    pricing_option,
     say,
     session_of,
     show_case,
+    stacked,
     width,
     working,
     write,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from gridclear.io.tables import TableFormat
@@ -73,43 +75,28 @@ def activate(
         finish(result, folder, as_json=as_json)
 
 
-def clearing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what a clearing can be told."""
-    for option in reversed(
-        (
-            click.option(
-                "--algorithm",
-                default="successive",
-                show_default=True,
-                help="How the schedule is searched for.",
-            ),
-            click.option(
-                "--devices",
-                type=click.Choice(["optimised", "scheduled"]),
-                default="optimised",
-                show_default=True,
-                help="Decide automatic tap changers, too, or leave them where they settle by themselves.",
-            ),
-            click.option(
-                "--market",
-                type=click.Choice(["reactive", "common"]),
-                default="reactive",
-                show_default=True,
-                help="Take reactive bids only, or active ones, too.",
-            ),
-            click.option(
-                "--deadline",
-                "deadline_s",
-                type=float,
-                help="Seconds after which the best schedule so far is given.",
-            ),
-            click.option(
-                "--bound", is_flag=True, help="Prove how low the cost could be at best; takes much longer."
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+#: What a clearing can be told.
+clearing_options = stacked(
+    algorithm_option,
+    click.option(
+        "--devices",
+        type=click.Choice(["optimised", "scheduled"]),
+        default="optimised",
+        show_default=True,
+        help="Decide automatic tap changers, too, or leave them where they settle by themselves.",
+    ),
+    click.option(
+        "--market",
+        type=click.Choice(["reactive", "common"]),
+        default="reactive",
+        show_default=True,
+        help="Take reactive bids only, or active ones, too.",
+    ),
+    click.option(
+        "--deadline", "deadline_s", type=float, help="Seconds after which the best schedule so far is given."
+    ),
+    click.option("--bound", is_flag=True, help="Prove how low the cost could be at best; takes much longer."),
+)
 
 
 @click.command(short_help="Cheapest schedule that delivers the reactive profile.")
@@ -151,13 +138,7 @@ def clear(
 
 
 @click.command(short_help="Who gets and who bears what: bids, operator, TSO, to the cent.")
-@click.option(
-    "--pricing",
-    type=click.Choice(["pay-as-bid", "pay-as-clear"]),
-    default="pay-as-bid",
-    show_default=True,
-    help="Bids are paid their own price, or that of the dearest accepted one.",
-)
+@pricing_option
 @click.option(
     "--tolerance",
     "tolerance_percent",

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from gridclear.cli.frame import (
+    algorithm_option,
     finish,
     folder_for,
     job_options,
+    pricing_option,
     say,
     session_of,
     show_case,
+    stacked,
     width,
     working,
     write,
@@ -20,7 +23,6 @@ from gridclear.cli.frame import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from gridclear.case import Case
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.session import Session
 
 
-_TERMS = (
+_terms = stacked(
     click.option(
         "--guarantee",
         type=click.Choice(["each", "merit-order", "any-subset"]),
@@ -43,16 +45,8 @@ _TERMS = (
         show_default=True,
         help="Devices of lights and activation: frozen; regulating; re-set to let more through.",
     ),
-    click.option(
-        "--algorithm", default="successive", show_default=True, help="How the schedule is searched for."
-    ),
-    click.option(
-        "--pricing",
-        type=click.Choice(["pay-as-bid", "pay-as-clear"]),
-        default="pay-as-bid",
-        show_default=True,
-        help="Bids are paid their own price, or that of the dearest accepted one.",
-    ),
+    algorithm_option,
+    pricing_option,
     click.option(
         "--map-periods",
         type=click.IntRange(min=0),
@@ -63,13 +57,6 @@ _TERMS = (
     click.option("--deadline", "deadline_s", type=float, help="Seconds for each of the two clearings."),
     click.option("--bound", is_flag=True, help="Prove how low costs could be at best; takes much longer."),
 )
-
-
-def _terms(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a session."""
-    for option in reversed(_TERMS):
-        command = option(command)
-    return command
 
 
 @click.command(short_help="Every job that CASE has the data for, and a page that shows all.")

@@ -16,7 +16,7 @@ from gridclear.jobs.mapped import Mapped, confirm, cost_rows, dispatch_rows, gap
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.network.compiled import CompiledCase, compile_case
 from gridclear.optimise.algorithms import Deadline
-from gridclear.optimise.maps import MAPPED, NO_TIME, Choice, map_singles, trace_maps
+from gridclear.optimise.maps import MAPPED, NO_TIME, MapChoice, map_singles, trace_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -141,12 +141,13 @@ def pq_map(
     programs at the ends, inside every run and inside every gap. Every point is confirmed by an AC power flow
     of its own.
     """
-    rows, choice = _checked(case, connection_points, devices, points, others_mvar, max_moves, deadline_s)
+    rows = _checked(case, connection_points, devices, points, others_mvar, max_moves, deadline_s)
     periods = _periods(case, starts)
     deadline, watch = Deadline.after(deadline_s), Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case) if compiled is None else compiled
-        choice = Choice(choice.devices, choice.points, _per_unit(others_mvar, compiled), choice.most_moves)
+        others = None if others_mvar is None else others_mvar / compiled.s_base_mva
+        choice = MapChoice(devices, points, others, max_moves)
         singles = map_singles(compiled, choice)
     wanted = [(period, point) for period in periods for point in rows]
     with watch.phase("solve"), threadpool_limits(limits=1, user_api="blas"):
@@ -191,8 +192,8 @@ def _checked(
     others_mvar: float | None,
     max_moves: int | None,
     deadline_s: float | None,
-) -> tuple[list[int], Choice]:
-    """Refuse what cannot be mapped; rows of the connection points, and the choice without its power base."""
+) -> list[int]:
+    """Refuse what cannot be mapped; rows of the connection points."""
     if devices not in MAP_DEVICES:
         raise OptionError(f"devices is '{devices}'; it must be one of {', '.join(MAP_DEVICES)}")
     if points < 2:
@@ -214,7 +215,7 @@ def _checked(
     ]
     if issues:
         raise CaseError(tuple(issues))
-    return [known.index(name) for name in dict.fromkeys(asked)], Choice(devices, points, None, max_moves)
+    return [known.index(name) for name in dict.fromkeys(asked)]
 
 
 def _periods(case: Case, starts: Sequence[pd.Timestamp] | None) -> list[int]:
@@ -229,14 +230,10 @@ def _periods(case: Case, starts: Sequence[pd.Timestamp] | None) -> list[int]:
     return sorted(set(place.tolist()))
 
 
-def _per_unit(others_mvar: float | None, compiled: CompiledCase) -> float | None:
-    return None if others_mvar is None else others_mvar / compiled.s_base_mva
-
-
 def _traced(
     case: Case,
     singles: Singles,
-    choice: Choice,
+    choice: MapChoice,
     wanted: Sequence[tuple[int, int]],
     deadline: Deadline,
     executor: Executor | None,
@@ -258,7 +255,7 @@ _TASKS = 16
 
 
 def _task(
-    case: Case, choice: Choice, seconds: float | None, wanted: Sequence[tuple[int, int]]
+    case: Case, choice: MapChoice, seconds: float | None, wanted: Sequence[tuple[int, int]]
 ) -> list[tuple[str, Trace | None]]:
     """Trace maps in a process of its own."""
     deadline = Deadline.after(seconds)

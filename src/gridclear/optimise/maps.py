@@ -36,7 +36,7 @@ MAPPED, PARTIAL, EMPTY, UNFED, NO_STATE, NO_TIME = (
 
 
 @dataclass(frozen=True)
-class Choice:
+class MapChoice:
     """What a map is to be of.
 
     Attributes
@@ -57,13 +57,13 @@ class Choice:
     most_moves: int | None
 
 
-def map_singles(compiled: CompiledCase, choice: Choice) -> Singles:
+def map_singles(compiled: CompiledCase, choice: MapChoice) -> Singles:
     """Solve a case's base state and state its periods, each alone.
 
     Parameters
     ----------
     compiled : CompiledCase
-    choice : Choice
+    choice : MapChoice
 
     Returns
     -------
@@ -111,14 +111,14 @@ def base_costs(singles: Singles) -> Floats:
 
 
 def trace_maps(
-    singles: Singles, choice: Choice, wanted: Sequence[tuple[int, int]], deadline: Deadline
+    singles: Singles, choice: MapChoice, wanted: Sequence[tuple[int, int]], deadline: Deadline
 ) -> Iterator[tuple[str, Trace | None]]:
     """Trace maps one after the other.
 
     Parameters
     ----------
     singles : Singles
-    choice : Choice
+    choice : MapChoice
     wanted : sequence of (period, point)
     deadline : Deadline
 

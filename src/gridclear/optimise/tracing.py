@@ -243,8 +243,8 @@ class Tracer:
 
     def _worth(self, share: float) -> float:
         """EUR that are nothing."""
-        costs = np.concatenate([[0.0], *(branch.line()[1] for branch in self._branches.values())])
-        span = float(np.ptp(costs[1:])) if len(costs) > 1 else 0.0
+        costs = np.concatenate([np.zeros(0), *(cost for _, cost in self._lines())])
+        span = float(np.ptp(costs)) if len(costs) else 0.0
         return share * max(span, 1e-2)
 
     def _width(self) -> float:
