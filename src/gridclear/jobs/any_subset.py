@@ -104,7 +104,7 @@ def _offers(bids: Bids, most: Floats, box: Box) -> Offers:
         period=bids.activations.period,
         column=box.column,
         most=np.where(bids.marked, most, 1.0),
-        least=np.maximum(bids.least_share * (1.0 - 1e-9), LEAST),
+        least=bids.smallest_share,
         size=bids.offered_of_unit,
         exclusive=np.where(bids.marked, bids.exclusive, -1),
     )

@@ -103,10 +103,14 @@ class Bids:
         decisive = np.where(free[worst][self.item] >= 1.0, units, worst[self.item])
         return share, decisive.astype(np.int64)
 
+    @property
+    def smallest_share(self) -> Floats:
+        """Smallest share of every item that is not nothing: to its owners, and at all."""
+        return np.maximum(self.least_share * (1.0 - 1e-9), LEAST)
+
     def enough(self, item: Ints, share: Floats) -> Floats:
         """Take a share of each item for nothing where its owners would not accept so little."""
-        least = np.maximum(self.least_share[item] * (1.0 - 1e-9), LEAST)
-        return np.where(share < least, 0.0, share)
+        return np.where(share < self.smallest_share[item], 0.0, share)
 
 
 def resolve_bids(compiled: CompiledCase) -> Bids:

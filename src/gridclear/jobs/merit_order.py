@@ -9,7 +9,7 @@ import numpy as np
 from gridclear.jobs.queues import Queues
 from gridclear.jobs.taken import Everything, Taken
 from gridclear.jobs.verdict import Verdict
-from gridclear.powerflow.rays import Crossing, Tracer
+from gridclear.powerflow.activations import Activations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from gridclear.jobs.search import Search
     from gridclear.jobs.taken import Taker
     from gridclear.network.network import Floats, Ints
+    from gridclear.powerflow.rays import Crossing
+
+#: Most items of a period that are searched in one go: after each, progress is told.
+_RUN = 64
 
 
 def judge_in_merit_order(
@@ -45,8 +49,8 @@ def judge_and_take(
 ) -> tuple[Verdict, Taken]:
     """Judge items one after another, each on top of what was taken of those before it.
 
-    Periods go on by themselves: an item is begun as soon as its turn has come in all of its periods, and all
-    that was begun is searched together.
+    Periods go on by themselves: an item is searched as soon as its turn has come in all of its periods, and
+    where all is taken that is safe, those behind it are at once that stand in one period alone.
 
     Parameters
     ----------
@@ -65,8 +69,7 @@ def judge_and_take(
     """
     verdict = Verdict.empty(bids, search.base.solved)
     chain = _Chain(search, bids, verdict, taker)
-    while chain.begin():
-        chain.step()
+    while chain.step():
         if progress is not None:
             progress(chain.done, len(bids.item))
     verdict.decisive[:] = bids.conditions(verdict.free)[1]
@@ -106,67 +109,49 @@ class _Chain:
         self._search, self._bids, self._verdict, self._taker = search, bids, verdict, taker
         self.taken = Taken(search, bids)
         self.done = 0
-        period, items = bids.activations.period, len(bids.least_share)
-        self.before = search.setting[period]
-        self._tracer = Tracer(len(period), chained=True)
-        self._reacting: list[int] = []
+        self.before = search.setting[bids.activations.period]
         self._queues = Queues(bids, len(search.base.solved))
-        # Units of each item that are still searched; -1: not begun.
-        self._open = np.full(items, -1, dtype=np.int64)
+        self._follows = (np.bincount(bids.item) == 1) & taker.takes_all & (not search.reacts)
+        self._follows[bids.item[bids.exclusive >= 0]] = False
 
-    def begin(self) -> bool:
-        """Begin with the items whose turn has come; says whether anything is left to do."""
-        heads = self._queues.heads()
-        while len(heads):
-            fresh = heads[self._open[heads] < 0]
-            units = self._units(fresh)
-            self.before[units] = self.taken.setting[self._bids.activations.period[units]]
-            if self._search.reacts:
-                self._reacting += units.tolist()
-            else:
-                self._tracer.start(units)
-            self._open[fresh] = 0
-            np.add.at(self._open, self._bids.item[units], 1)
-            decided = heads[self._open[heads] == 0]
-            if not len(decided):
-                return True
-            self._accept(decided)
-            heads = self._queues.heads()
-        return False
+    def step(self) -> bool:
+        """Judge items whose turn has come, and take of them; says whether there were any."""
+        items = self._queues.runs(self._follows, _RUN)
+        if not len(items):
+            return False
+        units = self._judged(items)
+        if len(units):
+            crossing = self._crossing(units)
+            self._verdict.free[units], self._verdict.which[units] = crossing.safe, crossing.which
+        self._accept(items)
+        self._queues.advance(items)
+        return True
 
-    def step(self) -> None:
-        """One evaluation for all units that are searched; all of the search where regulators react."""
-        if self._search.reacts:
-            units, self._reacting = np.array(self._reacting, dtype=np.int64), []
-            crossing = self._react(units)
-        else:
-            ray, share = self._tracer.ask()
-            lanes = self.taken.below(self._bids.activations.part(ray, share))
-            self._tracer.tell(*self._search.violation(lanes, self.before[ray]))
-            units = np.unique(ray)
-            units = units[self._tracer.decided(units)]
-            crossing = self._tracer.crossing(units)
-        self._verdict.free[units], self._verdict.which[units] = crossing.safe, crossing.which
-        np.subtract.at(self._open, self._bids.item[units], 1)
-
-    def _react(self, units: Ints) -> Crossing:
-        own = self.taken.below(self._bids.activations.part(units))
-        nothing, _ = self._search.violation(own.part(np.arange(len(units)), 0.0), self.before[units])
-        return self._search.crossing(own, self.before[units], nothing)
-
-    def _units(self, items: Ints) -> Ints:
-        """Units of items that are to be judged; not those that a taken bid excludes or nobody wants."""
+    def _judged(self, items: Ints) -> Ints:
+        """Units of items that are to be judged, by period; not what a taken bid excludes or nobody wants."""
         units, verdict = self._queues.units(items), self._verdict
-        if not len(units):
-            return units
+        period = self._bids.activations.period[units]
         wanted = self._taker.wants(units, self._queues.begin(items))
         verdict.searched[units] &= wanted[np.searchsorted(items, self._bids.item[units])]
         verdict.excluded_by[units] = self.taken.excluding(units)
-        judged: Ints = units[verdict.searched[units] & (verdict.excluded_by[units] < 0)]
-        return judged
+        self.before[units] = self.taken.setting[period]
+        judged = verdict.searched[units] & (verdict.excluded_by[units] < 0)
+        by_period: Ints = units[judged][np.argsort(period[judged], kind="stable")]
+        return by_period
+
+    def _crossing(self, units: Ints) -> Crossing:
+        """Search units: one after another where they follow at once, the others by themselves."""
+        bids, own = self._bids, self._bids.activations.part(units)
+        if self._search.reacts:
+            return self._search.alone(self.taken.below(own), self.before[units])
+        first = np.flatnonzero(~self._follows[bids.item[units]] | (np.diff(own.period, prepend=-1) != 0))
+        begin = self.taken.below(Activations.none(own.period[first]))
+        least = bids.smallest_share[bids.item[units]]
+        ends = np.append(first, len(units))
+        return self._search.climb(begin, own, ends, self.before[units[first]], least)
 
     def _accept(self, items: Ints) -> None:
-        """Take of items what is safe and wanted, and let their periods go on."""
+        """Take of items what is safe and wanted."""
         bids, verdict = self._bids, self._verdict
         units, begin = self._queues.units(items), self._queues.begin(items)
         place = np.searchsorted(items, bids.item[units])
@@ -174,7 +159,6 @@ class _Chain:
         share = bids.enough(items, np.minimum.reduceat(free, begin))
         verdict.share[units] = share[place]
         self.taken.add(units, self._taker.take(units, begin, share, self.taken)[place])
-        self._queues.advance(items)
         self.done += len(units)
 
 

@@ -49,6 +49,8 @@ class Needs:
         Units that were needed when their turn came.
     """
 
+    takes_all = False
+
     def __init__(self, search: Search, bids: Bids, way: Ints, need_mw: Floats, *, losses: bool) -> None:
         self._search, self._bids, self._way, self._losses = search, bids, way, losses
         self._offered = bids.offered_of_unit

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gridclear.jobs.bids import Bids
     from gridclear.network.network import Ints
 
@@ -36,17 +38,30 @@ class Queues:
         ready: Ints = heads[count == self._needed[heads]]
         return ready
 
+    def runs(self, follows: NDArray[np.bool_], most: int) -> Ints:
+        """Heads, and those behind them in each period as long as all follow at once, up to ``most``, ascending.
+
+        ``follows`` (item,): items of one period that need not wait for what becomes of those before them.
+        """
+        going = np.flatnonzero(self._next < self._end)
+        place = self._next[going, None] + np.arange(most)
+        waiting = self._queue[np.minimum(place, self._end[going, None] - 1)]
+        run = np.logical_and.accumulate(follows[waiting] & (place < self._end[going, None]), axis=1)
+        return np.union1d(self.heads(), waiting[run])
+
     def advance(self, items: Ints) -> None:
-        """Let the next items have their turn behind these, which are heads."""
-        period = self._bids.activations.period[self.units(items)]
-        # An item is done in all of its periods, in each once.
-        self._next[np.unique(period)] += 1
+        """Let the next items have their turn behind these, which are next in all of their periods."""
+        units = self.units(items)
+        item, period = self._bids.item[units], self._bids.activations.period[units]
+        # An item is done in each of its periods once; its units there stand together.
+        first = np.append(True, (np.diff(item) != 0) | (np.diff(period) != 0))
+        np.add.at(self._next, period[first], 1)
 
     def units(self, items: Ints) -> Ints:
         """Units of items, in order."""
-        if not len(items):
-            return items
-        return np.concatenate([np.arange(*self._first[item : item + 2]) for item in items.tolist()])
+        begin, count = self.begin(items), self._first[items + 1] - self._first[items]
+        units: Ints = np.repeat(self._first[items] - begin, count) + np.arange(count.sum())
+        return units
 
     def begin(self, items: Ints) -> Ints:
         """Say where each item begins among the units of all of them."""

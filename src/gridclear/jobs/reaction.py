@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.powerflow.rays import LEAST, RESOLUTION, ROUNDING, Crossing, first_crossing
+from gridclear.powerflow.climb import ROUNDING
+from gridclear.powerflow.rays import LEAST, RESOLUTION, Crossing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
     from gridclear.powerflow.activations import Activations
 
+    Climb = Callable[[Activations, Activations, Ints], Crossing]
     Violation = Callable[[Activations, Ints], tuple[Floats, Ints]]
     Settle = Callable[[Activations, Ints], Ints]
 
@@ -23,7 +25,7 @@ _PARTS = 8
 
 
 def reacting_crossing(
-    units: Activations, setting: Ints, at_nothing: Floats, violation: Violation, settle: Settle
+    units: Activations, setting: Ints, climb: Climb, violation: Violation, settle: Settle
 ) -> Crossing:
     """Find the largest shares that are safe before regulators react and after they have settled.
 
@@ -33,10 +35,9 @@ def reacting_crossing(
         Full activation of each.
     setting : (unit,) of int
         Where the devices stand before.
-    at_nothing : (unit,)
-        Violation without the unit.
-    violation, settle : callable
-        Violation of scenarios at settings; settings that scenarios settle at.
+    climb, violation, settle : callable
+        First crossings of rays from where they begin, at settings; violation of scenarios at settings; settings
+        that scenarios settle at.
 
     Returns
     -------
@@ -49,26 +50,18 @@ def reacting_crossing(
     searched at its own setting, its beginning included.
     """
     count = len(units)
-
-    def before(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
-        return violation(units.part(ray, share), setting[ray])
-
-    crossing = first_crossing(before, at_nothing, chained=True)
+    crossing = climb(units.part(np.arange(count), 0.0), units, setting)
     safe, which = crossing.safe.copy(), crossing.which.copy()
     ray, begin, end, at = _pieces(units, setting, safe, settle)
     if not len(ray):
         return crossing
-
-    def after(piece: Ints, share: Floats) -> tuple[Floats, Ints]:
-        length = end[piece] - begin[piece]
-        return violation(units.part(ray[piece], begin[piece] + share * length), at[piece])
-
-    over, constraint = after(np.arange(len(ray)), np.zeros(len(ray)))
+    over, constraint = violation(units.part(ray, begin), at)
     broken = ~(over <= TOLERANCE + ROUNDING)
     inside = np.flatnonzero(~broken)
-    found = first_crossing(lambda piece, share: after(inside[piece], share), over[inside], chained=True)
+    of, low, length = ray[inside], begin[inside], (end - begin)[inside]
+    found = climb(units.part(of, low), units.part(of, length), at[inside])
     reached, stops = begin.copy(), constraint.copy()
-    reached[inside] = begin[inside] + found.safe * (end[inside] - begin[inside])
+    reached[inside] = low + found.safe * length
     stops[inside] = found.which
     stopped = broken.copy()
     stopped[inside] = found.safe < 1.0

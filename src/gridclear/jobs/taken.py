@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 class Taker(Protocol):
     """Decides how much is taken of what the grid allows."""
 
+    @property
+    def takes_all(self) -> bool:
+        """It wants everything and takes all that is safe of it."""
+        ...
+
     def wants(self, units: Ints, begin: Ints) -> NDArray[np.bool_]:
         """Whether anything of items could be taken, (item,): what is not wanted is not judged.
 
@@ -33,6 +38,8 @@ class Taker(Protocol):
 
 class Everything:
     """Takes all that is safe."""
+
+    takes_all = True
 
     def wants(self, units: Ints, begin: Ints) -> NDArray[np.bool_]:
         """All of them."""

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gridclear.network.limits import NodeLimits
-    from gridclear.network.network import Network
+    from gridclear.network.network import Ints, Network
+    from gridclear.powerflow.activations import Activations
     from gridclear.powerflow.arrays import Factors, Workspace
 
 #: Mismatch at which an iteration stops, and what every published state is proved to keep, in MVA.
 TOLERANCE_MVA = 1e-8
 PROVED_MVA = 1e-6
 #: Sweeps of the fixed point; a lane that still gains after so many goes to Newton.
-_MAX_ITERATIONS = 200
+MAX_ITERATIONS = 200
 
 #: What a thread works in.
 _Room = TypeVar("_Room")
@@ -38,6 +39,14 @@ def no_changes(count: int) -> Changes:
     """No scenario differs from its columns."""
     nothing = np.zeros(0, dtype=np.int64)
     return Changes(np.zeros(count + 1, dtype=np.int64), nothing, nothing, np.zeros(0))
+
+
+def changes_by_node(activations: Activations, nodes: Ints) -> Changes:
+    """Take changes by node, given the node of every bus; what acts on a dead bus is nothing."""
+    number, bus = np.divmod(activations.cell, len(nodes))
+    node = nodes[bus]
+    value = np.where(node >= 0, activations.value, 0.0)
+    return Changes(activations.first, number, np.maximum(node, 0), value)
 
 
 def no_starts() -> Starts:
@@ -185,7 +194,7 @@ def solve_lanes(
         last = min(first + blocks * LANES, lanes.count)
         run(
             network.structure, factors, sources, lanes.changes, lanes.starts, limits, out, work,
-            first, last, tolerance, proved, _MAX_ITERATIONS,
+            first, last, tolerance, proved, MAX_ITERATIONS,
         )  # fmt: skip
         return last - first
 

@@ -29,17 +29,10 @@ _BETWEEN = (0.25, 0.5, 0.75)
 _RECHECKS = 4
 #: Trials per ray while a bracket is closed; bisection alone needs 17 from [0, 1] to ``RESOLUTION``.
 _ROUNDS = 60
-#: First samples of a ray: few where rays are many, more where there are so few that a block has room.
-_LOOKS = {False: (0.5, 1.0), True: (0.0, LEAST, *_BETWEEN, 1.0)}
-#: Rays that begin where others ended stop this much before the tolerance, and may begin this much behind
-#: there: rounding must not break at the beginning of a ray what held at the end of the one before.
-_RESERVE, ROUNDING = 2e-9, 2e-12
-#: So little of a limit is left by a ray that others follow: what is left would go to whoever comes next.
-_CRUMB, _FINEST, _FINE_ROUNDS = 1e-11, 1e-10, 5
-#: Distances from the secant's root at which few rays are tried at once, as parts of the bracket.
-_SPREAD = (-0.03, -1e-3, 1e-3, 0.03)
+#: First samples of a ray.
+_LOOKS = (0.5, 1.0)
 #: What is asked next of a ray.
-_IDLE, _LOOK, _SECOND, _NARROW, _RECHECK, _DONE = range(6)
+_LOOK, _SECOND, _NARROW, _RECHECK, _DONE = range(5)
 
 
 class Violation(Protocol):
@@ -70,8 +63,6 @@ def first_crossing(
     violation: Violation,
     at_nothing: Floats,
     progress: Callable[[int, int], None] | None = None,
-    *,
-    chained: bool = False,
 ) -> Crossing:
     """First crossing of every ray, from nothing to the full offer.
 
@@ -83,30 +74,25 @@ def first_crossing(
         Violation at share 0; by the definition of the effective limits not above the tolerance.
     progress : callable, optional
         Called with (rays that are done, all).
-    chained : bool
-        See ``Tracer``.
 
     Returns
     -------
     Crossing
     """
-    count = len(at_nothing)
-    tracer = Tracer(count, chained=chained)
-    rays = np.arange(count)
-    tracer.start(rays, at_nothing)
+    tracer = _Tracer(at_nothing)
     while True:
         ray, share = tracer.ask()
         if not len(ray):
-            return tracer.crossing(rays)
+            return tracer.crossing()
         tracer.tell(*violation(ray, share))
         if progress is not None:
-            progress(int(tracer.decided(rays).sum()), count)
+            progress(tracer.decided, len(at_nothing))
 
 
-class Tracer:
+class _Tracer:
     """Searches rays for their first crossings; it asks for violations and is told them.
 
-    Rays may start at any time. Lower voltages and currents are convex along a ray, an upper voltage is
+    Lower voltages and currents are convex along a ray, an upper voltage is
     concave: it can pass its limit and come back. So every ray is looked at in the middle, too, and where a
     parabola through the samples comes near the limit between them, at its peak. The bracket that then holds
     the first crossing is closed around the chord's root, with bisection where that does not halve it in two
@@ -115,43 +101,31 @@ class Tracer:
 
     Parameters
     ----------
-    count : int
-        Number of rays.
-    chained : bool
-        Rays begin where others ended, and few go on together: more samples of each, share 0 among them, cost
-        little.
+    at_nothing : (ray,)
+        As of ``first_crossing``.
     """
 
-    def __init__(self, count: int, *, chained: bool = False) -> None:
-        self._chained = chained
-        self._looks = np.array(_LOOKS[chained])
-        self._limit = np.full(count, TOLERANCE)
-        self._stage = np.full(count, _IDLE)
+    def __init__(self, at_nothing: Floats) -> None:
+        count = len(at_nothing)
+        self._looks = np.array(_LOOKS)
+        self._stage = np.full(count, _LOOK)
         self._low, self._high = np.zeros(count), np.full(count, np.inf)
-        self._over_low, self._over_high = np.full(count, np.nan), np.full(count, np.nan)
-        self._beyond_high, self._over_beyond = np.full(count, np.nan), np.full(count, np.nan)
-        self._nothing, self._top = np.full(count, np.nan), np.full(count, -np.inf)
+        self._nothing, self._over_low, self._over_high = at_nothing, at_nothing.copy(), np.full(count, np.nan)
+        self._top, self._peak = np.full(count, -np.inf), np.zeros(count)
         self._which = np.full(count, -1, dtype=np.int64)
-        self._peak = np.zeros(count)
         self._width, self._beyond = np.full(count, np.inf), np.zeros(count, dtype=bool)
         self._rounds, self._rechecks = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         self._asked: list[tuple[int, Ints, Floats]] = []
 
-    def start(self, rays: Ints, at_nothing: Floats | float = np.nan) -> None:
-        """Begin with rays; their violation at share 0 must be known if they are not chained."""
-        self._stage[rays] = _LOOK
-        self._nothing[rays] = self._over_low[rays] = at_nothing
+    @property
+    def decided(self) -> int:
+        """Count the rays whose crossing is known."""
+        return int((self._stage == _DONE).sum())
 
-    def decided(self, rays: Ints) -> NDArray[np.bool_]:
-        """Whether the crossing of each ray is known."""
-        decided: NDArray[np.bool_] = self._stage[rays] == _DONE
-        return decided
-
-    def crossing(self, rays: Ints) -> Crossing:
-        """Crossing of rays that are done."""
-        low, high = self._low[rays], self._high[rays]
-        safe = np.where(np.isinf(high), 1.0, np.where(low < LEAST, 0.0, low))
-        return Crossing(safe, self._which[rays])
+    def crossing(self) -> Crossing:
+        """Crossings of all rays, once they are done."""
+        safe = np.where(np.isinf(self._high), 1.0, np.where(self._low < LEAST, 0.0, self._low))
+        return Crossing(safe, self._which)
 
     def ask(self) -> tuple[Ints, Floats]:
         """Rays and shares at which the violation is wanted next; empty if there are none."""
@@ -196,7 +170,7 @@ class Tracer:
 
     def _insert(self, rays: Ints, shares: Floats, over: Floats, which: Ints) -> NDArray[np.bool_]:
         """Move the brackets by samples in ascending order; says which of them are broken."""
-        broken = ~(over <= self._limit[rays][:, None])
+        broken = ~(over <= TOLERANCE)
         some, first = broken.any(axis=1), broken.argmax(axis=1)
         hit, row, at = rays[some], np.flatnonzero(some), first[some]
         share = shares[row, at]
@@ -206,10 +180,6 @@ class Tracer:
         kept = (self._low[hit] < share) & (self._low[hit] > low)
         self._low[hit] = np.where(kept, self._low[hit], low)
         self._over_low[hit] = np.where(kept, self._over_low[hit], over_low)
-        last = at == shares.shape[1] - 1
-        after = np.minimum(at + 1, shares.shape[1] - 1)
-        self._beyond_high[hit] = np.where(last, self._high[hit], shares[row, after])
-        self._over_beyond[hit] = np.where(last, self._over_high[hit], over[row, after])
         self._high[hit], self._over_high[hit] = share, over[row, at]
         self._which[hit] = which[row, at]
         fine = np.flatnonzero(~some & (shares[:, -1] > self._low[rays]) & (shares[:, -1] < self._high[rays]))
@@ -221,16 +191,12 @@ class Tracer:
 
     def _after_look(self, rays: Ints, shares: Floats, over: Floats, which: Ints) -> None:
         """Ask for a second sample where the first ones leave something open: the least share, or a peak."""
-        if self._chained:
-            self._nothing[rays] = self._over_low[rays] = over[:, 0]
-            self._limit[rays] = np.clip(over[:, 0] + ROUNDING, TOLERANCE - _RESERVE, TOLERANCE)
-        self._insert(rays, shares[:, self._chained :], over[:, self._chained :], which[:, self._chained :])
-        middle = int(np.flatnonzero(self._looks == 0.5)[0])
+        self._insert(rays, shares, over, which)
         safe = np.isinf(self._high[rays])
         self._which[rays[safe]] = which[safe, -1]
         self._top[rays] = np.maximum(self._nothing[rays], over.max(axis=1))
-        peak = _peaks(self._nothing[rays], over[:, middle], over[:, -1])
-        self._peak[rays] = np.where(safe, peak, 0.0 if self._chained else LEAST)
+        peak = _peaks(self._nothing[rays], over[:, 0], over[:, 1])
+        self._peak[rays] = np.where(safe, peak, LEAST)
         self._go_on(rays[self._peak[rays] == 0.0])
         self._stage[rays[self._peak[rays] > 0.0]] = _SECOND
 
@@ -242,25 +208,11 @@ class Tracer:
         """Next shares inside the bracket: around the chord's root; the middle where that is not known."""
         a, b = self._low[rays], self._high[rays]
         with np.errstate(divide="ignore", invalid="ignore"):
-            root = a + (b - a) * (self._limit[rays] - self._over_low[rays]) / (
+            root = a + (b - a) * (TOLERANCE - self._over_low[rays]) / (
                 self._over_high[rays] - self._over_low[rays]
             )
         middle, push = 0.5 * (a + b), np.full(len(rays), 0.4 * RESOLUTION)
         root = np.where(np.isfinite(root) & np.isfinite(self._over_high[rays]), root, middle)
-        if self._chained:
-            # Another constraint may rest at its limit all along; what breaks shows its line behind.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                rise = (self._over_beyond[rays] - self._over_high[rays]) / (self._beyond_high[rays] - b)
-                secant = b - (self._over_high[rays] - self._limit[rays]) / rise
-                fine = np.nan_to_num(np.clip(0.5 * _CRUMB / np.abs(rise), 0.0, push))
-            secant = np.where(np.isfinite(secant), np.clip(secant, a, b), middle)
-            around = [secant + part * (b - a) for part in _SPREAD]
-            near = [secant - push, secant - fine, secant + fine, secant + push]
-            shares = np.stack([root, middle, *near, *around], axis=1)
-            push = np.minimum(push, 0.1 * (b - a))
-            inside = np.sort(np.clip(shares, (a + push)[:, None], (b - push)[:, None]), axis=1)
-            # The part found safe is looked at again in passing.
-            return np.hstack([a[:, None] * np.array(_BETWEEN), inside])
         # Pushed a little to the side that was not hit last.
         trial = root + np.where(self._beyond[rays], push, -push)
         every_second = self._rounds[rays] % 2 == 1
@@ -279,12 +231,9 @@ class Tracer:
         low, high = self._low[rays], self._high[rays]
         crossed = np.isfinite(high)
         wide = (high - low > RESOLUTION) & (self._rounds[rays] < _ROUNDS)
-        if self._chained:
-            crumbs = np.isfinite(self._over_high[rays]) & (self._over_low[rays] < self._limit[rays] - _CRUMB)
-            wide |= crumbs & (high - low > _FINEST) & (self._rounds[rays] < _FINE_ROUNDS)
         wide &= crossed & (high > LEAST)
         # What is safe in full was sampled there when it was looked at closely.
-        near = (crossed | (self._top[rays] > -_CLOSE)) & (not self._chained)
+        near = crossed | (self._top[rays] > -_CLOSE)
         check = near & (low >= LEAST) & (self._rechecks[rays] < _RECHECKS)
         self._stage[rays] = np.select([wide, check], [_NARROW, _RECHECK], _DONE)
 

@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.powerflow.arrays import NEWTON, Changes, Columns, LimitArrays, Output, Starts
+from gridclear.powerflow.arrays import NEWTON, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
-from gridclear.powerflow.lanes import TOLERANCE_MVA, Lanes, no_limits, no_starts, output, solve_lanes
+from gridclear.powerflow.lanes import (
+    TOLERANCE_MVA,
+    Lanes,
+    available_threads,
+    changes_by_node,
+    no_limits,
+    no_starts,
+    output,
+    share_out,
+    solve_lanes,
+)
+from gridclear.powerflow.rays import Crossing
 from gridclear.powerflow.sensitivity import Solved
+from gridclear.powerflow.tracks import climb_tracks, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,6 +242,66 @@ class Scenarios:
             )
         return groups
 
+    def climb(
+        self,
+        begin: Activations,
+        rays: Activations,
+        first: Ints,
+        setting: Ints,
+        limits: PeriodLimits,
+        least: Floats,
+    ) -> Crossing:
+        """Search tracks of rays: each ray from what was taken of those before it on its track.
+
+        Parameters
+        ----------
+        begin : Activations
+            Where each track begins.
+        rays : Activations
+            Full activation of each; a ground of theirs is not looked at.
+        first : (track + 1,) of int
+            Where the rays of each track begin; a track stays in its period.
+        setting : (track,) of int
+        limits : PeriodLimits
+        least : (ray,)
+            Smallest share that is taken; less that is safe is left.
+
+        Returns
+        -------
+        Crossing
+            Of every ray at its turn.
+        """
+        crossing = Crossing(np.zeros(len(rays)), np.full(len(rays), -1, dtype=np.int64))
+        threads = available_threads() if self.threads is None else self.threads
+        pieces = pieces_of(self._groups(begin.period, setting), threads)
+        factors = [self._factors.at(topology, positions) for topology, positions, _ in pieces]
+        nothing = np.zeros(0, dtype=np.int64)
+
+        def climb_piece(number: int, _: None) -> int:
+            topology, _, tracks = pieces[number]
+            network = self.compiled.networks[topology]
+            count = np.diff(first)[tracks]
+            place = np.concatenate([[0], np.cumsum(count)])
+            rows = np.repeat(first[tracks] - place[:-1], count) + np.arange(place[-1])
+            found = climb_tracks(
+                network,
+                factors[number],
+                self.compiled.parts,
+                self._starts(topology, nothing),
+                _limit_arrays(self.compiled.limits[topology], limits, topology, nothing, nothing),
+                begin.part(tracks),
+                rays.part(rows),
+                place,
+                least[rows],
+                tolerance_mva=self._tolerance_mva,
+                kept=self._kept(topology, max(network.n_bus, network.n_node), scan=True),
+            )
+            crossing.safe[rows], crossing.which[rows] = found.safe, found.which
+            return len(rows)
+
+        share_out(climb_piece, lambda: None, range(len(pieces)), self.threads, None, len(rays))
+        return crossing
+
     def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, Ints]]:
         """Scenarios by topology and setting; in a group by period, so that neighbours share their limits."""
         if not len(period):
@@ -247,10 +319,6 @@ class Scenarios:
         network = self.compiled.networks[topology]
         nodes = network.structure.node_of_bus
         ones = np.ones(len(nodes))
-        starts = no_starts()
-        if self._start:
-            start = self._start[topology]
-            starts = Starts(np.ascontiguousarray(start.real), np.ascontiguousarray(start.imag), part.period)
         lanes = Lanes(
             count=len(part.period),
             columns=tuple(
@@ -258,17 +326,27 @@ class Scenarios:
                 for number, values in enumerate(self.compiled.parts)
             )
             + _ground(part, nodes),
-            changes=_changes(part, nodes),
-            starts=starts,
+            changes=changes_by_node(part, nodes),
+            starts=self._starts(topology, part.period),
         )
         widest = max(columns.values.shape[1] for columns in lanes.columns)
-        kept = self._rooms.setdefault((topology, widest, len(limits.row) > 0), [])
         factors = self._factors.at(topology, positions)
         solve_lanes(
             network, factors, lanes, limits, out,
-            threads=self.threads, kept=kept, tolerance_mva=self._tolerance_mva,
+            threads=self.threads, kept=self._kept(topology, widest, scan=len(limits.row) > 0),
+            tolerance_mva=self._tolerance_mva,
         )  # fmt: skip
         return lanes
+
+    def _starts(self, topology: int, period: Ints) -> Starts:
+        if not self._start:
+            return no_starts()
+        start = self._start[topology]
+        return Starts(np.ascontiguousarray(start.real), np.ascontiguousarray(start.imag), period)
+
+    def _kept(self, topology: int, widest: int, *, scan: bool) -> list[Workspace]:
+        """Room of earlier passes; ``widest`` is the number of columns that it has room for."""
+        return self._rooms.setdefault((topology, widest, scan), [])
 
 
 def _ground(part: Activations, nodes: Ints) -> tuple[Columns, ...]:
@@ -287,13 +365,6 @@ def _ground(part: Activations, nodes: Ints) -> tuple[Columns, ...]:
         )
         for which in np.unique(number)
     )
-
-
-def _changes(part: Activations, nodes: Ints) -> Changes:
-    """Take changes by node; what acts on a dead bus is nothing."""
-    number, bus = np.divmod(part.cell, len(nodes))
-    node = nodes[bus]
-    return Changes(part.first, number, np.maximum(node, 0), np.where(node >= 0, part.value, 0.0))
 
 
 def _limit_arrays(
