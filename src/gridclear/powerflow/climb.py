@@ -26,7 +26,7 @@ MOST = 8
 RESERVE, ROUNDING = 2e-9, 2e-12
 #: So little of a limit may be left by a ray: what is left would go to whoever comes next. And how long that
 #: is tried: to this width of the bracket, in so many rounds.
-_CRUMB, _FINEST, _FINE_ROUNDS = 1e-11, 1e-10, 8
+_CRUMB, _FINEST, _FINE_ROUNDS = 1e-13, 1e-13, 8
 #: Rounds until a bracket is as wide as is asked for; quartering alone needs 9.
 _ROUNDS = 60
 #: A parabola that comes this near to a limit between samples is followed up.
