@@ -39,7 +39,7 @@ class Queues:
         return ready
 
     def runs(self, follows: NDArray[np.bool_], most: int) -> Ints:
-        """Heads, and those behind them in each period as long as all follow at once, up to ``most``, ascending.
+        """Heads, and behind them in each period, up to ``most``, what follows at once; ascending.
 
         ``follows`` (item,): items of one period that need not wait for what becomes of those before them.
         """

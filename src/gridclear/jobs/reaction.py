@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.powerflow.climb import ROUNDING
+from gridclear.powerflow.brackets import ROUNDING
 from gridclear.powerflow.rays import LEAST, RESOLUTION, Crossing
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def reacting_crossing(
     setting : (unit,) of int
         Where the devices stand before.
     climb, violation, settle : callable
-        First crossings of rays from where they begin, at settings; violation of scenarios at settings; settings
-        that scenarios settle at.
+        First crossings of rays from where they begin, at settings; violation of scenarios at settings;
+        settings that scenarios settle at.
 
     Returns
     -------

@@ -41,6 +41,7 @@ _SOURCES = (
     "newton.py",
     "evaluate.py",
     "batch.py",
+    "brackets.py",
     "climb.py",
     "gradients.py",
     "sensitivity_kernels.py",

@@ -277,7 +277,8 @@ class Scenarios:
         factors = [self._factors.at(topology, positions) for topology, positions, _ in pieces]
         nothing = np.zeros(0, dtype=np.int64)
 
-        def climb_piece(number: int, _: None) -> int:
+        def climb_piece(number: int, room: None) -> int:
+            del room
             topology, _, tracks = pieces[number]
             network = self.compiled.networks[topology]
             count = np.diff(first)[tracks]

@@ -8,7 +8,8 @@ import numpy as np
 
 from gridclear.network.limits import TOLERANCE
 from gridclear.powerflow.arrays import Changes, Columns, Starts
-from gridclear.powerflow.climb import MOST, Aim, Rays, climb
+from gridclear.powerflow.brackets import Aim
+from gridclear.powerflow.climb import MOST, Rays, climb
 from gridclear.powerflow.lanes import MAX_ITERATIONS, PROVED_MVA, Lanes, changes_by_node, output
 from gridclear.powerflow.rays import LEAST, RESOLUTION, Crossing
 from gridclear.powerflow.simd import LANES
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gridclear.powerflow.arrays import Factors, LimitArrays, Workspace
 
 #: Tracks in one piece of work: more fill the blocks better, fewer keep more threads busy.
-_FEWEST, _MOST_TRACKS = 4, 16
+_FEWEST, _MOST_TRACKS = 4, 128
 
 
 def pieces_of(groups: list[tuple[int, Ints, Ints]], threads: int) -> list[tuple[int, Ints, Ints]]:
@@ -103,7 +104,7 @@ def climb_tracks(
 
 
 def _ground(begin: Activations, parts: int, nodes: Ints, n_node: int) -> Floats:
-    """Changes of injection by node, (part, track, node); what acts on a dead bus is nothing."""
+    """Add up changes of injection by node, (part, track, node); what acts on a dead bus is nothing."""
     ground, tracks = np.zeros((parts, len(begin), n_node)), np.arange(len(begin))
     change = changes_by_node(begin, nodes)
     np.add.at(ground, (change.part, np.repeat(tracks, np.diff(change.start)), change.node), change.value)
