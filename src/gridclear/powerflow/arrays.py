@@ -199,11 +199,11 @@ class Workspace(NamedTuple):
     injection : (part, node, LANES)
         Injections of a block in p.u.; two parts, or six where they depend on the voltage.
     columns : (column, LANES)
-    vr, vi, xr, xi, yr, yi, size : (node + 1, LANES)
+    vr, vi, xr, xi, yr, size : (node, LANES); yi : (node + 1, LANES)
         Voltages, and room of the fixed point and of the evaluation.
     hr, hi, ar, ai, br, bi : (free, LANES), single precision
-    square : (2·branch, LANES)
-        Squared currents.
+    magnitude : (node + 1, LANES); current : (2·branch, LANES)
+        Magnitudes of voltage and of current in p.u.
     held : (free, LANES)
         1 where a lane holds the node's voltage magnitude, else 0.
     low, high : (node, LANES); loading : (branch, LANES); exchange : (5·point, LANES)
@@ -231,7 +231,8 @@ class Workspace(NamedTuple):
     ai: np.ndarray
     br: np.ndarray
     bi: np.ndarray
-    square: np.ndarray
+    magnitude: np.ndarray
+    current: np.ndarray
     held: np.ndarray
     low: np.ndarray
     high: np.ndarray

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from gridclear.powerflow.arrays import FIXED_POINT, NEWTON, NO_SOLUTION, UNSOLVED
-from gridclear.powerflow.evaluate import at_voltage, balance, load_limits, polar, value_of, worst_limit
+from gridclear.powerflow.evaluate import angles, at_voltage, balance, load_limits, value_of, worst_limit
 from gridclear.powerflow.fixed_point import approach, fixed_point
 from gridclear.powerflow.gather import gather, gather_at, scatter
 from gridclear.powerflow.jit import inner, kernel
 from gridclear.powerflow.newton import newton
-from gridclear.powerflow.simd import LANES, drain, load, root, spread, store
+from gridclear.powerflow.simd import LANES, drain, load, spread, store
 
 
 @inner
@@ -171,7 +171,10 @@ def _balance(structure, factors, injection, work, mismatch):
     if injection.shape[0] > 2:
         at_voltage(injection, work.vr, work.vi, work.yr, work.yi)
         sr, si = work.yr, work.yi
-    balance(structure, factors, sr, si, work.vr, work.vi, work.square, work.xr, work.xi, work.held, mismatch)
+    balance(
+        structure, factors, sr, si, work.vr, work.vi, work.magnitude, work.current, work.xr, work.xi,
+        work.held, mismatch,
+    )  # fmt: skip
     return sr, si
 
 
@@ -235,13 +238,13 @@ def _store(structure, factors, out, work, rows, sr, si):
     if len(out.i_from) > 0:
         m = len(structure.from_node)
         for k in range(m):
-            store(work.square, k, root(load(work.square, k)) * factors.amperes_ka[k, 0])
-            store(work.square, m + k, root(load(work.square, m + k)) * factors.amperes_ka[k, 1])
-        scatter(work.square, work.from_row, rows, out.i_from)
-        scatter(work.square, work.to_row, rows, out.i_to)
+            store(work.current, k, load(work.current, k) * factors.amperes_ka[k, 0])
+            store(work.current, m + k, load(work.current, m + k) * factors.amperes_ka[k, 1])
+        scatter(work.current, work.from_row, rows, out.i_from)
+        scatter(work.current, work.to_row, rows, out.i_to)
     if len(out.vm) > 0:
-        polar(vr, vi, factors.wr, factors.wi, factors.w_angle, work.yr, work.yi, work.size)
-        scatter(work.yr, work.bus_row, rows, out.vm)
+        angles(vr, vi, work.magnitude, factors.wr, factors.wi, factors.w_angle, work.yi, work.size)
+        scatter(work.magnitude, work.bus_row, rows, out.vm)
         scatter(work.yi, work.bus_row, rows, out.va)
 
 

@@ -12,7 +12,7 @@ from gridclear.powerflow.gather import gather
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import LANES, larger, load, root, spread, store, where_above
 
-#: Tangent of half the angle up to which the series of ``polar`` is exact to the last digits: 15°.
+#: Tangent of half the angle up to which the series of ``angles`` is exact to the last digits: 15°.
 _STEEPEST = 0.1316
 
 
@@ -38,15 +38,18 @@ def at_voltage(injection, vr, vi, sr, si):
 
 
 @inner
-def balance(structure, factors, sr, si, vr, vi, square, cr, ci, held, mismatch):
+def balance(structure, factors, sr, si, vr, vi, magnitude, current, cr, ci, held, mismatch):
     """Branch currents and the power mismatch of the free nodes.
 
     Parameters
     ----------
     sr, si, vr, vi : (node, LANES)
         Injections at these voltages, and voltages in p.u.
-    square : (2·branch, LANES), filled here
-        Squared magnitudes of current at the from ends, then at the to ends, in p.u.
+    magnitude : (node, LANES), filled here
+        Of the voltages.
+    current : (2·branch, LANES), filled here
+        Magnitudes at the from ends, then at the to ends, in p.u. Roots cost next to nothing here: the unit
+        that draws them is idle while the multipliers are busy.
     cr, ci : (node, LANES), filled here
         Current drawn by branches and shunts at each node.
     held : (free, LANES)
@@ -69,16 +72,17 @@ def balance(structure, factors, sr, si, vr, vi, square, cr, ci, held, mismatch):
         y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
         store(cr, f, load(cr, f) + x)
         store(ci, f, load(ci, f) + y)
-        store(square, k, x * x + y * y)
+        store(current, k, root(x * x + y * y))
         yf, yt = admittance[k, 2], admittance[k, 3]
         x = yf.real * a - yf.imag * b + yt.real * c - yt.imag * d
         y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
         store(cr, t, load(cr, t) + x)
         store(ci, t, load(ci, t) + y)
-        store(square, m + k, x * x + y * y)
+        store(current, m + k, root(x * x + y * y))
     worst, total = spread(0.0), spread(0.0)
     for i in range(len(structure.diagonal)):
         a, b, x, y = load(vr, i), load(vi, i), load(cr, i), load(ci, i)
+        store(magnitude, i, root(a * a + b * b))
         p = a * x + b * y - load(sr, i)
         q = b * x - a * y - load(si, i)
         miss = p * p + q * q
@@ -87,6 +91,8 @@ def balance(structure, factors, sr, si, vr, vi, square, cr, ci, held, mismatch):
         total = total + miss
         worst = larger(miss, worst)
     for i in range(len(structure.diagonal), len(shunt)):
+        a, b = load(vr, i), load(vi, i)
+        store(magnitude, i, root(a * a + b * b))
         # What is injected at a slack node changes no voltage, but must be a number.
         total = total + 0.0 * (load(sr, i) + load(si, i))
     store(mismatch, 0, root(worst))
@@ -129,7 +135,8 @@ def worst_limit(structure, limits, work, sr, si, vr, vi, found):
     Parameters
     ----------
     work : Workspace
-        low, high, loading and exchange from ``load_limits``; square, xr and xi (current drawn) from ``balance``.
+        low, high, loading and exchange from ``load_limits``; magnitude, current, xr and xi (current drawn)
+        from ``balance``.
     sr, si, vr, vi : (node, LANES)
         As in ``balance``.
     found : (2, LANES), filled here
@@ -140,8 +147,7 @@ def worst_limit(structure, limits, work, sr, si, vr, vi, found):
     cr, ci, exchange = work.xr, work.xi, work.exchange
     high, which = spread(-np.inf), spread(-1.0)
     for i in range(n):
-        a, b = load(vr, i), load(vi, i)
-        vm = root(a * a + b * b)
+        vm = load(work.magnitude, i)
         below = load(work.low, i) - vm
         which = where_above(below, high, spread(1.0 * i), which)
         high = larger(below, high)
@@ -149,9 +155,9 @@ def worst_limit(structure, limits, work, sr, si, vr, vi, found):
         which = where_above(above, high, spread(1.0 * (n + i)), which)
         high = larger(above, high)
     for k in range(m):
-        at_from = load(work.square, k) * (limits.per_rated[k, 0] * limits.per_rated[k, 0])
-        at_to = load(work.square, m + k) * (limits.per_rated[k, 1] * limits.per_rated[k, 1])
-        over = root(larger(at_to, at_from)) - load(work.loading, k)
+        at_from = load(work.current, k) * limits.per_rated[k, 0]
+        at_to = load(work.current, m + k) * limits.per_rated[k, 1]
+        over = larger(at_to, at_from) - load(work.loading, k)
         which = where_above(over, high, spread(1.0 * (2 * n + k)), which)
         high = larger(over, high)
     unit = 1.0 / limits.exchange_scale
@@ -193,11 +199,11 @@ def value_of(structure, limits, work, constraint, lane, sr, si, vr, vi):
         return np.nan
     if constraint < 2 * n:
         i = constraint % n
-        return np.sqrt(vr[i, lane] * vr[i, lane] + vi[i, lane] * vi[i, lane])
+        return work.magnitude[i, lane]
     if constraint < 2 * n + m:
         k = constraint - 2 * n
-        at_from = np.sqrt(work.square[k, lane]) * limits.per_rated[k, 0]
-        return max(at_from, np.sqrt(work.square[m + k, lane]) * limits.per_rated[k, 1])
+        at_from = work.current[k, lane] * limits.per_rated[k, 0]
+        return max(at_from, work.current[m + k, lane] * limits.per_rated[k, 1])
     e, j = (constraint - 2 * n - m) // 5, (constraint - 2 * n - m) % 5
     i = limits.point_node[e]
     p = (vr[i, lane] * cr[i, lane] + vi[i, lane] * ci[i, lane] - sr[i, lane]) * limits.point_share[e]
@@ -210,8 +216,8 @@ def value_of(structure, limits, work, constraint, lane, sr, si, vr, vi):
 
 
 @inner
-def polar(vr, vi, wr, wi, w_angle, vm, va, room):
-    """Magnitudes in p.u. and angles in degrees.
+def angles(vr, vi, vm, wr, wi, w_angle, va, room):
+    """Angles in degrees.
 
     The angle is taken against the voltage without injection, so that it is small: with u = tan(θ/2) = y/(|V| + x),
     θ = 2·(u - u³/3 + u⁵/5 …). A lane with an angle beyond 15° takes the library's arctangent.
@@ -220,9 +226,11 @@ def polar(vr, vi, wr, wi, w_angle, vm, va, room):
     ----------
     vr, vi : (node, LANES)
         Voltages in p.u.; rows behind those of the nodes are passed over.
+    vm : (node, LANES)
+        Their magnitudes.
     wr, wi, w_angle : (node,)
         Voltages without injection, and their angles in degrees.
-    vm, va : (node, LANES), filled here
+    va : (node, LANES), filled here
     room : (row, LANES)
         Room; row 0 is used.
     """
@@ -231,11 +239,9 @@ def polar(vr, vi, wr, wi, w_angle, vm, va, room):
     half_turn, turn = spread(180.0), spread(360.0)
     for i in range(len(wr)):
         a, b = load(vr, i), load(vi, i)
-        magnitude = root(a * a + b * b)
-        store(vm, i, magnitude)
         size = np.sqrt(wr[i] * wr[i] + wi[i] * wi[i])
         c, s = wr[i] / size, wi[i] / size
-        u = (b * c - a * s) / (magnitude + (a * c + b * s))
+        u = (b * c - a * s) / (load(vm, i) + (a * c + b * s))
         t = u * u
         steep = larger(t, steep)
         series = spread(1.0 / 19.0)

@@ -144,7 +144,10 @@ def _load_states(structure, factors, vr, vi, work, first, last):
         at_voltage(injection, work.vr, work.vi, work.yr, work.yi)
         sr, si = work.yr, work.yi
     work.held[:] = 0.0
-    balance(structure, factors, sr, si, work.vr, work.vi, work.square, work.xr, work.xi, work.held, mismatch)
+    balance(
+        structure, factors, sr, si, work.vr, work.vi, work.magnitude, work.current, work.xr, work.xi,
+        work.held, mismatch,
+    )  # fmt: skip
     for i in range(len(structure.diagonal)):
         if structure.is_pv[i] == 1:
             for lane in range(LANES):

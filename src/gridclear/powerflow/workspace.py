@@ -48,8 +48,8 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         return np.empty((free, LANES), dtype=np.float32)
 
     # Dead buses read the row behind the nodes.
-    yr, yi = rows(n + 1), rows(n + 1)
-    yr[n], yi[n] = np.nan, np.nan
+    magnitude, yi = rows(n + 1), rows(n + 1)
+    magnitude[n], yi[n] = np.nan, np.nan
     return Workspace(
         injection=np.empty((parts, n, LANES)),
         columns=rows(columns),
@@ -57,7 +57,7 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         vi=rows(n),
         xr=rows(n),
         xi=rows(n),
-        yr=yr,
+        yr=rows(n),
         yi=yi,
         size=rows(n),
         hr=single(),
@@ -66,7 +66,8 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         ai=single(),
         br=single(),
         bi=single(),
-        square=rows(2 * m),
+        magnitude=magnitude,
+        current=rows(2 * m),
         held=rows(free),
         low=rows(n if scan else 0),
         high=rows(n if scan else 0),
