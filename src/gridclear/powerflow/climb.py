@@ -28,7 +28,7 @@ from gridclear.powerflow.brackets import (
     trials_inside,
 )
 from gridclear.powerflow.jit import inner, kernel
-from gridclear.powerflow.simd import LANES
+from gridclear.powerflow.simd import LANES, rounded_product
 
 #: Most samples of a track in one round.
 MOST = 8
@@ -45,8 +45,8 @@ class Rays(NamedTuple):
         Where the rays of each track begin.
     start : (ray + 1,) int
         Where the changes of each ray begin.
-    part, node : (change,) int; value : (change,)
-        Full activation in p.u., as of ``arrays.Changes``.
+    part, node, bus : (change,) int; value : (change,)
+        Full activation in p.u., as of ``arrays.Changes``, and the bus of each change.
     least : (ray,)
         Smallest share that is taken.
     """
@@ -55,6 +55,7 @@ class Rays(NamedTuple):
     start: np.ndarray
     part: np.ndarray
     node: np.ndarray
+    bus: np.ndarray
     value: np.ndarray
     least: np.ndarray
 
@@ -98,7 +99,7 @@ def climb(
     own_sources : int
         So many of the sources have a row per period; those behind them are the ground's, a row per track.
     rays : Rays
-    ground : (part, track, node)
+    ground : (part, track, bus)
         Injections in p.u. besides; moved here by what is taken.
     period : (track,) int
     safe, which : (ray,), filled here
@@ -230,14 +231,17 @@ def _close_in(tracks, brackets, samples, rays, aim, t, ground, safe, which):
 
 @inner
 def _finish(tracks, brackets, rays, aim, t, ground, safe, which):
-    """Write the crossing of a ray, take what is safe of it, and begin with the next."""
+    """Write the crossing of a ray, take what is safe of it, and begin with the next.
+
+    What is taken adds up to the same bits as outside; so the next ray begins with a power flow of its own.
+    """
     ray = tracks.ray[t]
     share = 1.0 if np.isinf(brackets.high[t]) else brackets.low[t]
     safe[ray], which[ray] = share if share >= aim.least else 0.0, brackets.which[t]
     if safe[ray] > 0.0 and share >= rays.least[ray]:
         for k in range(rays.start[ray], rays.start[ray + 1]):
-            ground[rays.part[k], t, rays.node[k]] += rays.value[k] * share
-        stand_at(brackets, aim, t, brackets.over_low[t])
+            ground[rays.part[k], t, rays.bus[k]] += rounded_product(rays.value[k], share)
+        brackets.nothing[t] = np.nan
     _go_on(tracks, rays, t)
 
 

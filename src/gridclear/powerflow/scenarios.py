@@ -295,7 +295,7 @@ class Scenarios:
                 place,
                 least[rows],
                 tolerance_mva=self._tolerance_mva,
-                kept=self._kept(topology, max(network.n_bus, network.n_node), scan=True),
+                kept=self._kept(topology, self.compiled.p.shape[1], scan=True),
             )
             crossing.safe[rows], crossing.which[rows] = found.safe, found.which
             return len(rows)

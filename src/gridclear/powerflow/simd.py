@@ -225,3 +225,13 @@ def root(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
         return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [args[0]])
 
     return a(a), codegen
+
+
+@typed
+def rounded_product(typingctx: Any, a: Any, b: Any) -> Any:  # noqa: ANN401, ARG001
+    """a·b rounded, whatever it is then added to: as it comes about outside of kernels."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+        return builder.fmul(args[0], args[1])
+
+    return types.float64(types.float64, types.float64), codegen

@@ -65,13 +65,13 @@ def climb_tracks(
         Room of earlier calls; what is taken is put back.
     """
     nodes, tracks = network.structure.node_of_bus, len(begin)
-    ground = _ground(begin, len(parts), nodes, network.n_node)
+    ground = _ground(begin, len(parts), len(nodes))
     count = -(-tracks * MOST // LANES) * LANES
     row = np.zeros(count, dtype=np.int64)
-    own = tuple(Columns(part, values, row, nodes, np.ones(len(nodes))) for part, values in enumerate(parts))
-    above = tuple(
-        Columns(part, values, row, np.arange(network.n_node), np.ones(network.n_node))
-        for part, values in enumerate(ground)
+    ones = np.ones(len(nodes))
+    own, above = (
+        tuple(Columns(part, values, row, nodes, ones) for part, values in enumerate(every))
+        for every in (parts, ground)
     )
     change = changes_by_node(rays, nodes)
     entries = count * int(np.diff(change.start).max(initial=0))
@@ -95,7 +95,9 @@ def climb_tracks(
     climb(
         network.structure, factors, lanes.sources(), len(own), lanes.changes, lanes.starts, limits,
         output(network, count), room,
-        Rays(first, change.start, change.part, change.node, change.value, least),
+        Rays(
+            first, change.start, change.part, change.node, rays.cell % len(nodes), change.value, least,
+        ),
         ground, begin.period, found.safe, found.which, Aim(TOLERANCE, LEAST, RESOLUTION),
         tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva, MAX_ITERATIONS,
     )  # fmt: skip
@@ -103,14 +105,12 @@ def climb_tracks(
     return found
 
 
-def _ground(begin: Activations, parts: int, nodes: Ints, n_node: int) -> Floats:
-    """Add up changes of injection by node, (part, track, node); what acts on a dead bus is nothing."""
-    ground, tracks = np.zeros((parts, len(begin), n_node)), np.arange(len(begin))
-    change = changes_by_node(begin, nodes)
-    np.add.at(ground, (change.part, np.repeat(tracks, np.diff(change.start)), change.node), change.value)
+def _ground(begin: Activations, parts: int, n_bus: int) -> Floats:
+    """Add up changes of injection by bus, (part, track, bus)."""
+    ground, tracks = np.zeros((parts, len(begin), n_bus)), np.arange(len(begin))
+    part, bus = np.divmod(begin.cell, n_bus)
+    np.add.at(ground, (part, np.repeat(tracks, np.diff(begin.first)), bus), begin.value)
     if begin.ground is not None:
-        number, bus = np.divmod(begin.ground.cell, len(nodes))
-        alive = np.flatnonzero(nodes[bus] >= 0)
-        place = (number[alive], tracks[:, None], nodes[bus[alive]])
-        np.add.at(ground, place, begin.ground.value[:, alive])
+        part, bus = np.divmod(begin.ground.cell, n_bus)
+        ground[part, tracks[:, None], bus] += begin.ground.value
     return ground
