@@ -28,7 +28,7 @@ from gridclear.powerflow.brackets import (
     trials_inside,
 )
 from gridclear.powerflow.jit import inner, kernel
-from gridclear.powerflow.simd import LANES, rounded_product
+from gridclear.powerflow.simd import LANES, rounded
 
 #: Most samples of a track in one round.
 MOST = 8
@@ -240,7 +240,7 @@ def _finish(tracks, brackets, rays, aim, t, ground, safe, which):
     safe[ray], which[ray] = share if share >= aim.least else 0.0, brackets.which[t]
     if safe[ray] > 0.0 and share >= rays.least[ray]:
         for k in range(rays.start[ray], rays.start[ray + 1]):
-            ground[rays.part[k], t, rays.bus[k]] += rounded_product(rays.value[k], share)
+            ground[rays.part[k], t, rays.bus[k]] += rounded(rays.value[k] * share)
         brackets.nothing[t] = np.nan
     _go_on(tracks, rays, t)
 

@@ -228,10 +228,12 @@ def root(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
 
 
 @typed
-def rounded_product(typingctx: Any, a: Any, b: Any) -> Any:  # noqa: ANN401, ARG001
-    """a·b rounded, whatever it is then added to: as it comes about outside of kernels."""
+def rounded(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
+    """Round a product before anything is added to it, as outside of kernels; there it may be fused."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
-        return builder.fmul(args[0], args[1])
+        kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()])
+        fence = cgutils.get_or_insert_function(builder.module, kind, "llvm.arithmetic.fence.f64")
+        return builder.call(fence, [args[0]])
 
-    return types.float64(types.float64, types.float64), codegen
+    return types.float64(types.float64), codegen
