@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from oracle.random_cases import random_case
 
 from gridclear.jobs.bids import Bids, resolve_bids
 from gridclear.jobs.search import Search
@@ -17,6 +16,7 @@ from gridclear.powerflow.base import base_state
 from gridclear.powerflow.brackets import ROUNDING
 from gridclear.powerflow.rays import LEAST, RESOLUTION, Crossing
 from gridclear.powerflow.scenarios import EXACT_MVA, Scenarios
+from oracle.random_cases import random_case
 
 TOLERANCE = 1e-6
 #: What a power flow repeats to, and what a ray keeps off the tolerance so that others can begin at its end.

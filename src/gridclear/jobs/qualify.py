@@ -144,7 +144,7 @@ def qualify(
         search = Search(scenarios, base, base.setting, reacts=devices == "automatic")
         if devices == "optimised":
             search = replace(search, setting=optimised_setting(search, bids))
-        each = judge_each(search, bids, progress)
+        each = judge_each(replace(search, scenarios=scenarios.at(TOLERANCE_MVA)), bids, progress)
         bands = dead_bands(network, base) if search.reacts and guarantee == "any-subset" else None
         verdict = judge(search, bids, each, guarantee, allotment, bands, progress)
     with watch.phase("tables"):

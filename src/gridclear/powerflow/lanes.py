@@ -30,6 +30,8 @@ TOLERANCE_MVA = 1e-8
 PROVED_MVA = 1e-6
 #: Sweeps of the fixed point; a lane that still gains after so many goes to Newton.
 MAX_ITERATIONS = 200
+#: Blocks that are worth the start of a thread.
+_FEWEST_BLOCKS = 8
 
 #: What a thread works in.
 _Room = TypeVar("_Room")
@@ -188,7 +190,10 @@ def solve_lanes(
     made now.
     """
     tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
-    blocks, sources = blocks_of_piece(network), lanes.sources()
+    workers = available_threads() if threads is None else threads
+    # Every thread has something to do, if it is worth its start.
+    fair = max(-(-lanes.count // (LANES * max(workers, 1))), _FEWEST_BLOCKS)
+    blocks, sources = min(blocks_of_piece(network), fair), lanes.sources()
 
     def piece(first: int, work: Workspace) -> int:
         last = min(first + blocks * LANES, lanes.count)

@@ -126,6 +126,12 @@ class Scenarios:
         part._start = tuple(voltages[period] for voltages in self._start)
         return part
 
+    def at(self, tolerance_mva: float) -> Scenarios:
+        """Give the same scenarios, solved to another tolerance."""
+        other = Scenarios(self.compiled, self.threads, tolerance_mva=tolerance_mva)
+        other._factors, other._settings, other._start = self._factors, self._settings, self._start
+        return other
+
     def start_from(self, voltages: tuple[Complexes, ...]) -> None:
         """Start every later scenario from its period's voltages: (period, node) by topology."""
         self._start = voltages
@@ -290,13 +296,10 @@ class Scenarios:
                 self.compiled.parts,
                 self._starts(topology, nothing),
                 _limit_arrays(self.compiled.limits[topology], limits, topology, nothing, nothing),
-                begin.part(tracks),
-                rays.part(rows),
-                place,
-                least[rows],
+                begin.part(tracks), rays.part(rows), place, least[rows],
                 tolerance_mva=self._tolerance_mva,
                 kept=self._kept(topology, self.compiled.p.shape[1], scan=True),
-            )
+            )  # fmt: skip
             crossing.safe[rows], crossing.which[rows] = found.safe, found.which
             return len(rows)
 
