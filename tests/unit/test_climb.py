@@ -94,8 +94,18 @@ def test_every_ray_ends_where_samples_say(seed):
             beyond, which = of.violation(ray, before[ray], np.array([safe + RESOLUTION]))
             assert beyond[0] > limit - NOISE
             assert found.which[ray] == which[0]
+            assert not left_over(of, ray, before[ray], safe, limit)
         if safe == 1.0:
             assert found.which[ray] == which[-1]
+
+
+def left_over(of: Asked, ray: int, before: np.ndarray, safe: float, limit: float) -> bool:
+    """Whether more of a ray that is stopped would be safe than rounding explains."""
+    over, which = of.violation(ray, before, safe + RESOLUTION * np.array([0.5, 1.0]))
+    slope = (over[1] - over[0]) / (0.5 * RESOLUTION)
+    if not np.isfinite(slope) or which[0] != which[1]:
+        return False
+    return bool(of.violation(ray, before, np.array([safe + 3.0 * NOISE / slope]))[0][0] <= limit)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

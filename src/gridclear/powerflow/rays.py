@@ -1,4 +1,4 @@
-"""How far along its ray an activation stays inside the limits: many rays at once."""
+"""How far along its ray an activation stays inside the limits: many rays at once, each by itself."""
 
 from __future__ import annotations
 
@@ -92,12 +92,11 @@ def first_crossing(
 class _Tracer:
     """Searches rays for their first crossings; it asks for violations and is told them.
 
-    Lower voltages and currents are convex along a ray, an upper voltage is
-    concave: it can pass its limit and come back. So every ray is looked at in the middle, too, and where a
-    parabola through the samples comes near the limit between them, at its peak. The bracket that then holds
-    the first crossing is closed around the chord's root, with bisection where that does not halve it in two
-    rounds. Last, the part found safe is sampled between nothing and its end; what breaks there becomes the
-    new, nearer crossing.
+    Lower voltages and currents are convex along a ray, an upper voltage is concave: it can pass its limit and
+    come back. So every ray is looked at in the middle, too, and where a parabola through the samples comes
+    near the limit between them, at its peak. The bracket that then holds the first crossing is closed around
+    the chord's root, with bisection where that does not halve it in two rounds. Last, the part found safe is
+    sampled between nothing and its end; what breaks there becomes the new, nearer crossing.
 
     Parameters
     ----------
@@ -107,7 +106,6 @@ class _Tracer:
 
     def __init__(self, at_nothing: Floats) -> None:
         count = len(at_nothing)
-        self._looks = np.array(_LOOKS)
         self._stage = np.full(count, _LOOK)
         self._low, self._high = np.zeros(count), np.full(count, np.inf)
         self._nothing, self._over_low, self._over_high = at_nothing, at_nothing.copy(), np.full(count, np.nan)
@@ -187,7 +185,7 @@ class _Tracer:
         return broken
 
     def _look(self, rays: Ints) -> Floats:
-        return np.broadcast_to(self._looks, (len(rays), len(self._looks)))
+        return np.broadcast_to(np.array(_LOOKS), (len(rays), len(_LOOKS)))
 
     def _after_look(self, rays: Ints, shares: Floats, over: Floats, which: Ints) -> None:
         """Ask for a second sample where the first ones leave something open: the least share, or a peak."""
