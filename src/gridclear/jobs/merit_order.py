@@ -49,8 +49,8 @@ def judge_and_take(
 ) -> tuple[Verdict, Taken]:
     """Judge items one after another, each on top of what was taken of those before it.
 
-    Periods go on by themselves: an item is searched as soon as its turn has come in all of its periods, and
-    where all is taken that is safe, those behind it are at once that stand in one period alone.
+    Periods go on by themselves: an item is searched as soon as its turn has come in all of its periods. Where
+    all is taken that is safe, items that stand in one period alone are searched in one go with those before.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class _Chain:
         """Search units: one after another where they follow at once, the others by themselves."""
         bids, own = self._bids, self._bids.activations.part(units)
         if self._search.reacts:
-            return self._search.alone(self.taken.below(own), self.before[units])
+            return self._search.reacting(self.taken.below(own), self.before[units])
         first = np.flatnonzero(~self._follows[bids.item[units]] | (np.diff(own.period, prepend=-1) != 0))
         begin = self.taken.below(Activations.none(own.period[first]))
         least = bids.smallest_share[bids.item[units]]

@@ -65,27 +65,25 @@ class Search:
         progress : callable, optional
         """
         if self.reacts:
-            return self.alone(units, setting)
+            return self.reacting(units, setting)
 
         def violation(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
             return self.violation(units.part(ray, share), setting[ray])
 
         return first_crossing(violation, at_nothing, progress)
 
-    def alone(self, units: Activations, setting: Ints) -> Crossing:
-        """First crossing of every unit, so exact that others can begin there; as in ``crossing``."""
+    def reacting(self, units: Activations, setting: Ints) -> Crossing:
+        """Find the first crossings where devices react; ``units`` and ``setting`` as in ``crossing``."""
 
         def climb(begin: Activations, rays: Activations, at: Ints) -> Crossing:
             return self.climb(begin, rays, np.arange(len(rays) + 1), at, np.full(len(rays), np.inf))
 
-        if self.reacts:
-            return reacting_crossing(units, setting, climb, self.violation, self.settled)
-        return climb(units.part(np.arange(len(units)), 0.0), units, setting)
+        return reacting_crossing(units, setting, climb, self.violation, self.settled)
 
     def climb(
         self, begin: Activations, rays: Activations, first: Ints, setting: Ints, least: Floats
     ) -> Crossing:
-        """As ``Scenarios.climb``, at the effective limits; no device reacts."""
+        """Search tracks of rays as ``Scenarios.climb``, at the effective limits; no device reacts."""
         return self.scenarios.climb(begin, rays, first, setting, self.base.limits, least)
 
     def violation(self, activations: Activations, setting: Ints) -> tuple[Floats, Ints]:

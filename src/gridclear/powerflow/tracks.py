@@ -1,4 +1,4 @@
-"""Tracks of rays through the kernel: what is around ``climb``."""
+"""Tracks of rays: cut into pieces of work, and from changes by bus to what the kernel ``climb`` takes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FEWEST, _MOST_TRACKS = 4, 128
 
 
 def pieces_of(groups: list[tuple[int, Ints, Ints]], threads: int) -> list[tuple[int, Ints, Ints]]:
-    """Cut groups of tracks, (topology, positions, tracks), into pieces of work."""
+    """Cut groups of tracks, (topology, positions, tracks), into pieces for so many threads (≥ 1)."""
     total = sum(len(tracks) for _, _, tracks in groups)
     size = min(max(-(-total // threads), _FEWEST), _MOST_TRACKS)
     return [
