@@ -13,8 +13,6 @@ from gridclear.optimise.sheet import MISSED
 from gridclear.optimise.singles import Single
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gridclear.network.network import Floats
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.curvature import Curvature
@@ -27,6 +25,8 @@ if TYPE_CHECKING:
 
 #: What a MVA of the way is worth, in times of a Mvar outside a band: what moves it at all is taken.
 _WAY = 20.0
+#: How far beyond what all controls could move by their slopes no exchange is looked for.
+_BEYOND = 5.0
 #: Searches until an answer lies on the planes that it was found with.
 _MOST_SEARCHES = 8
 
@@ -149,7 +149,11 @@ class Chart:
     def _write(self, model: Model) -> None:
         """Add both exchanges in MVA, and how far they miss a place."""
         program, given = model.program, model.columns.discharge[:, 0]
-        self._at = program.columns(2, -np.inf, np.inf)
+        lower, upper = program.lower[model.controls[0]], program.upper[model.controls[0]]
+        reach = self._base * (1.0 + _BEYOND * np.abs(self._slope) @ (upper - lower))
+        middle = self._base * self._value
+        # Bounds that never bind: without them the solver takes rounding errors for a way without an end.
+        self._at = program.columns(2, middle - reach, middle + reach)
         self._short = program.columns(4).reshape(2, 2)
         self._rows, self._asked = program.rows(2, 0.0, 0.0), program.rows(2, 0.0, 0.0)
         for axis, slope in enumerate(self._slope):
@@ -177,11 +181,24 @@ class Chart:
             bent = self._bent(answer.x)
         return self._sight(answer)
 
-    def searched(self, aim: Aim, worth: float, known: Sequence[Single], deadline: Deadline) -> Sight:
+    def tried(self, aim: Aim, single: Single, deadline: Deadline) -> Sight:
+        """Follow an aim with all that is whole as a decision has it.
+
+        Raises
+        ------
+        TimeOverError
+        SolverError
+        """
+        solver = self._around.solver
+        solver.hold(self._around.model.start(self._plan(single)))
+        found = self.held(aim, deadline)
+        solver.release()
+        return found
+
+    def searched(self, aim: Aim, worth: float, known: Sight | None, deadline: Deadline) -> Sight:
         """Follow an aim with everything free, to within so many EUR, or MVA for a way.
 
-        Whole decisions that are known elsewhere are tried first: where one of them is as good as if nothing
-        were whole, there is nothing to search.
+        Where what is known is as good as if nothing were whole, or as what is found, it is given back.
 
         Raises
         ------
@@ -193,16 +210,10 @@ class Chart:
         solver.search_from_known()
         gap = worth if aim.way is None else worth * _WAY * self._weights.short
         relaxed = self._solve(np.zeros(2), deadline)
-        bent, best = self._bent(relaxed.x), None
-        for single in known:
-            solver.hold(self._around.model.start(self._plan(single)))
-            found = self._solve(bent, deadline)
-            solver.release()
-            if best is None or found.objective < best.objective:
-                best = found
-        if best is not None and best.objective - relaxed.objective <= gap:
-            return self._sight(best)
-        start = None if best is None else best.x
+        if known is not None and known.merit - relaxed.objective <= gap:
+            return known
+        bent = self._bent(relaxed.x)
+        start = None if known is None else self._around.model.start(self._plan(known.single))
         for _ in range(_MOST_SEARCHES):
             self._place(bent)
             solver.relax(whole=True)
@@ -218,7 +229,8 @@ class Chart:
             if found.objective - answer.objective <= gap:
                 break
             start = found.x
-        return self._sight(found)
+        sight = self._sight(found)
+        return sight if known is None or sight.merit < known.merit else known
 
     def _plan(self, single: Single) -> Plan:
         return replace(self._problem.nothing(), share=single.share, steps=single.steps[:, None])
@@ -229,9 +241,11 @@ class Chart:
             cost[self._at] = -_WAY * self._weights.short * aim.way
         else:
             cost[self._short] = self._weights.short
-        place = np.zeros(2) if aim.place is None else self._base * aim.place
+        place, beside = np.zeros(2), np.inf
+        if aim.place is not None:
+            place, beside = self._base * aim.place, self._base * aim.beside
         for row, value in zip(self._asked.tolist(), place.tolist(), strict=True):
-            self._around.solver.place(row, value, self._base * aim.beside)
+            self._around.solver.place(row, value, beside)
         self._around.cost = cost
 
     def _place(self, bent: Floats) -> None:

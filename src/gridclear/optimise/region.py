@@ -185,7 +185,7 @@ class Survey:
             ends = [(row, spots[row].place, spots[(row + 1) % len(spots)].place) for row in new]
             ends = [end for end in ends if np.hypot(*(end[2] - end[1])) > _LONG * size]
             aims = [self._near(0.5 * (one + other)) for _, one, other in ends]
-            found = self._surveyor.follow(aims, self._worth(), _HOPS_OF_PLACE)
+            found = self._followed(aims)
             new = []
             for (row, one, other), aim, stand in reversed(list(zip(ends, aims, found, strict=True))):
                 if stand is not None and self._is_had(aim, stand):
@@ -210,13 +210,17 @@ class Survey:
         places = np.stack(np.meshgrid(share, share, indexing="ij"), axis=-1).reshape(-1, 2) * span + low
         places = places[is_inside(corner, places)]
         aims = [self._near(place) for place in places]
-        found = self._surveyor.follow(aims, self._worth(), _HOPS_OF_PLACE)
+        found = self._followed(aims)
         return [
             Node(place, None, had=False)
             if stand is None
             else Node(place, stand.spot, had=self._is_had(aim, stand))
             for place, aim, stand in zip(places, aims, found, strict=True)
         ]
+
+    def _followed(self, aims: Sequence[Aim]) -> list[Stand | None]:
+        found = self._surveyor.follow(aims, self._worth(), _HOPS_OF_PLACE)
+        return self._surveyor.insist(aims, self._worth(), found)
 
     def _near(self, place: Floats) -> Aim:
         return Aim(place=place, beside=0.5 * HAD * self._surveyor.size)

@@ -13,6 +13,7 @@ from gridclear.optimise.linearise import Point
 from gridclear.optimise.model import FREE, HELD, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
+from gridclear.optimise.singles import Single
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from gridclear.optimise.charts import Aim, Axes, Sight
     from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.model import Model
-    from gridclear.optimise.singles import Single
     from gridclear.optimise.states import States
 
 #: Part of the tolerance of limits that states may use, so that solving them anew finds them kept.
@@ -35,8 +35,9 @@ _RADIUS = (1.0, 1.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02)
 _EASED = 0.5
 #: Programs in a row that may see no way to keep every limit.
 _MOST_BROKEN = 2
-#: Stands near an aim whose whole decisions are tried for it, and different ones among them.
-_NEIGHBOURS, _MOST_KNOWN = 8, 1
+#: Different whole decisions of stands near an aim that are tried for it; those from whose states others are
+#: searched where it is missed; and stands that are looked through for each of them.
+_MOST_KNOWN, _MOST_INSISTED, _NEIGHBOURS = 3, 6, 4
 #: Parts of the extent by which a state may lie beside what its program said.
 _BESIDE = 2e-4
 #: MW of losses that programs may leave out: states say what they are.
@@ -109,8 +110,10 @@ class Surveyor:
         self._free = build_model(start, FREE, 1.0)
         self._first = self._chart(start, self._free.around(start))
         self._charts: dict[int, Chart] = {}
-        self.stands: list[Stand] = []
         self.size = 0.0
+        single = Single(start.plan.share, start.plan.steps[:, 0])
+        first = Stand(single, self._place(start), start.cost, np.full(2, np.nan), start)
+        self.stands: list[Stand] = [first] if self._keeps(start) else []
 
     def extent(self, ways: Sequence[Aim]) -> float:
         """Set the size by what lies farthest along some ways when nothing is whole."""
@@ -139,48 +142,103 @@ class Surveyor:
         charts = [self._nearest(aim) for aim in aims]
         left = list(range(len(aims)))
         for _ in range(most_hops):
-            sights = {row: self._searched(charts[row], aims[row], worth) for row in left}
-            left = [row for row in left if self._key(sights[row].single) not in seen[row]]
-            for row in left:
-                seen[row].add(self._key(sights[row].single))
-            settled = self._settled(aims, {row: sights[row] for row in left})
-            again = []
-            for row in left:
-                stand, point = settled.get(row, (None, None))
-                now, before = stand, best[row]
-                if now is not None:
-                    self.stands.append(now)
-                    gain = np.inf if before is None else self.merit(aims[row], before)
-                    gain -= self.merit(aims[row], now)
-                    if gain > 0.0:
-                        best[row] = now
-                    if gain <= worth:
-                        continue
-                if point is not None:
-                    charts[row] = self._around(now) if now is not None else self._chart_at(point)
-                    again.append(row)
-            left = again
+            every = {row: self._sighted(charts[row], aims[row], worth, best[row]) for row in left}
+            sights = {
+                row: sight
+                for row, sight in every.items()
+                if sight is not None and self._key(sight.single) not in seen[row]
+            }
+            for row, sight in sights.items():
+                seen[row].add(self._key(sight.single))
+            left = []
+            for row, (stand, point) in self._settled(aims, sights).items():
+                if stand is None:
+                    charts[row] = self._chart_at(point)
+                    left.append(row)
+                    continue
+                self.stands.append(stand)
+                before = best[row]
+                gain = np.inf if before is None else self.merit(aims[row], before)
+                gain -= self.merit(aims[row], stand)
+                if gain > 0.0:
+                    best[row] = stand
+                if gain > worth:
+                    charts[row] = self._around(stand)
+                    left.append(row)
             if not left:
                 break
         return best
 
-    def _searched(self, chart: Chart, aim: Aim, worth: float) -> Sight:
+    def insist(self, aims: Sequence[Aim], worth: float, found: Sequence[Stand | None]) -> list[Stand | None]:
+        """Search from the states of all neighbours where what was found is not what was aimed at.
+
+        Parameters
+        ----------
+        aims : sequence of Aim
+            Places.
+        worth : float
+            EUR that are nothing.
+        found : sequence of Stand or None
+            Of each.
+
+        Raises
+        ------
+        TimeOverError
+        SolverError
+        """
+        best = list(found)
+        for row, aim in enumerate(aims):
+            seen: set[bytes] = set()
+            for neighbour in self._neighbours(aim, _MOST_INSISTED):
+                old = best[row]
+                if old is not None and self._away(aim, old) <= 0.0:
+                    break
+                sight = self._around(neighbour).searched(aim, worth, None, self._deadline)
+                if self._key(sight.single) in seen:
+                    continue
+                seen.add(self._key(sight.single))
+                for stand, _ in self._settled([aim], {0: sight}).values():
+                    if stand is None:
+                        continue
+                    self.stands.append(stand)
+                    if old is None or self.merit(aim, stand) < self.merit(aim, old):
+                        best[row] = stand
+        return best
+
+    def _sighted(self, chart: Chart, aim: Aim, worth: float, best: Stand | None) -> Sight | None:
+        """See what whole decisions of neighbours would do, and search for better ones around a state.
+
+        A program is trusted for the whole decisions of its own state most. Where something is known that
+        is what was aimed at, neighbours are all that is looked at again.
+        """
+        tried = [
+            self._around(stand).tried(aim, stand.single, self._deadline)
+            for stand in self._neighbours(aim, _MOST_KNOWN)
+        ]
+        known = min(tried, key=lambda sight: sight.merit, default=None)
+        if best is not None and aim.place is not None and self._away(aim, best) <= 0.0:
+            return known
         given = worth if aim.way is None else worth * self._base
-        known: dict[bytes, Single] = {}
-        for row in self._by_distance(aim)[:_NEIGHBOURS].tolist():
-            single = self.stands[row].single
-            known.setdefault(self._key(single), single)
-        return chart.searched(aim, given, list(known.values())[:_MOST_KNOWN], self._deadline)
+        return chart.searched(aim, given, known, self._deadline)
+
+    def _neighbours(self, aim: Aim, most: int) -> list[Stand]:
+        """Stands near an aim, each with other whole decisions."""
+        found: dict[bytes, Stand] = {}
+        for row in self._by_distance(aim)[: _NEIGHBOURS * most].tolist():
+            found.setdefault(self._key(self.stands[row].single), self.stands[row])
+        return list(found.values())[:most]
 
     def merit(self, aim: Aim, spot: Spot) -> float:
         """Weigh a spot for an aim: less is better; EUR, or p.u. of a way."""
         if aim.way is not None:
             return -float(aim.way @ spot.place)
-        if aim.place is None:
-            return spot.cost
-        near = max(_BESIDE * self.size, aim.beside)
-        away = np.maximum(np.abs(spot.place - aim.place) - near, 0.0)
-        return spot.cost + self._weights.short * self._base * float(away.sum())
+        return spot.cost + self._weights.short * self._base * self._away(aim, spot)
+
+    def _away(self, aim: Aim, spot: Spot) -> float:
+        """How far a spot lies beside a place, in p.u. along both axes; what counts as there is nothing."""
+        near = aim.beside + 1.5 * _BESIDE * self.size
+        away = np.zeros(2) if aim.place is None else spot.place - aim.place
+        return float(np.maximum(np.abs(away) - near, 0.0).sum())
 
     def _nearest(self, aim: Aim) -> Chart:
         """Chart around the stand that is nearest to an aim."""
@@ -189,9 +247,10 @@ class Surveyor:
     def _by_distance(self, aim: Aim) -> Ints:
         """Rows of the stands, the nearest to an aim first."""
         places = np.array([stand.place for stand in self.stands]).reshape(-1, 2)
-        if aim.place is None:
+        if aim.way is not None:
             return np.argsort(-places @ aim.way)
-        return np.argsort(np.hypot(*(places - aim.place).T))
+        away = places if aim.place is None else places - aim.place
+        return np.argsort(np.hypot(*away.T))
 
     def _around(self, stand: Stand) -> Chart:
         if id(stand) not in self._charts:
@@ -218,9 +277,9 @@ class Surveyor:
 
     def _settled(
         self, aims: Sequence[Aim], sights: dict[int, Sight]
-    ) -> dict[int, tuple[Stand | None, Point | None]]:
+    ) -> dict[int, tuple[Stand | None, Point]]:
         """Correct decisions around their own states until both agree; the last state of each, too."""
-        found: dict[int, tuple[Stand | None, Point | None]] = {}
+        found: dict[int, tuple[Stand | None, Point]] = {}
         broken = dict.fromkeys(sights, 0)
         # What bends on the way of a decision is remembered for it alone: all of it would fill the programs.
         planes = {row: self._planes_of(self._planes) for row in sights}
@@ -247,16 +306,20 @@ class Surveyor:
 
     def _agree(self, aim: Aim, sight: Sight, point: Point) -> bool:
         """Whether a state keeps every limit and is what its program expected."""
-        local = point.local[0]
-        if local is None or local.over.max(initial=-np.inf) > _KEPT * TOLERANCE:
-            return False
-        if (point.shortfall * self._base > DELIVERED_MVA).any():
+        if not self._keeps(point):
             return False
         away = np.abs(self._place(point) - sight.place)
         if aim.way is not None:
             return bool(np.abs(aim.way @ (self._place(point) - sight.place)) <= _BESIDE * self.size)
         near = max(_BESIDE * self.size, DELIVERED_MVA / self._base)
         return bool(away.max() <= near and abs(point.cost - sight.cost) <= _AGREES * (1e-2 + point.turnover))
+
+    def _keeps(self, point: Point) -> bool:
+        """Whether a state keeps every limit, and what is asked of other connection points."""
+        local = point.local[0]
+        if local is None or local.over.max(initial=-np.inf) > _KEPT * TOLERANCE:
+            return False
+        return bool((point.shortfall * self._base <= DELIVERED_MVA).all())
 
     def _stand(self, sight: Sight, point: Point) -> Stand:
         return Stand(sight.single, self._place(point), point.cost, sight.price, point)
