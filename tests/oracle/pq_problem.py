@@ -116,16 +116,21 @@ class MapProblem:
 
 
 def map_problem(
-    case: gridclear.Case, *, devices: str = "optimised", others_mvar: float | None = None
+    case: gridclear.Case,
+    *,
+    devices: str = "optimised",
+    market: str = "reactive",
+    others_mvar: float | None = None,
 ) -> MapProblem:
-    """Read the map of a case."""
+    """Read the map of a case; in the market ``common`` active bids are taken, too."""
     case = replace(
         case,
         reactive_bids=case.reactive_bids.assign(block=""),
+        active_bids=case.active_bids.assign(block=""),
         storage=case.storage.assign(p_mode="scheduled"),
         reactive_profile=case.reactive_profile.iloc[:0],
     )
-    clearing = clearing_of(case, devices=devices)
+    clearing = clearing_of(case, devices=devices, market=market)
     members = [list(grids) for grids in clearing.points.values()]
     exchange = np.array(
         [

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.optimise.curves import Mark, Trace
-    from gridclear.optimise.singles import Singles
+    from gridclear.optimise.singles import Single, Singles
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,15 +156,36 @@ def gap_rows(singles: Singles, mapped: Mapped) -> pd.DataFrame:
 
 def dispatch_rows(singles: Singles, mapped: Mapped) -> pd.DataFrame:
     """Rows as in ``PQMap.dispatch``."""
+    period = _places(mapped)[0][mapped.number]
+    found = decided_rows(singles, period, [mark.single for mark in mapped.marks])
+    at = found.pop("place").to_numpy(dtype=np.int64)
+    table = _labelled(singles, mapped, mapped.number[at])
+    table["point"] = _numbers(mapped)[at]
+    return pd.concat([table, found], axis=1)
+
+
+def decided_rows(singles: Singles, period: Ints, decided: Sequence[Single]) -> pd.DataFrame:
+    """Write out decisions: the bids that each takes, as change of injection, and the devices that it moves.
+
+    Parameters
+    ----------
+    singles : Singles
+    period : (decision,) of int
+    decided : sequence of Single
+
+    Returns
+    -------
+    DataFrame
+        place (which decision), bid, element_type, element, p_mw, q_mvar, position.
+    """
     problem = singles.problem
     offers, base = problem.offers, problem.compiled.s_base_mva
-    point, period = _numbers(mapped), _places(mapped)[0][mapped.number]
     names = device_names(problem.compiled)
     rows: list[tuple[object, ...]] = []
-    for place, mark in enumerate(mapped.marks):
-        own = singles.rows[int(period[place])]
-        taken = np.flatnonzero(mark.single.share > 0.0)
-        for row, share in zip(own[taken].tolist(), mark.single.share[taken].tolist(), strict=True):
+    for place, (own_period, single) in enumerate(zip(period.tolist(), decided, strict=True)):
+        own = singles.rows[own_period]
+        taken = np.flatnonzero(single.share > 0.0)
+        for row, share in zip(own[taken].tolist(), single.share[taken].tolist(), strict=True):
             rows.append(
                 (
                     place,
@@ -176,18 +197,14 @@ def dispatch_rows(singles: Singles, mapped: Mapped) -> pd.DataFrame:
                     np.nan,
                 )
             )
-        for device, steps in zip(problem.devices, mark.single.steps.tolist(), strict=True):
+        for device, steps in zip(problem.devices, single.steps.tolist(), strict=True):
             for member, step in zip(device.device.tolist(), device.step.tolist(), strict=True):
                 if steps:
                     position = float(problem.compiled.positions[member] + steps * step)
                     named = names.iloc[member]
                     rows.append((place, "", named["element_type"], named["element"], 0.0, 0.0, position))
     columns = ["place", "bid", "element_type", "element", "p_mw", "q_mvar", "position"]
-    found = pd.DataFrame(rows, columns=columns)
-    at = found.pop("place").to_numpy(dtype=np.int64)
-    table = _labelled(singles, mapped, mapped.number[at])
-    table["point"] = point[at]
-    return pd.concat([table, found.astype({"bid": object})], axis=1)
+    return pd.DataFrame(rows, columns=columns).astype({"bid": object})
 
 
 def _places(mapped: Mapped) -> tuple[Ints, Ints]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from gridclear.case.needs import need_rows
 from gridclear.errors import CaseError, Issue, OptionError
-from gridclear.jobs.mapped import Mapped, confirm, cost_rows, dispatch_rows, gap_rows, range_rows
+from gridclear.jobs.mapped import confirm, cost_rows, dispatch_rows, gap_rows, range_rows
+from gridclear.jobs.region import Asked, survey
+from gridclear.jobs.region_tables import Regions
 from gridclear.jobs.result import Result, Stopwatch, provenance
+from gridclear.jobs.tasks import shared_out
 from gridclear.network.compiled import CompiledCase, compile_case
 from gridclear.optimise.algorithms import Deadline
 from gridclear.optimise.maps import MAPPED, NO_TIME, MapChoice, map_singles, trace_maps
@@ -60,17 +62,44 @@ class PQMap(Result):
     dispatch : DataFrame
         start, connection_point, point, bid, element_type, element, p_mw, q_mvar, position: what every point
         rests on: the bids that it takes, as change of injection, and the devices that it moves.
+    regions : Regions
+        What ``area`` and ``joint`` ask for.
     """
 
     ranges: pd.DataFrame
     costs: pd.DataFrame
     gaps: pd.DataFrame
     dispatch: pd.DataFrame
+    regions: Regions = field(default_factory=Regions.none)
+
+    @property
+    def area(self) -> pd.DataFrame:
+        """P–Q region of every connection point and period: its corners in order, as in ``Regions.area``."""
+        return self.regions.area
+
+    @property
+    def lattice(self) -> pd.DataFrame:
+        """Least cost at places inside of the P–Q regions, as in ``Regions.lattice``."""
+        return self.regions.lattice
+
+    @property
+    def joint(self) -> pd.DataFrame:
+        """Q of two connection points against each other, as in ``Regions.joint``."""
+        return self.regions.joint
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The result tables by name."""
-        return {"ranges": self.ranges, "costs": self.costs, "gaps": self.gaps, "dispatch": self.dispatch}
+        """The result tables by name; those of regions only if there are any."""
+        own = {"ranges": self.ranges, "costs": self.costs, "gaps": self.gaps, "dispatch": self.dispatch}
+        if self.regions.states.empty:
+            return own
+        return own | {
+            "regions": self.regions.states,
+            "area": self.area,
+            "lattice": self.lattice,
+            "joint": self.joint,
+            "region_dispatch": self.regions.dispatch,
+        }
 
 
 def pq_map(
@@ -82,6 +111,9 @@ def pq_map(
     points: int = 41,
     others_mvar: float | None = None,
     max_moves: int | None = None,
+    area: bool = False,
+    joint: tuple[str, str] | None = None,
+    lattice: int = 6,
     deadline_s: float | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
@@ -107,6 +139,12 @@ def pq_map(
         How far the exchange at the other connection points may go from the base state's; freely, if None.
     max_moves : int, optional
         Steps that every device may go from its scheduled position, besides its own budget.
+    area : bool
+        Map the P–Q region of every connection point, too: there active bids are taken beside reactive ones.
+    joint : (str, str), optional
+        Map the Q of these two connection points against each other, too, by reactive bids alone.
+    lattice : int
+        Places of a region along each axis at which the least cost is found.
     deadline_s : float, optional
         Seconds after which what there is so far is given.
     threads : int, optional
@@ -142,6 +180,7 @@ def pq_map(
     of its own.
     """
     rows = _checked(case, connection_points, devices, points, others_mvar, max_moves, deadline_s)
+    pair = _pair(case, joint, lattice)
     periods = _periods(case, starts)
     deadline, watch = Deadline.after(deadline_s), Stopwatch()
     with watch.phase("compile"):
@@ -150,12 +189,21 @@ def pq_map(
         choice = MapChoice(devices, points, others, max_moves)
         singles = map_singles(compiled, choice)
     wanted = [(period, point) for period in periods for point in rows]
+    asked = _asked(periods, rows if area else [], pair, lattice)
+    count = len(wanted) + sum(len(one.wanted) for one in asked)
+    ticks = iter(range(1, count + 1))
+
+    def done() -> None:
+        if progress is not None:
+            progress(next(ticks), count)
+
     with watch.phase("solve"), threadpool_limits(limits=1, user_api="blas"):
         found: list[tuple[str, Trace | None]] = []
         for one in _traced(case, singles, choice, wanted, deadline, executor):
             found.append(one)
-            if progress is not None:
-                progress(len(found), len(wanted))
+            done()
+    with watch.phase("regions"), threadpool_limits(limits=1, user_api="blas"):
+        surveyed = [survey(case, compiled, choice, one, deadline, executor, done, threads) for one in asked]
     with watch.phase("confirm"):
         mapped = confirm(singles, wanted, found, threads)
     with watch.phase("tables"):
@@ -166,21 +214,25 @@ def pq_map(
             "points": points,
             "others_mvar": others_mvar,
             "max_moves": max_moves,
+            "area": area,
+            "joint": joint if joint is None else list(joint),
+            "lattice": lattice,
         }
         return PQMap(
-            status=_status(mapped),
+            status=_status([*mapped.state, *(state for one in surveyed for state in one.state)]),
             provenance=provenance("pq-map", case, options, watch)
             | {
                 "hours": case.horizon.hours,
                 "others": "free" if others_mvar is None else f"within {others_mvar:g} Mvar of the base state",
                 "jointly_deliverable": _jointly(case, singles),
                 "mismatch_mva": mapped.mismatch_mva,
-                "unconfirmed_points": mapped.dropped,
+                "unconfirmed_points": mapped.dropped + sum(one.dropped for one in surveyed),
             },
             ranges=range_rows(singles, mapped),
             costs=cost_rows(singles, mapped),
             gaps=gap_rows(singles, mapped),
             dispatch=dispatch_rows(singles, mapped),
+            regions=Regions.together([one.regions for one in surveyed]),
         )
 
 
@@ -241,32 +293,45 @@ def _traced(
     """Trace maps in order, here or by an executor's workers."""
     if executor is None:
         yield from trace_maps(singles, choice, wanted, deadline)
-        return
-    # Periods of one point are alike: neighbours in one task share the compiled case.
-    size = max(1, len(wanted) // _TASKS)
-    tasks = [wanted[begin : begin + size] for begin in range(0, len(wanted), size)]
-    left = None if np.isinf(deadline.at) else deadline.left
-    for part in executor.map(partial(_task, case, choice, left), tasks):
-        yield from part
-
-
-#: Tasks that an executor is given: some more than it has workers, for they take different times.
-_TASKS = 16
+    else:
+        # Periods of one point are alike: neighbours in one task share the compiled case.
+        yield from shared_out(partial(_task, case, choice), wanted, deadline, executor)
 
 
 def _task(
-    case: Case, choice: MapChoice, seconds: float | None, wanted: Sequence[tuple[int, int]]
+    case: Case, choice: MapChoice, wanted: Sequence[tuple[int, int]], deadline: Deadline
 ) -> list[tuple[str, Trace | None]]:
     """Trace maps in a process of its own."""
-    deadline = Deadline.after(seconds)
-    with threadpool_limits(limits=1, user_api="blas"):
-        return list(trace_maps(map_singles(compile_case(case), choice), choice, wanted, deadline))
+    return list(trace_maps(map_singles(compile_case(case), choice), choice, wanted, deadline))
 
 
-def _status(mapped: Mapped) -> str:
-    if NO_TIME in mapped.state:
+def _asked(
+    periods: Sequence[int], points: Sequence[int], pair: tuple[int, int] | None, lattice: int
+) -> list[Asked]:
+    """Regions that are wanted, by market: active bids move P, which a joint map of Q leaves aside."""
+    area = tuple((period, (point,)) for period in periods for point in points)
+    joint = () if pair is None else tuple((period, pair) for period in periods)
+    every = [Asked("common", area, lattice), Asked("reactive", joint, lattice)]
+    return [one for one in every if one.wanted]
+
+
+def _pair(case: Case, joint: tuple[str, str] | None, lattice: int) -> tuple[int, int] | None:
+    """Refuse what is no region; rows of the points of a joint map."""
+    if lattice < 1:
+        raise OptionError(f"lattice is {lattice}; it must be at least 1")
+    if joint is None:
+        return None
+    known = case.connection_points["connection_point"].tolist()
+    if len(joint) != 2 or joint[0] == joint[1] or any(name not in known for name in joint):
+        names = ", ".join(map(str, joint))
+        raise OptionError(f"joint is {names}; it must be two different ones of {', '.join(known)}")
+    return known.index(joint[0]), known.index(joint[1])
+
+
+def _status(states: Sequence[str]) -> str:
+    if NO_TIME in states:
         return "deadline"
-    return "mapped" if all(state == MAPPED for state in mapped.state) else "partial"
+    return "mapped" if all(state == MAPPED for state in states) else "partial"
 
 
 def _jointly(case: Case, singles: Singles) -> bool:

@@ -90,7 +90,7 @@ class Around:
                 moved.append(None)
                 continue
             change = self.model.values(answer.x, period) - local.at
-            bent, traded = second.loss @ change, second.exchange @ change
+            bent, traded, carried = (part @ change for part in (second.loss, second.exchange, second.active))
             rise, slope = change @ local.slope, local.slope.copy()
             for constraint, curved in zip(second.limit.tolist(), second.limits, strict=True):
                 turned = curved @ change
@@ -107,6 +107,8 @@ class Around:
                     loss_slope=local.loss_slope + bent,
                     exchange=local.exchange + change @ local.exchange_slope + 0.5 * traded @ change,
                     exchange_slope=local.exchange_slope + traded.T,
+                    active=local.active + change @ local.active_slope + 0.5 * carried @ change,
+                    active_slope=local.active_slope + carried.T,
                 )
             )
         return Point(self.point.problem, self.model.plan(answer.x), tuple(moved))

@@ -33,7 +33,8 @@ class Curvature:
     ----------
     loss : (control, control)
         Without directions of negative curvature.
-    exchange : (point, control, control)
+    exchange, active : (point, control, control)
+        Of the reactive and of the active exchange.
     limit : (limit,) of int
         Constraints whose curvature is known.
     limits : (limit, control, control)
@@ -42,6 +43,7 @@ class Curvature:
 
     loss: Floats
     exchange: Floats
+    active: Floats
     limit: Ints
     limits: Floats
 
@@ -87,7 +89,7 @@ def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, 
         mine = np.flatnonzero(lanes.period == period)
         before, mine = mine[0], mine[1:]
         count, points = len(local.loss_slope), local.exchange_slope.shape[1]
-        second, traded = np.zeros((count, count)), np.zeros((points, count, count))
+        second, traded = np.zeros((count, count)), np.zeros((2 * points, count, count))
         rows, step = lanes.control[mine], lanes.step[mine, None]
         step = np.where(step == 0.0, np.nan, step)  # a storage without a supply
         second[rows] = np.nan_to_num((loss[mine, :count] - loss[before, :count]) / step)
@@ -96,10 +98,12 @@ def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, 
         bent = np.zeros((len(limits[period]), count, count))
         change = (over[mine, : len(bent), :count] - over[before, : len(bent), :count]) / step[..., None]
         bent[:, rows] = np.nan_to_num(change).swapaxes(0, 1)
+        traded = 0.5 * (traded + traded.swapaxes(1, 2))
         result.append(
             Curvature(
                 _convex(second),
-                0.5 * (traded + traded.swapaxes(1, 2)),
+                traded[:points],
+                traded[points:],
                 limits[period],
                 np.array([_convex(one) for one in bent]).reshape(bent.shape),
             )
@@ -171,9 +175,9 @@ def _states(point: Point, lanes: _Lanes) -> tuple[Activations, Ints]:
 
 
 def _gradients(point: Point, lanes: _Lanes, limits: Sequence[Ints]) -> tuple[Floats, Floats, Floats]:
-    """Gradients of losses (lane, control), exchanges (lane, point, ·) and limits (lane, limit, ·).
+    """Gradients of losses (lane, control), exchanges (lane, 2 · point, ·) and limits (lane, limit, ·).
 
-    NaN without a state.
+    NaN without a state; reactive exchanges come before active ones.
     What voltages change of the demand is left out: differences are all that is wanted here.
     """
     problem, compiled = point.problem, point.problem.compiled
@@ -181,7 +185,7 @@ def _gradients(point: Point, lanes: _Lanes, limits: Sequence[Ints]) -> tuple[Flo
     widest = max(len(local.loss_slope) for local in point.local if local is not None)
     points = len(compiled.case.connection_points)
     loss = np.full((len(lanes.period), widest), np.nan)
-    exchange = np.full((len(lanes.period), points, widest), np.nan)
+    exchange = np.full((len(lanes.period), 2 * points, widest), np.nan)
     most = max((len(own) for own in limits), default=0)
     wanted = np.full((len(limits), most), -1, dtype=np.int64)
     for period, own in enumerate(limits):
@@ -192,7 +196,9 @@ def _gradients(point: Point, lanes: _Lanes, limits: Sequence[Ints]) -> tuple[Flo
         cells = Cells(problem, np.unique(lanes.period[rows]))
         count = 2 * network.n_node + network.n_branch
         fed = len(bounds.point)
-        always = np.concatenate([count + 5 * np.arange(fed) + 2, [count + 5 * fed]])
+        first = count + 5 * np.arange(fed)
+        always = np.concatenate([first + 2, first, [count + 5 * fed]])
+        place = np.concatenate([bounds.point, points + bounds.point])
         own_limits = wanted[lanes.period[rows]]
         asked = np.hstack([np.tile(always, (len(rows), 1)), own_limits])
         found = adjoint(states, bounds, cells.controls(), asked, threads=problem.scenarios.threads)
@@ -205,7 +211,7 @@ def _gradients(point: Point, lanes: _Lanes, limits: Sequence[Ints]) -> tuple[Flo
             weight = cell_weights(cells.cell, network.structure.node_of_bus, vm[own[0]])
             change, injected = cells.of(period, weight)
             slope: NDArray[np.float64] = found.slope[own] @ change.T
-            loss[rows[own], : len(change)] = slope[:, fed] + injected
-            exchange[rows[own][:, None], bounds.point, : len(change)] = slope[:, :fed]
-            over[rows[own], :, : len(change)] = factor[own][..., None] * slope[:, fed + 1 :]
+            loss[rows[own], : len(change)] = slope[:, 2 * fed] + injected
+            exchange[rows[own][:, None], place, : len(change)] = slope[:, : 2 * fed]
+            over[rows[own], :, : len(change)] = factor[own][..., None] * slope[:, 2 * fed + 1 :]
     return loss, exchange, over

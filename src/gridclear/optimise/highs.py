@@ -201,8 +201,15 @@ class Solver:
 
     def search_plainly(self) -> None:
         """Leave out the searches within searches: where many small programs are searched, they cost most."""
-        for option, value in (("rins", False), ("rens", False)):
-            name = f"mip_heuristic_run_{option}"
+        self._leave_out("rins", "rens")
+
+    def search_from_known(self) -> None:
+        """Leave out what looks for a first solution, too: one is given, or easily found."""
+        self._leave_out("rins", "rens", "feasibility_jump")
+        self._check(self._solver.setOptionValue("mip_heuristic_effort", 0.0), "option mip_heuristic_effort")
+
+    def _leave_out(self, *heuristics: str) -> None:
+        for name, value in ((f"mip_heuristic_run_{one}", False) for one in heuristics):
             self._check(self._solver.setOptionValue(name, value), f"option {name}")
 
     def relax(self, *, whole: bool) -> None:
@@ -231,9 +238,10 @@ class Solver:
             status = self._solver.changeColsBounds(len(column), column.astype(np.int32), lower, upper)
             self._check(status, "bounds")
 
-    def place(self, row: int, value: float) -> None:
-        """Move a row to a value that it has to take."""
-        self._check(self._solver.changeRowBounds(row, value, value), "bounds of a row")
+    def place(self, row: int, value: float, beside: float = 0.0) -> None:
+        """Move a row to a value that it has to take, or that it may lie beside."""
+        status = self._solver.changeRowBounds(row, value - beside, value + beside)
+        self._check(status, "bounds of a row")
 
     def rows(self) -> tuple[sparse.csr_array, Floats, Floats]:
         """Give all rows, those that were added among them: coefficients, lower and upper bounds."""

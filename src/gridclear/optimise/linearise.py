@@ -42,6 +42,9 @@ class Local:
     exchange : (point,)
         Reactive exchange of every connection point of the case in p.u., NaN where it is not fed.
     exchange_slope : (control, point)
+    active : (point,)
+        Active exchange of every connection point in p.u., likewise.
+    active_slope : (control, point)
     loss : float
         In p.u.
     loss_slope : (control,)
@@ -56,6 +59,8 @@ class Local:
     slope: Floats
     exchange: Floats
     exchange_slope: Floats
+    active: Floats
+    active_slope: Floats
     loss: float
     loss_slope: Floats
     sick: Ints
@@ -244,10 +249,10 @@ class _Reader:
         first = network.n_node + network.n_branch
         p = first + 3 * np.arange(len(points))
         every = len(self._compiled.case.connection_points)
-        exchange = np.full(every, np.nan)
-        exchange_slope = np.zeros((len(change), every))
-        exchange[points] = value[p + 1]
-        exchange_slope[:, points] = slope[:, p + 1]
+        active, exchange = np.full((2, every), np.nan)
+        active_slope, exchange_slope = np.zeros((2, len(change), every))
+        active[points], exchange[points] = value[p], value[p + 1]
+        active_slope[:, points], exchange_slope[:, points] = slope[:, p], slope[:, p + 1]
         own, own_slope = self._injected(period, vm, slope)
         limited = value[self._quantity]
         with np.errstate(invalid="ignore"):  # infinite limits
@@ -260,6 +265,8 @@ class _Reader:
             slope=self._factor * slope[:, self._quantity],
             exchange=exchange,
             exchange_slope=exchange_slope,
+            active=active,
+            active_slope=active_slope,
             loss=float(value[self._slack[0]] + own),
             loss_slope=slope[:, self._slack[0]] + injected + own_slope,
             sick=np.flatnonzero(widened > TOLERANCE) if self._cures else np.zeros(0, dtype=np.int64),

@@ -57,13 +57,15 @@ class MapChoice:
     most_moves: int | None
 
 
-def map_singles(compiled: CompiledCase, choice: MapChoice) -> Singles:
+def map_singles(compiled: CompiledCase, choice: MapChoice, market: str = "reactive") -> Singles:
     """Solve a case's base state and state its periods, each alone.
 
     Parameters
     ----------
     compiled : CompiledCase
     choice : MapChoice
+    market : {"reactive", "common"}
+        Whether active bids may be taken, too.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def map_singles(compiled: CompiledCase, choice: MapChoice) -> Singles:
         scenarios,
         base_state(scenarios),
         devices="optimised" if choice.devices == "fixed" else choice.devices,
-        market="reactive",
+        market=market,
         losses_eur_mwh=compiled.case.prices.losses_eur_mwh,
         linked=False,
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Limits of a period that are added at once, and the distance in per cent that counts.
 _WORST, _NOTHING = 3, 1e-7
-#: MW of losses that a plane may miss.
+#: MW of losses that planes may miss, unless said otherwise.
 _LOSS_MW = 1e-5
 #: Per cent by which a plane of a limit that bends may be missed.
 _BENT = 1e-4
@@ -40,10 +40,12 @@ class Planes:
     problem : Problem
     before : Planes, optional
         Of the same clearing with other aims: what was watched there will be near again.
+    loss_mw : float
+        Losses that an answer may lie below the planes.
     """
 
-    def __init__(self, problem: Problem, before: Planes | None = None) -> None:
-        self._problem = problem
+    def __init__(self, problem: Problem, before: Planes | None = None, *, loss_mw: float = _LOSS_MW) -> None:
+        self._problem, self._loss_mw = problem, loss_mw
         self._memory: list[Tangent] = []
         self._watched: list[set[int]] = [
             set() if before is None else set(before.watched(period).tolist())
@@ -112,7 +114,7 @@ class Planes:
                 found += _bent_limit(local, period, constraint, change, curved, model, x)
             bent = second.loss @ change
             loss = base * float(local.loss + change @ local.loss_slope + 0.5 * change @ bent)
-            if self._problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + _LOSS_MW:
+            if self._problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + self._loss_mw:
                 slope = base * (local.loss_slope + bent)
                 found.append(Tangent.through(period, LOSS, -1, loss, slope, local.at + change))
         return found

@@ -1,0 +1,53 @@
+"""Work on many periods and connection points in parts, here or by an executor's workers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from gridclear.optimise.algorithms import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
+
+#: Tasks that an executor is given: some more than it has workers, for they take different times.
+_TASKS = 16
+
+Wanted = TypeVar("Wanted")
+Found = TypeVar("Found")
+
+
+def shared_out(
+    work: Callable[[Sequence[Wanted], Deadline], list[Found]],
+    wanted: Sequence[Wanted],
+    deadline: Deadline,
+    executor: Executor,
+) -> Iterator[Found]:
+    """Let an executor's workers do all that is wanted, and give what they find in its order.
+
+    Parameters
+    ----------
+    work : callable
+        Of a part of what is wanted, and a deadline; sent to the workers.
+    wanted : sequence
+        Neighbours are done in one task.
+    deadline : Deadline
+    executor : Executor
+    """
+    size = max(1, len(wanted) // _TASKS)
+    tasks = [wanted[begin : begin + size] for begin in range(0, len(wanted), size)]
+    left = None if np.isinf(deadline.at) else deadline.left
+    for part in executor.map(partial(_alone, work, left), tasks):
+        yield from part
+
+
+def _alone(
+    work: Callable[[Sequence[Wanted], Deadline], list[Found]], seconds: float | None, wanted: Sequence[Wanted]
+) -> list[Found]:
+    """Do a task in a process of its own."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        return work(wanted, Deadline.after(seconds))
