@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-import gridclear as gc
-
 from .small_maps import small_map
 
 if TYPE_CHECKING:
+    import gridclear as gc
     from gridclear import Case
 
 
 def small_area(seed: int, *, divisible: bool = False) -> Case:
-    """A case; plants go down, loads both ways; ``divisible``: nothing whole, devices as they are scheduled."""
+    """A case; plants go down, loads both ways; ``divisible``: nothing whole, devices as scheduled."""
     case = small_map(seed)
     rng = np.random.default_rng([11, seed])
     rows = []
     net = case.grid.tables
     for start in case.horizon.starts:
-        for number, (table, name) in enumerate(
-            [("sgen", name) for name in net["sgen"]["name"]] + [("load", name) for name in net["load"]["name"][:2]]
-        ):
+        plants = [("sgen", name) for name in net["sgen"]["name"]]
+        loads = [("load", name) for name in net["load"]["name"][:2]]
+        for number, (table, name) in enumerate(plants + loads):
             for direction in ("down",) if table == "sgen" else ("up", "down"):
                 p_mw = round(float(rng.uniform(0.2, 0.5)), 2)
                 rows.append(

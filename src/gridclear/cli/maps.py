@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     help="Mvar by which the exchange at other connection points may change.  [default: any]",
 )
 @click.option("--max-moves", type=int, help="Steps that every device may go from its position.")
+@click.option("--area", is_flag=True, help="Map P and Q together, too, by active and reactive bids.")
 @click.option("--deadline", "deadline_s", type=float, help="Seconds after which what there is is given.")
 @job_options("result/pq-map")
 def pq_map(
@@ -59,6 +60,7 @@ def pq_map(
     points: int,
     others_mvar: float | None,
     max_moves: int | None,
+    area: bool,
     deadline_s: float | None,
     out: Path | None,
     format_: TableFormat,
@@ -78,6 +80,7 @@ def pq_map(
                 points=points,
                 others_mvar=others_mvar,
                 max_moves=max_moves,
+                area=area,
                 deadline_s=deadline_s,
                 threads=threads,
                 executor=executor,
