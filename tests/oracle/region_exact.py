@@ -1,4 +1,4 @@
-"""Regions of P and Q by Ipopt: how far a way goes, and what a place costs, with whole decisions held or free."""
+"""Regions of P and Q by Ipopt: how far a way goes, what a place costs; whole decisions held or free."""
 
 from __future__ import annotations
 
