@@ -11,20 +11,20 @@ import pandas as pd
 from .small_maps import small_map
 
 if TYPE_CHECKING:
-    import gridclear as gc
     from gridclear import Case
 
 
 def small_area(seed: int, *, divisible: bool = False) -> Case:
-    """A case; plants go down, loads both ways; ``divisible``: nothing whole, devices as scheduled."""
+    """A case; plants go down, loads both ways; ``divisible``: nothing whole, no device moves."""
     case = small_map(seed)
     rng = np.random.default_rng([11, seed])
     rows = []
     net = case.grid.tables
     for start in case.horizon.starts:
-        plants = [("sgen", name) for name in net["sgen"]["name"]]
-        loads = [("load", name) for name in net["load"]["name"][:2]]
-        for number, (table, name) in enumerate(plants + loads):
+        for number, (table, name) in enumerate(
+            [("sgen", name) for name in net["sgen"]["name"]]
+            + [("load", name) for name in net["load"]["name"][:2]]
+        ):
             for direction in ("down",) if table == "sgen" else ("up", "down"):
                 p_mw = round(float(rng.uniform(0.2, 0.5)), 2)
                 rows.append(
@@ -46,7 +46,7 @@ def small_area(seed: int, *, divisible: bool = False) -> Case:
     )
 
 
-def _filled(case: gc.Case, bids: pd.DataFrame) -> pd.DataFrame:
+def _filled(case: Case, bids: pd.DataFrame) -> pd.DataFrame:
     """The bids with all columns that the case's own table has."""
     table = bids.reindex(columns=case.active_bids.columns)
     for column in table:

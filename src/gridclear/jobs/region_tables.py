@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.optimise.region import Region
+    from gridclear.optimise.settling import Spot
     from gridclear.optimise.singles import Singles
-    from gridclear.optimise.surveying import Spot
 
 #: A place can be had; no whole steps reach it; it is not known.
 HAD, GAP, UNKNOWN = "had", "gap", "unknown"

@@ -24,7 +24,8 @@ def hull(place: Floats) -> Ints:
     (corner,) of int
         Rows, counter-clockwise from the leftmost; what lies on a side is no corner.
     """
-    order = np.lexsort((place[:, 1], place[:, 0])).tolist()
+    # Ascending, and each place once.
+    order = np.unique(place, axis=0, return_index=True)[1].tolist()
     half: list[list[int]] = []
     for every in (order, order[::-1]):
         chain: list[int] = []

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.charts import Axes
     from gridclear.optimise.problem import Requests
+    from gridclear.optimise.settling import Spot, Stand
     from gridclear.optimise.singles import Singles
-    from gridclear.optimise.surveying import Spot, Stand
 
 #: Ways that are asked first, and at most.
 _FIRST, _MOST_WAYS = 8, 64
@@ -137,7 +137,9 @@ class Survey:
     def _ask(self, ways: Floats) -> None:
         """Go as far as can be along some ways."""
         worth = max(0.5 * _NOTHING * self._surveyor.size, self._nothing)
-        found = self._surveyor.follow([Aim(way=way) for way in ways], worth, _HOPS_OF_WAY)
+        aims = [Aim(way=way) for way in ways]
+        found = self._surveyor.follow(aims, worth, _HOPS_OF_WAY)
+        found = self._surveyor.insist(aims, worth, found)
         self._complete &= all(stand is not None for stand in found)
         self._ways += list(ways)
 

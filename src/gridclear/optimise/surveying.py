@@ -2,81 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.charts import Chart
-from gridclear.optimise.linearise import Point
-from gridclear.optimise.model import FREE, HELD, build_model
+from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.planes import Planes
-from gridclear.optimise.problem import DELIVERED_MVA
+from gridclear.optimise.settling import BESIDE, LOSS_MW, Settler, Stand, place_of
 from gridclear.optimise.singles import Single
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gridclear.network.network import Floats, Ints
+    from gridclear.network.network import Ints
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.charts import Aim, Axes, Sight
     from gridclear.optimise.curvature import Curvature
-    from gridclear.optimise.model import Model
+    from gridclear.optimise.linearise import Point
+    from gridclear.optimise.settling import Spot
     from gridclear.optimise.states import States
 
-#: Part of the tolerance of limits that states may use, so that solving them anew finds them kept.
-_KEPT = 0.3
-#: Programs around a decision's own state until it is what its program says, and how far shares may go in each
-#: of them: where limits bend, programs that may go anywhere find their ends in turns.
-_RADIUS = (1.0, 1.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02)
-#: Part of the distance that a limit was broken by which it is held tighter still in the next program but one.
-_EASED = 0.5
-#: Programs in a row that may see no way to keep every limit.
-_MOST_BROKEN = 2
 #: Different whole decisions of stands near an aim that are tried for it; those from whose states others are
 #: searched where it is missed; and stands that are looked through for each of them.
 _MOST_KNOWN, _MOST_INSISTED, _NEIGHBOURS = 3, 6, 4
-#: Parts of the extent by which a state may lie beside what its program said.
-_BESIDE = 2e-4
-#: MW of losses that programs may leave out: states say what they are.
-_LOSS_MW = 1e-3
-#: EUR, as a share of what is paid, by which a program's cost may be off.
-_AGREES = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class Spot:
-    """A decision that an AC state has confirmed.
-
-    Attributes
-    ----------
-    single : Single
-    place : (2,)
-        Exchanges in p.u.
-    cost : float
-        EUR, with all losses.
-    price : (2,)
-        EUR per MVA farther along each axis; NaN where the least cost was not what was asked for.
-    """
-
-    single: Single
-    place: Floats
-    cost: float
-    price: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Stand(Spot):
-    """A spot with its state."""
-
-    point: Point
-
-    @property
-    def spot(self) -> Spot:
-        """The spot alone."""
-        return Spot(self.single, self.place, self.cost, self.price)
 
 
 class Surveyor:
@@ -105,20 +55,21 @@ class Surveyor:
         self._states, self._axes, self._bent, self._deadline = states, axes, bent, deadline
         problem = states.problem
         self._asked, self._base = problem.offers.asked, problem.compiled.s_base_mva
-        self._weights, self._planes = Weights.of(problem), self._planes_of()
+        self._weights, self._planes = Weights.of(problem), Planes(problem, loss_mw=LOSS_MW)
         self._planes.remember(start)
         self._free = build_model(start, FREE, 1.0)
-        self._first = self._chart(start, self._free.around(start))
+        self._first = self._chart_at(start)
+        self._settler = Settler(states, axes, bent, self._planes, self._weights, deadline)
         self._charts: dict[int, Chart] = {}
         self.size = 0.0
         single = Single(start.plan.share, start.plan.steps[:, 0])
-        first = Stand(single, self._place(start), start.cost, np.full(2, np.nan), start)
-        self.stands: list[Stand] = [first] if self._keeps(start) else []
+        first = Stand(single, place_of(axes, start), start.cost, np.full(2, np.nan), start)
+        self.stands: list[Stand] = [first] if self._settler.keeps(start) else []
 
     def extent(self, ways: Sequence[Aim]) -> float:
         """Set the size by what lies farthest along some ways when nothing is whole."""
         place = np.array([self._first.held(aim, self._deadline).place for aim in ways])
-        self.size = float(np.ptp(place, axis=0).max())
+        self.size = self._settler.size = float(np.ptp(place, axis=0).max())
         return self.size
 
     def follow(self, aims: Sequence[Aim], worth: float, most_hops: int) -> list[Stand | None]:
@@ -151,7 +102,7 @@ class Surveyor:
             for row, sight in sights.items():
                 seen[row].add(self._key(sight.single))
             left = []
-            for row, (stand, point) in self._settled(aims, sights).items():
+            for row, (stand, point) in self._settler.settled(aims, sights).items():
                 if stand is None:
                     charts[row] = self._chart_at(point)
                     left.append(row)
@@ -175,9 +126,8 @@ class Surveyor:
         Parameters
         ----------
         aims : sequence of Aim
-            Places.
         worth : float
-            EUR that are nothing.
+            EUR that are nothing, or p.u. of a way.
         found : sequence of Stand or None
             Of each.
 
@@ -193,11 +143,12 @@ class Surveyor:
                 old = best[row]
                 if old is not None and self._away(aim, old) <= 0.0:
                     break
-                sight = self._around(neighbour).searched(aim, worth, None, self._deadline)
+                given = self._given(aim, worth)
+                sight = self._around(neighbour).searched(aim, given, None, self._deadline)
                 if self._key(sight.single) in seen:
                     continue
                 seen.add(self._key(sight.single))
-                for stand, _ in self._settled([aim], {0: sight}).values():
+                for stand, _ in self._settler.settled([aim], {0: sight}).values():
                     if stand is None:
                         continue
                     self.stands.append(stand)
@@ -218,8 +169,11 @@ class Surveyor:
         known = min(tried, key=lambda sight: sight.merit, default=None)
         if best is not None and aim.place is not None and self._away(aim, best) <= 0.0:
             return known
-        given = worth if aim.way is None else worth * self._base
-        return chart.searched(aim, given, known, self._deadline)
+        return chart.searched(aim, self._given(aim, worth), known, self._deadline)
+
+    def _given(self, aim: Aim, worth: float) -> float:
+        """Say what is nothing as programs have it: EUR, or MVA of a way."""
+        return worth if aim.way is None else worth * self._base
 
     def _neighbours(self, aim: Aim, most: int) -> list[Stand]:
         """Stands near an aim, each with other whole decisions."""
@@ -236,7 +190,7 @@ class Surveyor:
 
     def _away(self, aim: Aim, spot: Spot) -> float:
         """How far a spot lies beside a place, in p.u. along both axes; what counts as there is nothing."""
-        near = aim.beside + 1.5 * _BESIDE * self.size
+        near = aim.beside + 1.5 * BESIDE * self.size
         away = np.zeros(2) if aim.place is None else spot.place - aim.place
         return float(np.maximum(np.abs(away) - near, 0.0).sum())
 
@@ -258,84 +212,9 @@ class Surveyor:
         return self._charts[id(stand)]
 
     def _chart_at(self, point: Point) -> Chart:
-        return self._chart(point, self._free.around(point))
-
-    def _held(self, point: Point, radius: float, planes: Planes) -> Chart:
-        """Chart around a state with all that is whole as it has it."""
-        return self._chart(point, build_model(point, HELD, radius), planes)
-
-    def _chart(self, point: Point, model: Model, planes: Planes | None = None) -> Chart:
-        own = self._planes if planes is None else planes
-        return Chart(point, self._bent, own, self._weights, model, self._axes)
-
-    def _planes_of(self, planes: Planes | None = None) -> Planes:
-        return Planes(self._states.problem, planes, loss_mw=_LOSS_MW)
+        model = self._free.around(point)
+        return Chart(point, self._bent, self._planes, self._weights, model, self._axes)
 
     def _key(self, single: Single) -> bytes:
         """Name the setting of all that is whole."""
         return single.steps.tobytes() + (single.share[self._asked] > 0.0).tobytes()
-
-    def _settled(
-        self, aims: Sequence[Aim], sights: dict[int, Sight]
-    ) -> dict[int, tuple[Stand | None, Point]]:
-        """Correct decisions around their own states until both agree; the last state of each, too."""
-        found: dict[int, tuple[Stand | None, Point]] = {}
-        broken = dict.fromkeys(sights, 0)
-        # What bends on the way of a decision is remembered for it alone: all of it would fill the programs.
-        planes = {row: self._planes_of(self._planes) for row in sights}
-        margin: dict[int, Floats] = {}
-        for radius in _RADIUS:
-            rows, left = list(sights), {}
-            for row, point in zip(rows, self._states.of([sights[row].single for row in rows]), strict=True):
-                if point is None:
-                    continue
-                sight, aim = sights[row], aims[row]
-                if self._agree(aim, sight, point):
-                    found[row] = self._stand(sight, point), point
-                    continue
-                found[row] = None, point
-                broken[row] = broken[row] + 1 if sight.breaks else 0
-                if broken[row] <= _MOST_BROKEN:
-                    planes[row].remember(point)
-                    eased, margin[row] = _eased(point, margin.get(row))
-                    left[row] = self._held(eased, radius, planes[row]).held(aim, self._deadline)
-            sights = left
-            if not sights:
-                break
-        return found
-
-    def _agree(self, aim: Aim, sight: Sight, point: Point) -> bool:
-        """Whether a state keeps every limit and is what its program expected."""
-        if not self._keeps(point):
-            return False
-        away = np.abs(self._place(point) - sight.place)
-        if aim.way is not None:
-            return bool(np.abs(aim.way @ (self._place(point) - sight.place)) <= _BESIDE * self.size)
-        near = max(_BESIDE * self.size, DELIVERED_MVA / self._base)
-        return bool(away.max() <= near and abs(point.cost - sight.cost) <= _AGREES * (1e-2 + point.turnover))
-
-    def _keeps(self, point: Point) -> bool:
-        """Whether a state keeps every limit, and what is asked of other connection points."""
-        local = point.local[0]
-        if local is None or local.over.max(initial=-np.inf) > _KEPT * TOLERANCE:
-            return False
-        return bool((point.shortfall * self._base <= DELIVERED_MVA).all())
-
-    def _stand(self, sight: Sight, point: Point) -> Stand:
-        return Stand(sight.single, self._place(point), point.cost, sight.price, point)
-
-    def _place(self, point: Point) -> Floats:
-        local = point.local[0]
-        if local is None:
-            raise ValueError("a place needs a state")
-        return np.array([axis.value(local) for axis in self._axes])
-
-
-def _eased(point: Point, margin: Floats | None) -> tuple[Point, Floats]:
-    """Hold limits that a state has broken a little tighter: they bend, and would be broken again."""
-    local = point.local[0]
-    if local is None:
-        raise ValueError("there is nothing to ease without a state")
-    own = np.maximum(local.over, 0.0)
-    own = own if margin is None else np.maximum(own, _EASED * margin)
-    return Point(point.problem, point.plan, (replace(local, over=local.over + own),)), own
