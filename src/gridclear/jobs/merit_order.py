@@ -121,7 +121,7 @@ class _Chain:
             fresh = heads[self._open[heads] < 0]
             units = self._units(fresh)
             self.before[units] = self.taken.setting[self._bids.activations.period[units]]
-            if self._search.reacts:
+            if self._search.bends:
                 self._reacting += units.tolist()
             else:
                 self._tracer.start(units)
@@ -135,8 +135,8 @@ class _Chain:
         return False
 
     def step(self) -> None:
-        """One evaluation for all units that are searched; all of the search where regulators react."""
-        if self._search.reacts:
+        """One evaluation for all units that are searched; all of the search where something reacts."""
+        if self._search.bends:
             units, self._reacting = np.array(self._reacting, dtype=np.int64), []
             crossing = self._react(units)
         else:

@@ -1,4 +1,4 @@
-"""First crossings where automatic tap changers react along the way."""
+"""First crossings where automatic tap changers, or inverters with curves, react along the way."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from gridclear.powerflow.activations import Activations
 
     Violation = Callable[[Activations, Ints], tuple[Floats, Ints]]
-    Settle = Callable[[Activations, Ints], Ints]
+    Marks = Callable[[Activations, Ints], Ints]
 
 #: A ray is looked at for moves of regulators in so many equal parts.
 _PARTS = 8
 
 
-def reacting_crossing(
-    units: Activations, setting: Ints, at_nothing: Floats, violation: Violation, settle: Settle
+def in_pieces(
+    units: Activations, setting: Ints, crossing: Crossing, violation: Violation, marks: Marks
 ) -> Crossing:
-    """Find the largest shares that are safe before regulators react and after they have settled.
+    """Bring crossings forward to where a state breaks a limit after the reaction.
 
     Parameters
     ----------
@@ -33,10 +33,11 @@ def reacting_crossing(
         Full activation of each.
     setting : (unit,) of int
         Where the devices stand before.
-    at_nothing : (unit,)
-        Violation without the unit.
-    violation, settle : callable
-        Violation of scenarios at settings; settings that scenarios settle at.
+    crossing : Crossing
+        Without regard to where the reaction changes.
+    violation, marks : callable
+        Violation of scenarios at settings; what tells pieces of a ray apart, (scenario, mark), of which the
+        first is the setting after the reaction.
 
     Returns
     -------
@@ -44,18 +45,14 @@ def reacting_crossing(
 
     Notes
     -----
-    After the reaction the violation is a sawtooth along the ray: it jumps wherever a regulator moves. So
-    every share at which the settled setting changes is bracketed, and each piece between two of them is
-    searched at its own setting, its beginning included.
+    After the reaction the violation is a sawtooth along the ray: it jumps wherever a regulator moves, and has
+    a corner wherever an inverter goes from one piece of its curve to the next. So every share at which a mark
+    changes is bracketed, and each piece between two of them is searched at its own setting, its beginning
+    included.
     """
     count = len(units)
-
-    def before(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
-        return violation(units.part(ray, share), setting[ray])
-
-    crossing = first_crossing(before, at_nothing, chained=True)
     safe, which = crossing.safe.copy(), crossing.which.copy()
-    ray, begin, end, at = _pieces(units, setting, safe, settle)
+    ray, begin, end, at = _pieces(units, setting, safe, marks)
     if not len(ray):
         return crossing
 
@@ -81,15 +78,28 @@ def reacting_crossing(
 
 
 def _pieces(
-    units: Activations, setting: Ints, most: Floats, settle: Settle
+    units: Activations, setting: Ints, most: Floats, marks: Marks
 ) -> tuple[Ints, Floats, Floats, Ints]:
-    """Cut [0, most] into pieces of one settled setting each; units along which nothing moves have none."""
+    """Cut [0, most] into pieces of the same marks each; units along which nothing changes have none."""
     count = len(units)
+    known: dict[bytes, int] = {}
+    settings: list[int] = []
+
+    def mark(ray: Ints, share: Floats) -> Ints:
+        """Give marks numbers as they turn up."""
+        found = np.ascontiguousarray(marks(units.part(ray, share), setting[ray]))
+        for row in found:
+            if row.tobytes() not in known:
+                known[row.tobytes()] = len(known)
+                settings.append(int(row[0]))
+        return np.array([known[row.tobytes()] for row in found], dtype=np.int64)
+
     shares = np.linspace(0.0, 1.0, _PARTS + 1)
     ray = np.repeat(np.arange(count), len(shares))
     share = np.outer(most, shares)
-    at = settle(units.part(ray, share.ravel()), setting[ray]).reshape(count, -1)
-    moved = np.flatnonzero((at != setting[:, None]).any(axis=1))
+    at = mark(ray, share.ravel()).reshape(count, -1)
+    after = np.array(settings, dtype=np.int64)[at]
+    moved = np.flatnonzero(((after != setting[:, None]) | (at != at[:, :1])).any(axis=1))
     ray = np.repeat(moved, _PARTS)
     low, high = share[moved, :-1].ravel(), share[moved, 1:].ravel()
     at_low, at_high = at[moved, :-1].ravel(), at[moved, 1:].ravel()
@@ -104,7 +114,7 @@ def _pieces(
         if not len(ray):
             break
         middle = 0.5 * (low + high)
-        between = settle(units.part(ray, middle), setting[ray])
+        between = mark(ray, middle)
         ray, low, high = np.tile(ray, 2), np.concatenate([low, middle]), np.concatenate([middle, high])
         at_low, at_high = np.concatenate([at_low, between]), np.concatenate([between, at_high])
     of, stop, begin, at_begin = (np.concatenate(column) for column in zip(*ends, strict=True))
@@ -113,4 +123,4 @@ def _pieces(
     # A piece ends where the next of its ray begins, the last one at the end.
     last = np.append(of[1:] != of[:-1], True) if len(of) else np.zeros(0, dtype=bool)
     end = np.where(last, most[of], np.append(stop[1:], 0.0)[: len(of)])
-    return of, begin, np.maximum(end, begin), at_begin
+    return of, begin, np.maximum(end, begin), np.array(settings, dtype=np.int64)[at_begin]

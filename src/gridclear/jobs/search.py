@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.jobs.reaction import reacting_crossing
+from gridclear.jobs.reaction import in_pieces
 from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.rays import Crossing, first_crossing
 from gridclear.powerflow.regulators import settle
@@ -64,13 +64,35 @@ class Search:
             Violation without the unit.
         progress : callable, optional
         """
-        if self.reacts:
-            return reacting_crossing(units, setting, at_nothing, self.violation, self.settled)
 
         def violation(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
             return self.violation(units.part(ray, share), setting[ray])
 
-        return first_crossing(violation, at_nothing, progress)
+        if not self.bends:
+            return first_crossing(violation, at_nothing, progress)
+        found = first_crossing(violation, at_nothing, chained=True)
+        if self._curved:
+            found = in_pieces(units, setting, found, self.violation, self._pieces)
+        if self.reacts:
+            found = in_pieces(units, setting, found, self.violation, self._settled_pieces)
+        return found
+
+    @property
+    def bends(self) -> bool:
+        """Whether something reacts along a ray, so that violations may jump or have corners there."""
+        return self.reacts or self._curved
+
+    @property
+    def _curved(self) -> bool:
+        return self.scenarios.compiled.reactions is not None
+
+    def _pieces(self, activations: Activations, setting: Ints) -> Ints:
+        """Tell pieces of rays apart by setting and by the pieces of the curves: (scenario, 1 + inverter)."""
+        return np.hstack([setting[:, None], self.scenarios.pieces(activations, setting)])
+
+    def _settled_pieces(self, activations: Activations, setting: Ints) -> Ints:
+        """Tell pieces apart likewise after the devices have reacted."""
+        return self._pieces(activations, self.settled(activations, setting))
 
     def violation(self, activations: Activations, setting: Ints) -> tuple[Floats, Ints]:
         """Find the worst violation of scenarios and its constraint; +inf and -1 without solution."""

@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.powerflow.arrays import NEWTON, Changes, Columns, LimitArrays, Output, Starts
+from gridclear.powerflow.arrays import NEWTON, UNSETTLED, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
-from gridclear.powerflow.lanes import TOLERANCE_MVA, Lanes, no_limits, no_starts, output, solve_lanes
-from gridclear.powerflow.sensitivity import Solved
+from gridclear.powerflow.laid_out import ground_columns, limit_arrays, node_changes, row_numbers
+from gridclear.powerflow.lanes import (
+    TOLERANCE_MVA,
+    Lanes,
+    no_changes,
+    no_limits,
+    no_starts,
+    output,
+    solve_lanes,
+)
+from gridclear.powerflow.reacting import react
+from gridclear.powerflow.sensitivity import Controls, Solved, adjoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Complexes, Floats, Ints
+    from gridclear.network.reactions import Reactions
     from gridclear.powerflow.activations import Activations
     from gridclear.powerflow.arrays import Workspace
 
@@ -99,6 +110,7 @@ class Scenarios:
         self._factors = FactorStore(compiled.networks)
         self._start: tuple[Complexes, ...] = ()
         self._rooms: dict[tuple[int, int, bool], list[Workspace]] = {}
+        self._responses: dict[tuple[int, bytes], Floats] = {}
         self._settings = np.zeros((0, len(compiled.positions)), dtype=np.int64)
 
     def lanes(self, period: Ints) -> Scenarios:
@@ -122,7 +134,7 @@ class Scenarios:
         """Find the number of each row of positions, (scenario, device) → (scenario,); equal rows share it."""
         known = len(self._settings)
         stacked = np.vstack([self._settings, positions])
-        member = _row_numbers(stacked)
+        member = row_numbers(stacked)
         _, first = np.unique(member, return_index=True)
         # Known settings keep their numbers: they are the first rows.
         order = np.argsort(first)
@@ -172,7 +184,7 @@ class Scenarios:
         for topology, positions, rows in self._groups(activations.period, setting):
             network, own = self.compiled.networks[topology], self.compiled.limits[topology]
             out = output(network, len(rows))
-            arrays = _limit_arrays(own, limits, topology, activations.period[rows], asked[rows])
+            arrays = limit_arrays(own, limits, topology, activations.period[rows], asked[rows])
             self._solve(topology, positions, activations.part(rows), arrays, out)
             result.solved[rows] = out.code <= NEWTON
             result.high[rows], result.which[rows], result.probed[rows] = out.high, out.which, out.probed
@@ -230,6 +242,33 @@ class Scenarios:
             )
         return groups
 
+    def pieces(self, activations: Activations, setting: Ints) -> Ints:
+        """Find on which piece of its curve every inverter is, see ``Answer.piece``; -1 without solution.
+
+        Parameters
+        ----------
+        activations, setting
+            As in ``scan``.
+
+        Returns
+        -------
+        (scenario, inverter) of int
+            No columns where no inverter follows a curve.
+        """
+        reactions = self.compiled.reactions
+        if reactions is None:
+            return np.zeros((len(activations), 0), dtype=np.int64)
+        piece = np.full((len(activations), len(reactions)), -1, dtype=np.int64)
+        _, moved = activations.split(reactions.first_cell, len(reactions))
+        for topology, rows, out in self.states(activations, setting):
+            period, good = activations.period[rows], out.code <= NEWTON
+            node = self.compiled.networks[topology].structure.node_of_bus[reactions.bus]
+            vm = np.hypot(out.node_r, out.node_i)[:, np.maximum(node, 0)]
+            works = reactions.works[period] & (node >= 0)
+            answer = reactions.reactive(works, reactions.p[period] + moved[rows], np.where(works, vm, 1.0))
+            piece[rows[good]] = answer.piece[good]
+        return piece
+
     def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, Ints]]:
         """Scenarios by topology and setting; in a group by period, so that neighbours share their limits."""
         if not len(period):
@@ -244,81 +283,121 @@ class Scenarios:
     def _solve(
         self, topology: int, positions: Ints, part: Activations, limits: LimitArrays, out: Output
     ) -> Lanes:
-        network = self.compiled.networks[topology]
-        nodes = network.structure.node_of_bus
+        if self.compiled.reactions is not None:
+            return self._react(self.compiled.reactions, topology, positions, part, limits, out)
+        lanes = self._lanes_of(topology, part)
+        self._run(topology, positions, lanes, limits, out, self._tolerance_mva)
+        return lanes
+
+    def _lanes_of(self, topology: int, part: Activations, more: tuple[Columns, ...] = ()) -> Lanes:
+        nodes = self.compiled.networks[topology].structure.node_of_bus
         ones = np.ones(len(nodes))
         starts = no_starts()
         if self._start:
             start = self._start[topology]
             starts = Starts(np.ascontiguousarray(start.real), np.ascontiguousarray(start.imag), part.period)
-        lanes = Lanes(
+        return Lanes(
             count=len(part.period),
             columns=tuple(
                 Columns(number, values, part.period, nodes, ones)
                 for number, values in enumerate(self.compiled.parts)
             )
-            + _ground(part, nodes),
-            changes=_changes(part, nodes),
+            + ground_columns(part, nodes)
+            + more,
+            changes=node_changes(part, nodes),
             starts=starts,
         )
+
+    def _run(
+        self,
+        topology: int,
+        positions: Ints,
+        lanes: Lanes,
+        limits: LimitArrays,
+        out: Output,
+        tolerance_mva: float,
+    ) -> None:
         widest = max(columns.values.shape[1] for columns in lanes.columns)
         kept = self._rooms.setdefault((topology, widest, len(limits.row) > 0), [])
-        factors = self._factors.at(topology, positions)
         solve_lanes(
-            network, factors, lanes, limits, out,
-            threads=self.threads, kept=kept, tolerance_mva=self._tolerance_mva,
+            self.compiled.networks[topology], self._factors.at(topology, positions), lanes, limits, out,
+            threads=self.threads, kept=kept, tolerance_mva=tolerance_mva,
         )  # fmt: skip
-        return lanes
 
+    def _react(
+        self,
+        reactions: Reactions,
+        topology: int,
+        positions: Ints,
+        part: Activations,
+        limits: LimitArrays,
+        out: Output,
+    ) -> Lanes:
+        """Solve scenarios in which inverters follow their curves; see ``reacting.react``."""
+        network, own_limits = self.compiled.networks[topology], self.compiled.limits[topology]
+        factors = self._factors.at(topology, positions)
+        given, moved = part.split(reactions.first_cell, len(reactions))
+        node = network.structure.node_of_bus[reactions.bus]
+        works = reactions.works[given.period] & (node >= 0)
+        ones = np.ones(len(node))
+        voltage = np.full((len(given), network.n_node), np.nan, dtype=np.complex128)
 
-def _ground(part: Activations, nodes: Ints) -> tuple[Columns, ...]:
-    """Columns of the cells that all scenarios change, by part."""
-    if part.ground is None:
-        return ()
-    number, bus = np.divmod(part.ground.cell, len(nodes))
-    rows = np.arange(len(part.period))
-    return tuple(
-        Columns(
-            int(which),
-            np.ascontiguousarray(part.ground.value[:, number == which]),
-            rows,
-            nodes[bus[number == which]],
-            np.ones(int((number == which).sum())),
-        )
-        for which in np.unique(number)
-    )
+        def with_q(rows: Ints, q: Floats) -> Lanes:
+            column = Columns(1, np.ascontiguousarray(q), np.arange(len(rows)), node, ones)
+            return self._lanes_of(topology, given.part(rows), (column,))
 
+        def solve(rows: Ints, q: Floats) -> Floats:
+            scanned = limits
+            if len(limits.row):
+                scanned = limits._replace(row=limits.row[rows], probe=limits.probe[rows])
+            found = output(
+                network, len(rows), nodes=True,
+                voltages=len(out.vm) > 0, currents=len(out.i_from) > 0, slack=len(out.slack_p) > 0,
+            )  # fmt: skip
+            # Curves are steep: what a state is off by comes back multiplied.
+            self._run(topology, positions, with_q(rows, q), scanned, found, EXACT_MVA)
+            for target, values in zip(out, found, strict=True):
+                if len(target):
+                    target[rows] = values[: len(rows)]
+            voltage[rows] = (found.node_r + 1j * found.node_i)[: len(rows), : network.n_node]
+            voltage[rows[found.code > NEWTON]] = np.nan
+            return np.where(node >= 0, np.abs(voltage[rows][:, np.maximum(node, 0)]), 1.0)
 
-def _changes(part: Activations, nodes: Ints) -> Changes:
-    """Take changes by node; what acts on a dead bus is nothing."""
-    number, bus = np.divmod(part.cell, len(nodes))
-    node = nodes[bus]
-    return Changes(part.first, number, np.maximum(node, 0), np.where(node >= 0, part.value, 0.0))
+        def response(rows: Ints, q: Floats) -> Floats:
+            now = voltage[rows]
+            return self._response(topology, Solved(
+                network, positions, factors, with_q(rows, q), now.real.copy(), now.imag.copy()
+            ), reactions, own_limits)  # fmt: skip
 
+        vm = np.where(node >= 0, np.hypot(factors.wr, factors.wi)[np.maximum(node, 0)], 1.0)
+        vm = np.broadcast_to(vm, moved.shape)
+        if self._start:
+            vm = np.where(node >= 0, np.abs(self._start[topology][given.period][:, np.maximum(node, 0)]), vm)
+        known = self._known_response(topology, positions, reactions)
+        p = reactions.p[given.period] + moved
+        q, open_ = react(reactions, works, p, vm, solve, response, known, self.compiled.s_base_mva)
+        for values in out:
+            if len(values) and values.dtype == np.float64:
+                values[np.flatnonzero(open_)] = np.nan
+        out.code[open_] = UNSETTLED
+        out.which[open_] = -1
+        return with_q(np.arange(len(given)), q)
 
-def _limit_arrays(
-    own: NodeLimits, limits: PeriodLimits, topology: int, period: Ints, probe: Ints
-) -> LimitArrays:
-    return LimitArrays(
-        vm_min=limits.vm_min[topology],
-        vm_max=limits.vm_max[topology],
-        loading=limits.loading[topology],
-        per_rated=own.per_rated,
-        point_node=own.point_node,
-        point_share=own.point_share,
-        exchange=limits.exchange[topology],
-        exchange_scale=own.exchange_scale,
-        row=period,
-        probe=probe,
-    )
+    def _known_response(self, topology: int, positions: Ints, reactions: Reactions) -> Floats:
+        """Voltages of the inverters by their own reactive powers, in the grid without any injection."""
+        key = (topology, positions.tobytes())
+        if key not in self._responses:
+            network, factors = self.compiled.networks[topology], self._factors.at(topology, positions)
+            nothing = Columns(0, np.zeros((1, 1)), np.zeros(1, dtype=np.int64), np.full(1, -1), np.ones(1))
+            lanes = Lanes(1, (nothing,), no_changes(1))
+            idle = Solved(network, positions, factors, lanes, factors.wr[None], factors.wi[None])
+            self._responses[key] = self._response(topology, idle, reactions, self.compiled.limits[topology])[
+                0
+            ]
+        return self._responses[key]
 
-
-def _row_numbers(keys: Ints) -> Ints:
-    """Give equal rows the same number: by a hash of each row that is then checked, else by comparing rows."""
-    if not keys.shape[1]:
-        return np.zeros(len(keys), dtype=np.int64)
-    weights = np.random.default_rng(0).integers(1, 2**62, keys.shape[1]) | 1
-    _, first, member = np.unique((keys * weights).sum(axis=1), return_index=True, return_inverse=True)
-    if (keys[first][member] == keys).all():
-        return member.astype(np.int64)
-    return np.unique(keys, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+    def _response(self, topology: int, states: Solved, reactions: Reactions, limits: NodeLimits) -> Floats:
+        node = self.compiled.networks[topology].structure.node_of_bus[reactions.bus]
+        asked = np.broadcast_to(node, (len(states.vr), len(node)))
+        found = adjoint(states, limits, Controls.of(q=reactions.bus), asked, threads=self.threads)
+        return np.where(np.isfinite(found.slope), found.slope, 0.0)
