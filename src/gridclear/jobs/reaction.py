@@ -97,7 +97,7 @@ def _pieces(
     shares = np.linspace(0.0, 1.0, _PARTS + 1)
     ray = np.repeat(np.arange(count), len(shares))
     share = np.outer(most, shares)
-    at = mark(ray, share.ravel()).reshape(count, -1)
+    at = mark(ray, share.ravel()).reshape(share.shape)
     after = np.array(settings, dtype=np.int64)[at]
     moved = np.flatnonzero(((after != setting[:, None]) | (at != at[:, :1])).any(axis=1))
     ray = np.repeat(moved, _PARTS)

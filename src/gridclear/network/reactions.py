@@ -64,12 +64,6 @@ class Reactions:
         """Cells of activations that hold the active powers, (inverter,)."""
         return self.first_cell + np.arange(len(self), dtype=np.int64)
 
-    @property
-    def steepest(self) -> Floats:
-        """Largest fall of each Q(V) in p.u. of power per p.u. of voltage, not positive; 0 of the others."""
-        falls = [(np.diff(curve[1]) / np.diff(curve[0])).min() for curve in self.curves]
-        return np.where(self.by_voltage, np.array(falls) * self.rating, 0.0)
-
     def of(self, periods: Ints) -> Reactions:
         """Reactions of some of the periods."""
         return replace(self, works=self.works[periods], p=self.p[periods])

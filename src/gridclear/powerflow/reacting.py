@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 #: Distance from the curve that is aimed at, and the one that every state keeps, in Mvar. In between an
 #: iteration ends where rounding keeps it from more.
 AIM_MVAR, PROVED_MVAR = 1e-11, 1e-9
-#: Steps: where curves are followed from the right piece, four do.
-_STEPS = 60
+#: Power flows of a state: where curves are followed from the right piece, four do.
+_STEPS = 100
 #: A step that leaves more than this of the distance is a slow one.
 _SLOW = 0.5
+#: A step has to gain this part of what it promises, or is halved, down to the last part.
+_LEAST_GAIN, _LEAST_PART = 1e-3, 1e-3
 
 
 class Solve(Protocol):
@@ -80,16 +82,17 @@ def react(
 
     Notes
     -----
-    Curves bend, so that a Newton step may swing between two pieces. After two slow steps in a row the
-    steepest slope of every curve stands in for that of the present piece: as the curves fall, such a step
-    never overshoots by that.
+    Curves bend, so that a Newton step may swing from one piece of a curve to another. A step after which the
+    inverters are as far from their curves as before is halved until it brings them nearer; it is a direction
+    of descent as long as the response is that of the state, which is then asked for.
     """
     count = len(p)
     q = reactions.reactive(works, p, vm).q
     open_ = np.zeros(count, dtype=bool)
     rows = np.arange(count)
     slope = np.broadcast_to(known, (count, *known.shape)).copy()
-    before, slow = np.full(count, np.inf), np.zeros(count, dtype=np.int64)
+    # Where the last step began, how far from the curves that was, the step, and the part of it that is taken.
+    origin, far, way, part = q.copy(), np.full(count, np.inf), np.zeros(q.shape), np.ones(count)
     aim, proved = AIM_MVAR / s_base_mva, PROVED_MVAR / s_base_mva
     one = np.eye(len(reactions))
     for step in range(_STEPS):
@@ -97,21 +100,21 @@ def react(
         lost = np.asarray(np.isnan(seen).any(axis=1))
         answer = reactions.reactive(works[rows], p[rows], np.where(lost[:, None], 1.0, seen))
         miss = answer.q - q[rows]
-        worst = np.abs(miss).max(axis=1)
-        is_slow = worst > _SLOW * before[rows]
-        slow[rows] = np.where(is_slow, slow[rows] + 1, 0)
-        before[rows] = worst
-        rest = lost | (worst <= aim) | ((worst <= proved) & is_slow)
-        open_[rows] = ~rest
+        now = np.sqrt((miss**2).sum(axis=1))
+        slow = now > _SLOW * far[rows]
+        rest = lost | (now <= aim) | ((now <= proved) & slow)
+        open_[rows] = ~rest & (now > proved)
         if rest.all() or step == _STEPS - 1:
             break
-        go = ~rest
-        late = rows[go & is_slow]
-        if len(late):
+        back = ~rest & (now > (1.0 - _LEAST_GAIN * part[rows]) * far[rows]) & (part[rows] > _LEAST_PART)
+        part[rows] = np.where(back, 0.5 * part[rows], 1.0)
+        on = ~rest & ~back
+        if (late := rows[on & slow]).size:
             slope[late] = response(late, q[late])
-        rows, miss, fall = rows[go], miss[go], answer.by_vm[go]
-        fall = np.where((slow[rows] > 1)[:, None] & works[rows], reactions.steepest, fall)
-        jacobian = one - fall[:, :, None] * slope[rows]
-        q[rows] += np.linalg.solve(jacobian, miss[:, :, None])[:, :, 0]
-    open_ &= before > proved
+        begun = rows[on]
+        origin[begun], far[begun] = q[begun], now[on]
+        jacobian = one - answer.by_vm[on][:, :, None] * slope[begun]
+        way[begun] = np.linalg.solve(jacobian, miss[on][:, :, None])[:, :, 0]
+        rows = rows[~rest]
+        q[rows] = origin[rows] + part[rows, None] * way[rows]
     return q, open_
