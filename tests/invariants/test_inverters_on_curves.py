@@ -68,6 +68,24 @@ def test_no_subset_breaks_anything(seed):
     assert worst is None or not worst.broken
 
 
+@pytest.mark.study
+@pytest.mark.parametrize("seed", range(30))
+def test_study_of_lights_on_random_grids(seed):
+    try:
+        case, problem = small(seed)
+    except ValueError as nothing:
+        pytest.skip(str(nothing))
+    found, mine = lights_of(case, "each"), brute_force.lights(problem)
+    offered = found["offered_mw"].to_numpy()
+    share, wanted_share = (one["accepted_mw"].to_numpy() / offered for one in (found, mine))
+    wanted_share = np.where(wanted_share < 1e-3, 0.0, wanted_share)
+    np.testing.assert_allclose(share, wanted_share, rtol=0, atol=sequential.AMOUNT)
+    differs = sequential.differences(problem, lights_of(case, "merit-order"))
+    assert differs[differs["edge"] == ""].empty, differs.to_string()
+    worst = boxes.breaks(problem, lights_of(case, "any-subset"), random=50, most_corners=6, fast=False)
+    assert worst is None or not worst.broken
+
+
 def feeder(curve, *, s_max_mva=2.4, direction="up", limits=None):
     """A line of five stations, a plant on a curve at its end and a bid of it; case and oracle's net."""
     net = pp.create_empty_network(sn_mva=1.0)

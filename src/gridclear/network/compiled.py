@@ -11,7 +11,7 @@ from gridclear.errors import CaseError, Issue
 from gridclear.network.injections import base_injections, element_powers
 from gridclear.network.limits import NodeLimits, node_limits
 from gridclear.network.outages import topologies
-from gridclear.network.reactions import compile_reactions
+from gridclear.network.reactions import compile_reactions, reacting
 from gridclear.network.store import stored_topologies
 
 if TYPE_CHECKING:
@@ -162,7 +162,11 @@ def compile_case(case: Case) -> CompiledCase:
         p_impedance=per_unit(injections.p_impedance_mw) if depends else None,
         q_impedance=per_unit(injections.q_impedance_mvar) if depends else None,
         shares=injections.shares,
-        reactions=compile_reactions(case, element_powers(case, "sgen")[0], base.s_base_mva),
+        reactions=(
+            compile_reactions(case, element_powers(case, "sgen")[0], base.s_base_mva)
+            if len(reacting(case))
+            else None
+        ),
         positions=_positions(case, base),
         regulators=_regulators(case, base),
     )

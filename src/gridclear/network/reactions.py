@@ -125,8 +125,8 @@ class Answer:
     piece: Ints
 
 
-def compile_reactions(case: Case, p_mw: Floats, s_base_mva: float) -> Reactions | None:
-    """Find the inverters of a case that follow a curve.
+def compile_reactions(case: Case, p_mw: Floats, s_base_mva: float) -> Reactions:
+    """Collect the inverters of a case that follow a curve.
 
     Parameters
     ----------
@@ -137,12 +137,9 @@ def compile_reactions(case: Case, p_mw: Floats, s_base_mva: float) -> Reactions 
 
     Returns
     -------
-    Reactions or None
-        None if there are none.
+    Reactions
     """
     rows = case.inverters[case.inverters["reaction"] != ""]
-    if rows.empty:
-        return None
     sgen = case.grid.tables["sgen"]
     place = reacting(case)
     points = case.reaction_curves
@@ -173,14 +170,17 @@ def reacting(case: Case) -> Ints:
 
 def reacting_inverters(case: Case, rows: pd.DataFrame) -> Ints:
     """Find the number of the reacting inverter that each row of a table of bids moves, -1 without; (row,)."""
-    found = np.full(len(rows), -1, dtype=np.int64)
+    found, place = np.full(len(rows), -1, dtype=np.int64), reacting(case)
+    if not len(place):
+        return found
     mine = np.flatnonzero(((rows["element_type"] == "sgen") & (rows["element"] != "")).to_numpy())
-    known = pd.Index(reacting(case))
-    found[mine] = known.get_indexer(pd.Index(_places(case, rows["element"].iloc[mine])))
+    found[mine] = pd.Index(place).get_indexer(pd.Index(_places(case, rows["element"].iloc[mine])))
     return found
 
 
 def _places(case: Case, names: pd.Series) -> Ints:
+    if names.empty:
+        return np.zeros(0, dtype=np.int64)
     lookup, index = case.grid.lookup("sgen"), case.grid.tables["sgen"].index
     wanted = pd.Index([lookup[name] for name in names], dtype=np.int64)
     return np.asarray(index.get_indexer(wanted), dtype=np.int64)
