@@ -24,6 +24,13 @@ def small(seed):
     return case, problem_of(case, net)
 
 
+def shares(found, mine):
+    """Accepted shares of published lights and of the oracle's; less than a thousandth is no product."""
+    offered = found["offered_mw"].to_numpy()
+    share, sought = (one["accepted_mw"].to_numpy() / offered for one in (found, mine))
+    return share, np.where(sought < 1e-3, 0.0, sought)
+
+
 def lights_of(case, guarantee, **options):
     return gc.qualify(case, guarantee=guarantee, threads=1, **options).lights
 
@@ -46,11 +53,7 @@ def test_base_states_are_those_of_the_oracle(seed):
 def test_lights_of_each_are_those_of_brute_force(seed):
     case, problem = small(seed)
     found, mine = lights_of(case, "each"), brute_force.lights(problem, points=6)
-    offered = found["offered_mw"].to_numpy()
-    share, wanted_share = (one["accepted_mw"].to_numpy() / offered for one in (found, mine))
-    # What is less than a thousandth of an offer is no product.
-    wanted_share = np.where(wanted_share < 1e-3, 0.0, wanted_share)
-    np.testing.assert_allclose(share, wanted_share, rtol=0, atol=sequential.AMOUNT)
+    np.testing.assert_allclose(*shares(found, mine), rtol=0, atol=sequential.AMOUNT)
 
 
 @pytest.mark.parametrize("seed", [12])
@@ -76,11 +79,15 @@ def test_study_of_lights_on_random_grids(seed):
     except ValueError as nothing:
         pytest.skip(str(nothing))
     found, mine = lights_of(case, "each"), brute_force.lights(problem)
-    offered = found["offered_mw"].to_numpy()
-    share, wanted_share = (one["accepted_mw"].to_numpy() / offered for one in (found, mine))
-    wanted_share = np.where(wanted_share < 1e-3, 0.0, wanted_share)
-    np.testing.assert_allclose(share, wanted_share, rtol=0, atol=sequential.AMOUNT)
-    differs = sequential.differences(problem, lights_of(case, "merit-order"))
+    # A corner of a curve may make a limit break on a small part of the way, between the oracle's samples.
+    far = np.abs(found["accepted_mw"] - mine["accepted_mw"]) > sequential.AMOUNT * found["offered_mw"]
+    finer = brute_force.lights(problem, mine.index[far.to_numpy()], points=401)
+    mine.loc[finer.index] = finer
+    np.testing.assert_allclose(*shares(found, mine), rtol=0, atol=sequential.AMOUNT)
+    judged = lights_of(case, "merit-order")
+    differs = sequential.differences(problem, judged)
+    if (only := differs.index[differs["edge"] == ""]).size:
+        differs = sequential.differences(problem, judged, points=401, only=only.tolist())
     assert differs[differs["edge"] == ""].empty, differs.to_string()
     worst = boxes.breaks(problem, lights_of(case, "any-subset"), random=50, most_corners=6, fast=False)
     assert worst is None or not worst.broken
