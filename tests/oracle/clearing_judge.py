@@ -113,7 +113,7 @@ class Judge:
         self.nets = [copy.deepcopy(base.net) for base in clearing.bases]
         buses = [int(self.nets[0][t]["bus"].loc[find(self.nets[0], t, e)]) for t, e in self.elements]
         self.extra = [pp.create_sgens(net, buses, p_mw=0.0) if buses else [] for net in self.nets]
-        self.wanted = self._exchange_limits()
+        self.wanted = exchange_limits(self.clearing)
 
     def __call__(self, schedule: pd.DataFrame, devices: pd.DataFrame) -> Verdict:
         c = self.clearing
@@ -320,18 +320,6 @@ class Judge:
             net[device.table].loc[list(device.elements), column] = now
             first = last
 
-    def _exchange_limits(self) -> list[tuple[int, str]]:
-        """Point and quantity of every exchange limit, in the order of `measure`."""
-        c = self.clearing
-        table = c.problem.connection_points
-        columns = ("p_max_mw", "p_min_mw", "q_max_mvar", "q_min_mvar", "s_max_mva")
-        return [
-            (k, column[0])
-            for k, name in enumerate(c.points)
-            for column in columns
-            if any(column in row for row in rows(table[table["connection_point"] == name]))
-        ]
-
     def _exchange(self, net: pp.pandapowerNet) -> np.ndarray:
         grids = net.res_ext_grid[["p_mw", "q_mvar"]].fillna(0.0)
         return np.array([grids.loc[list(members)].sum() for members in self.clearing.points.values()]).T
@@ -397,3 +385,15 @@ def _solve(net: pp.pandapowerNet) -> bool:
             continue
         return True
     return False
+
+
+def exchange_limits(clearing: Clearing) -> list[tuple[int, str]]:
+    """Point and quantity of every exchange limit, in the order of `measure`."""
+    table = clearing.problem.connection_points
+    columns = ("p_max_mw", "p_min_mw", "q_max_mvar", "q_min_mvar", "s_max_mva")
+    return [
+        (k, column[0])
+        for k, name in enumerate(clearing.points)
+        for column in columns
+        if any(column in row for row in rows(table[table["connection_point"] == name]))
+    ]

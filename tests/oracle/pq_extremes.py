@@ -19,7 +19,7 @@ from .clearing_states import StateRows, losses_mw
 from .quadratic import Quadratic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .clearing_grid import Grid
     from .clearing_problem import Clearing
@@ -65,6 +65,35 @@ class Piece:
 def extreme(problem: MapProblem, period: int, point: int, sign: float, whole: Whole | None = None) -> Answer:
     """Least (``sign`` -1) or largest (1) Q of a point; without ``whole`` devices and least amounts divide."""
     alone = _with_others(problem, period, point)
+    found = along(problem, period, alone, point, (0.0, sign), whole)
+    if found.status not in ANSWERS:
+        return _none(found.status, found.share, found.steps)
+    cost = _cost(problem, period, alone, found.share, found.steps, found.grid, found.v)
+    return Answer(found.status, found.q_mvar, cost, found.share, found.steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Along:
+    """Where a way through P and Q of a point ends, if its status is an answer; ``v`` (node,) of ``grid``."""
+
+    status: str
+    p_mw: float
+    q_mvar: float
+    share: np.ndarray
+    steps: np.ndarray
+    grid: Grid
+    v: np.ndarray
+
+
+def along(
+    problem: MapProblem,
+    period: int,
+    alone: Clearing,
+    point: int,
+    way: Sequence[float],
+    whole: Whole | None = None,
+) -> Along:
+    """Largest ``way · (P, Q)`` of a point; without ``whole`` devices and least amounts divide."""
     grid = problem.grids[period]
     held = grid if whole is None else grid.held(whole.steps)
     least, most = (None, None) if whole is None else (whole.least, whole.most)
@@ -75,9 +104,10 @@ def extreme(problem: MapProblem, period: int, point: int, sign: float, whole: Wh
         columns = add_steps(model, alone, whole=False) if whole is None else None
         states = StateRows(model, market, [held], columns).add(watched)
         arrays = model.arrays()
-        own = states.q[0][: len(grid.ref)][np.isin(grid.ref, point_nodes(alone, 0, grid.node)[point])]
+        mine = np.isin(grid.ref, point_nodes(alone, 0, grid.node)[point])
+        own_p, own_q = (part[0][: len(grid.ref)][mine] for part in (states.p, states.q))
         cost, high = np.zeros(len(arrays.cost)), arrays.high.copy()
-        cost[own], high[states.short] = -sign, 0.0
+        cost[own_p], cost[own_q], high[states.short] = -way[0], -way[1], 0.0
         arrays = replace(arrays, cost=cost, high=high)
         solver = ipopt(arrays, _OPTIONS)
         answer = solver(
@@ -92,11 +122,8 @@ def extreme(problem: MapProblem, period: int, point: int, sign: float, whole: Wh
         if status not in ANSWERS or not missed.any():
             break
         watched[0] |= loaded > WATCHED_PERCENT
-    share = np.clip(x[market.share], 0.0, 1.0)
-    if status not in ANSWERS:
-        return _none(status, share, made)
-    q_mvar = float(x[own].sum()) * grid.base_mva
-    return Answer(status, q_mvar, _cost(problem, period, alone, share, made, held, v), share, made)
+    p_mw, q_mvar = (float(x[own].sum()) * grid.base_mva for own in (own_p, own_q))
+    return Along(status, p_mw, q_mvar, np.clip(x[market.share], 0.0, 1.0), made, held, v)
 
 
 def least_cost(

@@ -18,6 +18,8 @@ from gridclear.powerflow.lanes import PROVED_MVA
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.optimise.curves import Mark, Trace
     from gridclear.optimise.singles import Single, Singles
@@ -93,13 +95,9 @@ def confirm(
         )
     number = np.array([own for own, _, _ in every], dtype=np.int64)
     period, point = (np.array([wanted[own][part] for own in number.tolist()]) for part in (0, 1))
-    nothing = np.zeros(0)
-    problem = singles.lanes(period, Requests(none, none, nothing, nothing))
-    plan = singles.plan(problem, [mark.single for _, _, mark in every])
-    proof = proof_of(problem, plan, threads)
-    kept = (proof.over <= TOLERANCE) & (proof.mismatch_mva <= PROVED_MVA) & (not proof.rules)
-    for own in np.unique(number[~kept]).tolist():
-        state[own] = PARTIAL if kept[number == own].any() else EMPTY
+    proof = prove(singles, period, [mark.single for _, _, mark in every], threads)
+    kept = proof.kept
+    mark_dropped(state, number, kept)
     return Mapped(
         wanted=tuple(wanted),
         state=tuple(state),
@@ -111,6 +109,40 @@ def confirm(
         mismatch_mva=proof.mismatch_mva,
         dropped=int((~kept).sum()),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Proved:
+    """What decisions are when they are solved anew.
+
+    Attributes
+    ----------
+    kept : (decision,) of bool
+        Every limit and every rule is kept.
+    exchange : (decision, point) complex
+        In p.u.
+    mismatch_mva : float
+        Largest of all states.
+    """
+
+    kept: NDArray[np.bool_]
+    exchange: Complexes
+    mismatch_mva: float
+
+
+def prove(singles: Singles, period: Ints, decided: Sequence[Single], threads: int | None) -> Proved:
+    """Solve decisions anew, one at least, from nothing, each in its period."""
+    none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
+    problem = singles.lanes(period, Requests(none, none, nothing, nothing))
+    proof = proof_of(problem, singles.plan(problem, decided), threads)
+    kept = (proof.over <= TOLERANCE) & (proof.mismatch_mva <= PROVED_MVA) & (not proof.rules)
+    return Proved(kept, proof.exchange, proof.mismatch_mva)
+
+
+def mark_dropped(state: list[str], number: Ints, kept: NDArray[np.bool_]) -> None:
+    """Say of maps, whose ``number`` every decision has, that some of theirs, or all, were not confirmed."""
+    for own in np.unique(number[~kept]).tolist():
+        state[own] = PARTIAL if kept[number == own].any() else EMPTY
 
 
 def range_rows(singles: Singles, mapped: Mapped) -> pd.DataFrame:
@@ -136,7 +168,7 @@ def cost_rows(singles: Singles, mapped: Mapped) -> pd.DataFrame:
     problem = singles.problem
     base, hours = problem.compiled.s_base_mva, problem.compiled.case.horizon.hours
     table = _labelled(singles, mapped, mapped.number)
-    table["point"], table["run"] = _numbers(mapped), mapped.run
+    table["point"], table["run"] = counted(mapped.number), mapped.run
     table["p_mw"], table["q_mvar"] = mapped.exchange.real * base, mapped.exchange.imag * base
     period = _places(mapped)[0][mapped.number]
     table["cost_eur"] = np.array([mark.cost for mark in mapped.marks]) - base_costs(singles)[period]
@@ -160,7 +192,7 @@ def dispatch_rows(singles: Singles, mapped: Mapped) -> pd.DataFrame:
     found = decided_rows(singles, period, [mark.single for mark in mapped.marks])
     at = found.pop("place").to_numpy(dtype=np.int64)
     table = _labelled(singles, mapped, mapped.number[at])
-    table["point"] = _numbers(mapped)[at]
+    table["point"] = counted(mapped.number)[at]
     return pd.concat([table, found], axis=1)
 
 
@@ -215,18 +247,20 @@ def _places(mapped: Mapped) -> tuple[Ints, Ints]:
 
 def _labelled(singles: Singles, mapped: Mapped, number: Ints) -> pd.DataFrame:
     """Start and connection point of maps."""
-    case = singles.problem.compiled.case
     period, point = _places(mapped)
+    return labelled(singles, period[number], point[number])
+
+
+def labelled(singles: Singles, period: Ints, point: Ints) -> pd.DataFrame:
+    """Start and connection_point of rows, given their numbers, (row,)."""
+    case = singles.problem.compiled.case
     names = case.connection_points["connection_point"].to_numpy(dtype=object)
-    return pd.DataFrame(
-        {"start": case.horizon.starts[period[number]], "connection_point": names[point[number]]}
-    )
+    return pd.DataFrame({"start": case.horizon.starts[period], "connection_point": names[point]})
 
 
-def _numbers(mapped: Mapped) -> Ints:
-    """Count the points of every map from zero."""
-    first = np.searchsorted(mapped.number, mapped.number)
-    return np.arange(len(mapped.number)) - first
+def counted(number: Ints) -> Ints:
+    """Count the rows of every map from zero, given whose they are, ascending, (row,)."""
+    return np.arange(len(number)) - np.searchsorted(number, number)
 
 
 def _broken(singles: Singles) -> Ints:

@@ -203,7 +203,14 @@ def pq_map(
             found.append(one)
             done()
     with watch.phase("regions"), threadpool_limits(limits=1, user_api="blas"):
-        surveyed = [survey(case, compiled, choice, one, deadline, executor, done, threads) for one in asked]
+        surveyed = [
+            survey(
+                case,
+                singles if one.market == "reactive" else map_singles(compiled, choice, one.market),
+                choice, one, deadline, executor, done, threads,
+            )
+            for one in asked
+        ]  # fmt: skip
     with watch.phase("confirm"):
         mapped = confirm(singles, wanted, found, threads)
     with watch.phase("tables"):

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.jobs.cleared import proof_of
+from gridclear.jobs.mapped import mark_dropped, prove
 from gridclear.jobs.region_tables import Regions, region_rows, region_tables
 from gridclear.jobs.tasks import shared_out
 from gridclear.network.compiled import compile_case
-from gridclear.network.limits import TOLERANCE
-from gridclear.optimise.maps import EMPTY, PARTIAL, map_singles
-from gridclear.optimise.problem import Requests
+from gridclear.optimise.maps import map_singles
 from gridclear.optimise.regions import survey_regions
-from gridclear.powerflow.lanes import PROVED_MVA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
 
     from gridclear.case import Case
     from gridclear.jobs.region_tables import Want
-    from gridclear.network.compiled import CompiledCase
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.maps import MapChoice
     from gridclear.optimise.region import Region
@@ -70,7 +66,7 @@ class Surveyed:
 
 def survey(
     case: Case,
-    compiled: CompiledCase,
+    singles: Singles,
     choice: MapChoice,
     asked: Asked,
     deadline: Deadline,
@@ -83,8 +79,8 @@ def survey(
     Parameters
     ----------
     case : Case
-    compiled : CompiledCase
-        Of it.
+    singles : Singles
+        Of it, in the market that is asked for.
     choice : MapChoice
     asked : Asked
     deadline : Deadline
@@ -104,7 +100,6 @@ def survey(
     SolverError
         A solver ended in a way that is no answer.
     """
-    singles = map_singles(compiled, choice, asked.market)
     found: list[tuple[str, Region | None]] = []
     for one in _found(case, singles, choice, asked, deadline, executor):
         found.append(one)
@@ -146,16 +141,11 @@ def _proved(
     exchange = np.full((len(every), len(singles.problem.compiled.case.connection_points)), np.nan + 0j)
     kept, state = np.ones(len(every), dtype=bool), [word for word, _ in found]
     if spots:
-        none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
         at = np.array([place for place, _ in spots])
         period = np.array([wanted[every[place].number][0] for place in at])
-        problem = singles.lanes(period, Requests(none, none, nothing, nothing))
-        proof = proof_of(problem, singles.plan(problem, [spot.single for _, spot in spots]), threads)
-        kept[at] = (proof.over <= TOLERANCE) & (proof.mismatch_mva <= PROVED_MVA) & (not proof.rules)
-        exchange[at] = proof.exchange
-    number = np.array([row.number for row in every], dtype=np.int64)
-    for own in np.unique(number[~kept]).tolist():
-        state[own] = PARTIAL if kept[number == own].any() else EMPTY
+        proof = prove(singles, period, [spot.single for _, spot in spots], threads)
+        kept[at], exchange[at] = proof.kept, proof.exchange
+    mark_dropped(state, np.array([row.number for row in every], dtype=np.int64), kept)
     rows = [row for row, good in zip(every, kept, strict=True) if good]
     regions = region_tables(singles, wanted, found, state, rows, exchange[kept])
     return Surveyed(regions, tuple(state), int((~kept).sum()))

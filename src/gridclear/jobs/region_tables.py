@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gridclear.jobs.mapped import decided_rows
+from gridclear.jobs.mapped import counted, decided_rows, labelled
 from gridclear.optimise.maps import base_costs
 from gridclear.optimise.polygons import area
 
@@ -175,7 +175,7 @@ def region_tables(
     asked = np.array([blank if row.asked is None else base * row.asked for row in rows]).reshape(-1, 2)
     spent = np.array([np.nan if row.spot is None else row.spot.cost for row in rows])
     whole = _labelled(singles, wanted, number)
-    whole["point"] = np.arange(len(rows)) - np.searchsorted(number, number)
+    whole["point"] = counted(number)
     whole["p_mw"], whole["q_mvar"], whole["other_q_mvar"] = one, last.imag, last.imag
     whole["cost_eur"] = spent - base_costs(singles)[period[number]]
     whole["price_eur_mwh"], whole["price_eur_mvarh"] = price.T
@@ -229,16 +229,10 @@ def _dispatch(singles: Singles, wanted: Sequence[Want], rows: Sequence[Row], poi
 
 def _labelled(singles: Singles, wanted: Sequence[Want], number: Ints) -> pd.DataFrame:
     """Start and connection points of regions."""
-    case = singles.problem.compiled.case
-    names = case.connection_points["connection_point"].tolist()
     own = [wanted[row] for row in number.tolist()]
-    starts = case.horizon.starts[np.array([period for period, _ in own], dtype=np.int64)]
-    return pd.DataFrame(
-        {
-            "start": starts,
-            "connection_point": np.array([names[points[0]] for _, points in own], dtype=object),
-            "other_point": np.array(
-                [names[points[1]] if len(points) > 1 else "" for _, points in own], dtype=object
-            ),
-        }
-    )
+    period = np.array([period for period, _ in own], dtype=np.int64)
+    first, last = np.array([(points[0], points[-1]) for _, points in own], dtype=np.int64).reshape(-1, 2).T
+    table = labelled(singles, period, first)
+    other = labelled(singles, period, last)["connection_point"]
+    table["other_point"] = other.where(first != last, "").to_numpy(dtype=object)
+    return table

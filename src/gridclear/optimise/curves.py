@@ -100,3 +100,8 @@ class Trace:
     runs: tuple[tuple[Mark, ...], ...]
     gaps: tuple[tuple[float, float], ...]
     complete: bool
+
+    @property
+    def empty(self) -> bool:
+        """Nothing can be had."""
+        return not self.runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from gridclear.powerflow.base import base_state
 from gridclear.powerflow.scenarios import Scenarios
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Complexes, Floats, Ints
@@ -136,35 +136,101 @@ def trace_maps(
     SolverError
         A program ended in a way that is no answer.
     """
+
+    def trace(period: int, points: tuple[int, ...], exchange: Complexes) -> Trace | None:
+        requests = held(exchange, points, choice.others, moved=points)
+        return Tracer(singles, period, requests, choice.points, deadline).trace()
+
+    yield from map_each(singles, [(period, (point,)) for period, point in wanted], deadline, trace)
+
+
+class Found(Protocol):
+    """What can be had of one map."""
+
+    @property
+    def empty(self) -> bool:
+        """Nothing can be had."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Nothing may be missing."""
+        ...
+
+
+_Found = TypeVar("_Found", bound=Found)
+
+
+def map_each(
+    singles: Singles,
+    wanted: Sequence[tuple[int, tuple[int, ...]]],
+    deadline: Deadline,
+    find: Callable[[int, tuple[int, ...], Complexes], _Found | None],
+) -> Iterator[tuple[str, _Found | None]]:
+    """Find one map after the other, and say how each ended.
+
+    Parameters
+    ----------
+    singles : Singles
+    wanted : sequence of (period, points)
+    deadline : Deadline
+    find : callable
+        Of period, points, and the exchange of all points in the base state; None without a state to start
+        from, TimeOverError where time is over.
+
+    Yields
+    ------
+    state : str
+        One of the words of this module.
+    found
+        None where there is nothing.
+    """
     exchange = base_exchange(singles)
-    for period, point in wanted:
+    for period, points in wanted:
         if not singles.problem.base.solved[period]:
             yield NO_STATE, None
-        elif np.isnan(exchange[period, point]):
+        elif np.isnan(exchange[period, list(points)]).any():
             yield UNFED, None
         elif deadline.passed:
             yield NO_TIME, None
         else:
-            requests = _requests(exchange[period], point, choice.others)
-            yield _trace(Tracer(singles, period, requests, choice.points, deadline))
+            try:
+                found = find(period, points, exchange[period])
+            except TimeOverError:
+                yield NO_TIME, None
+                continue
+            if found is None:
+                yield NO_STATE, None
+            elif found.empty:
+                yield EMPTY, None
+            else:
+                yield (MAPPED if found.complete else PARTIAL), found
 
 
-def _trace(tracer: Tracer) -> tuple[str, Trace | None]:
-    try:
-        trace = tracer.trace()
-    except TimeOverError:
-        return NO_TIME, None
-    if trace is None:
-        return NO_STATE, None
-    if not trace.runs:
-        return EMPTY, None
-    return (MAPPED if trace.complete else PARTIAL), trace
+def held(
+    exchange: Complexes, points: Sequence[int], others: float | None, moved: Sequence[int] = ()
+) -> Requests:
+    """Ask for the exchanges that are moved, then for those of all but some points to hold.
 
+    Parameters
+    ----------
+    exchange : (point,) complex
+        Of the base state in p.u.; NaN where a point is not fed.
+    points : sequence of int
+        That need not hold.
+    others : float or None
+        How far the others may go, in p.u.; None: freely.
+    moved : sequence of int
+        Points that are asked for exactly, whose requests come first.
 
-def _requests(exchange: Complexes, point: int, others: float | None) -> Requests:
-    """Ask for the exchange that is moved, then for those that hold."""
-    held = [] if others is None else np.flatnonzero(~np.isnan(exchange)).tolist()
-    place: Ints = np.array([point, *(other for other in held if other != point)], dtype=np.int64)
+    Returns
+    -------
+    Requests
+        Of one lane.
+    """
+    fed = np.flatnonzero(~np.isnan(exchange))
+    kept = fed[:0] if others is None else np.setdiff1d(fed, points)
+    place: Ints = np.array([*moved, *kept], dtype=np.int64)
     tolerance = np.full(len(place), 0.0 if others is None else others)
-    tolerance[0] = 0.0
+    tolerance[: len(moved)] = 0.0
     return Requests(place, np.zeros(len(place), dtype=np.int64), exchange.imag[place], tolerance)

@@ -81,6 +81,11 @@ class Region:
     open_: float
     complete: bool
 
+    @property
+    def empty(self) -> bool:
+        """Nothing can be had."""
+        return not self.boundary
+
 
 class Survey:
     """Surveys the region of one period.

@@ -14,6 +14,8 @@ from gridclear.optimise.capability import Capability
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from gridclear.network.movables import Movable
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.offers import Offers
@@ -34,6 +36,10 @@ class Single:
 
     share: Floats
     steps: Ints
+
+    def key(self, asked: NDArray[np.bool_]) -> bytes:
+        """Name the setting of all that is whole; ``asked`` as of ``Offers``."""
+        return self.steps.tobytes() + (self.share[asked] > 0.0).tobytes()
 
 
 class Singles:

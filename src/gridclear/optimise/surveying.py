@@ -97,10 +97,10 @@ class Surveyor:
             sights = {
                 row: sight
                 for row, sight in every.items()
-                if sight is not None and self._key(sight.single) not in seen[row]
+                if sight is not None and sight.single.key(self._asked) not in seen[row]
             }
             for row, sight in sights.items():
-                seen[row].add(self._key(sight.single))
+                seen[row].add(sight.single.key(self._asked))
             left = []
             for row, (stand, point) in self._settler.settled(aims, sights).items():
                 if stand is None:
@@ -145,9 +145,9 @@ class Surveyor:
                     break
                 given = self._given(aim, worth)
                 sight = self._around(neighbour).searched(aim, given, None, self._deadline)
-                if self._key(sight.single) in seen:
+                if sight.single.key(self._asked) in seen:
                     continue
-                seen.add(self._key(sight.single))
+                seen.add(sight.single.key(self._asked))
                 for stand, _ in self._settler.settled([aim], {0: sight}).values():
                     if stand is None:
                         continue
@@ -179,7 +179,7 @@ class Surveyor:
         """Stands near an aim, each with other whole decisions."""
         found: dict[bytes, Stand] = {}
         for row in self._by_distance(aim)[: _NEIGHBOURS * most].tolist():
-            found.setdefault(self._key(self.stands[row].single), self.stands[row])
+            found.setdefault(self.stands[row].single.key(self._asked), self.stands[row])
         return list(found.values())[:most]
 
     def merit(self, aim: Aim, spot: Spot) -> float:
@@ -214,7 +214,3 @@ class Surveyor:
     def _chart_at(self, point: Point) -> Chart:
         model = self._free.around(point)
         return Chart(point, self._bent, self._planes, self._weights, model, self._axes)
-
-    def _key(self, single: Single) -> bytes:
-        """Name the setting of all that is whole."""
-        return single.steps.tobytes() + (single.share[self._asked] > 0.0).tobytes()

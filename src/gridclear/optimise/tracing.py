@@ -76,7 +76,7 @@ class Tracer:
         self._states = States(singles, period, requests)
         self._problem = self._states.problem
         self._weights, self._planes = Weights.of(self._problem), Planes(self._problem)
-        self._base = self._problem.compiled.s_base_mva
+        self._base, self._asked = self._problem.compiled.s_base_mva, self._problem.offers.asked
         self._branches: dict[bytes, Branch] = {}
         self._lost: set[bytes] = set()
         self._followed: dict[bytes, tuple[Point, Curvature]] = {}
@@ -171,7 +171,7 @@ class Tracer:
                 return None
             if self._is_news(drawn):
                 return drawn
-            key = self._key(drawn.single)
+            key = drawn.single.key(self._asked)
             if key in seen or key not in self._followed:
                 segments = without(segments, drawn.q, self._scale())
             else:
@@ -181,7 +181,7 @@ class Tracer:
 
     def _is_news(self, drawn: Drawn) -> bool:
         """Whether a decision is of a new setting, or of a known one where it has no sample."""
-        key, near = self._key(drawn.single), _INSIDE * self._width()
+        key, near = drawn.single.key(self._asked), _INSIDE * self._width()
         known = self._branches.get(key)
         if known is None:
             return key not in self._lost
@@ -281,7 +281,7 @@ class Tracer:
     def _follow(self, drawn: Sequence[Drawn]) -> None:
         """Trace the settings of decisions from end to end, if new, and take what they are, if not."""
         known = set(self._branches)
-        every = {self._key(one.single): one for one in reversed(drawn)}
+        every = {one.single.key(self._asked): one for one in reversed(drawn)}
         new = {key: one for key, one in every.items() if key not in self._branches and key not in self._lost}
         room = _MOST_SETTINGS - len(self._branches)
         self._complete &= len(new) <= room
@@ -305,11 +305,6 @@ class Tracer:
         inside = [(branch, wanted[key].q) for key, branch in followed.items()]
         inside += [(self._branches[key], one.q) for key, one in every.items() if key in known]
         self._take([one for one in inside if one[0].reaches(one[1])], _INSIDE * self._width())
-
-    def _key(self, single: Single) -> bytes:
-        """Name the setting of all that is whole."""
-        asked = self._problem.offers.asked
-        return single.steps.tobytes() + (single.share[asked] > 0.0).tobytes()
 
     def _take(self, asked: Sequence[tuple[Branch, float]], near: float) -> None:
         """Add samples near exchanges; infinite ones stand for the ends of what a setting reaches.

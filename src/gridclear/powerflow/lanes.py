@@ -190,9 +190,9 @@ def solve_lanes(
     made now.
     """
     tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
-    workers = available_threads() if threads is None else threads
+    workers = worker_count(threads)
     # Every thread has something to do, if it is worth its start.
-    fair = max(-(-lanes.count // (LANES * max(workers, 1))), _FEWEST_BLOCKS)
+    fair = max(-(-lanes.count // (LANES * workers)), _FEWEST_BLOCKS)
     blocks, sources = min(blocks_of_piece(network), fair), lanes.sources()
 
     def piece(first: int, work: Workspace) -> int:
@@ -228,9 +228,7 @@ def share_out(
 
     Each thread has one room; after each piece, one thread at a time tells progress (scenarios done, all).
     """
-    workers = available_threads() if threads is None else threads
-    if workers < 1:
-        raise OptionError(f"threads is {workers}; it must be at least 1")
+    workers = worker_count(threads)
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for start in starts:
         todo.put(start)
@@ -258,6 +256,13 @@ def share_out(
     with ThreadPoolExecutor(workers) as pool:
         for future in [pool.submit(worker) for _ in range(workers)]:
             future.result()
+
+
+def worker_count(threads: int | None) -> int:
+    """Threads that are asked for, or one for each core; refuses less than one."""
+    if threads is not None and threads < 1:
+        raise OptionError(f"threads is {threads}; it must be at least 1")
+    return available_threads() if threads is None else threads
 
 
 def available_threads() -> int:

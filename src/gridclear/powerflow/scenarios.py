@@ -12,13 +12,13 @@ from gridclear.powerflow.factors import FactorStore
 from gridclear.powerflow.lanes import (
     TOLERANCE_MVA,
     Lanes,
-    available_threads,
     changes_by_node,
     no_limits,
     no_starts,
     output,
     share_out,
     solve_lanes,
+    worker_count,
 )
 from gridclear.powerflow.rays import Crossing
 from gridclear.powerflow.sensitivity import Solved
@@ -278,8 +278,7 @@ class Scenarios:
             Of every ray at its turn.
         """
         crossing = Crossing(np.zeros(len(rays)), np.full(len(rays), -1, dtype=np.int64))
-        threads = available_threads() if self.threads is None else self.threads
-        pieces = pieces_of(self._groups(begin.period, setting), threads)
+        pieces = pieces_of(self._groups(begin.period, setting), worker_count(self.threads))
         factors = [self._factors.at(topology, positions) for topology, positions, _ in pieces]
         nothing = np.zeros(0, dtype=np.int64)
 
