@@ -37,8 +37,8 @@ class Structure(NamedTuple):
     u_start, u_col : (free + 1,), (fill,)
         Rows of U; slot of entry k is fill + k.
     stem : (free,)
-        The one node in a node's row of U: what it hangs on once all before it are eliminated, as every node of
-        a radial grid does. -1 where the row has several entries, or none.
+        The one node in a node's row of U: what it hangs on once all before it are eliminated, as every node
+        of a radial grid does. -1 where the row has several entries, or none.
     hung_start, hung : (free + 1,), (hanging node,)
         Slots of L of the nodes that hang on each node.
     rest_start, rest : (free + 1,), (fill - hanging node,)

@@ -230,9 +230,7 @@ def root(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
 
 def _root(builder: Any, lane: LaneType, value: Any, *flags: str) -> Any:  # noqa: ANN401
     kind = ir.FunctionType(lane.vector, [lane.vector])
-    function = cgutils.get_or_insert_function(
-        builder.module, kind, f"llvm.sqrt.v{lane.width}f{lane.bits}"
-    )
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{lane.width}f{lane.bits}")
     return builder.call(function, [value], fastmath=flags)
 
 

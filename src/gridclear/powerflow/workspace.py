@@ -109,7 +109,7 @@ def padded_rows(count: int, width: int) -> Floats:
 
 
 def aligned(shape: tuple[int, ...], kind: type[_Number]) -> NDArray[_Number]:
-    """Room that begins at a line of memory: a vector that straddles two lines costs more than twice as much."""
+    """Room that begins at a line of memory: a vector that straddles two lines costs twice as much."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     memory = np.empty(size + _LINE, dtype=np.uint8)
     first = -memory.ctypes.data % _LINE
