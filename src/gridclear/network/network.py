@@ -36,6 +36,13 @@ class Structure(NamedTuple):
         Rows of L; slot of entry k is k.
     u_start, u_col : (free + 1,), (fill,)
         Rows of U; slot of entry k is fill + k.
+    stem : (free,)
+        The one node in a node's row of U: what it hangs on once all before it are eliminated, as every node
+        of a radial grid does. -1 where the row has several entries, or none.
+    hung_start, hung : (free + 1,), (hanging node,)
+        Slots of L of the nodes that hang on each node.
+    rest_start, rest : (free + 1,), (fill - hanging node,)
+        The other slots of each row of L.
     node_of_bus : (bus,)
         Node of each bus of the grid, -1 where the bus is dead (out of service or without supply).
     is_pv : (free,)
@@ -53,6 +60,11 @@ class Structure(NamedTuple):
     l_col: Ints
     u_start: Ints
     u_col: Ints
+    stem: Ints
+    hung_start: Ints
+    hung: Ints
+    rest_start: Ints
+    rest: Ints
     node_of_bus: Ints
     is_pv: Ints
 

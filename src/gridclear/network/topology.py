@@ -80,13 +80,16 @@ def structure(conversion: Conversion, ordering: Ordering) -> Structure:
     f = ordering.node[conversion.from_node[ordering.row]]
     t = ordering.node[conversion.to_node[ordering.row]]
     rows = _rows_of_l(n_free, f, t)
-    l_start = np.concatenate([[0], np.cumsum([len(r) for r in rows], dtype=np.int64)]).astype(np.int64)
+    l_row = np.repeat(np.arange(n_free, dtype=np.int64), [len(r) for r in rows])
     l_col = np.array([k for r in rows for k in r], dtype=np.int64)
-    l_row = np.repeat(np.arange(n_free, dtype=np.int64), np.diff(l_start))
     by_column = np.lexsort((l_row, l_col))
     u_col = l_row[by_column]
-    u_start = np.concatenate([[0], np.cumsum(np.bincount(l_col, minlength=n_free))]).astype(np.int64)
+    u_start = _starts(l_col, n_free)
     fill = len(l_col)
+    stem = np.full(n_free, -1, dtype=np.int64)
+    alone = np.flatnonzero(np.diff(u_start) == 1)
+    stem[alone] = u_col[u_start[alone]]
+    hangs = stem[l_col] == l_row
     place = {(int(i), int(k)): slot for slot, (i, k) in enumerate(zip(l_row, l_col, strict=True))}
     upper = np.empty(fill, dtype=np.int64)
     upper[by_column] = fill + np.arange(fill)
@@ -113,13 +116,23 @@ def structure(conversion: Conversion, ordering: Ordering) -> Structure:
         tf=slots(t, f),
         tt=slots(t, t),
         diagonal=2 * fill + np.arange(n_free, dtype=np.int64),
-        l_start=l_start,
+        l_start=_starts(l_row, n_free),
         l_col=l_col,
         u_start=u_start,
         u_col=u_col,
+        stem=stem,
+        hung_start=_starts(l_row[hangs], n_free),
+        hung=np.flatnonzero(hangs),
+        rest_start=_starts(l_row[~hangs], n_free),
+        rest=np.flatnonzero(~hangs),
         node_of_bus=node_of_bus.astype(np.int64),
         is_pv=is_pv,
     )
+
+
+def _starts(row: Ints, n: int) -> Ints:
+    """Where each row begins in entries that are sorted by row, and where the last ends."""
+    return np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n))]).astype(np.int64)
 
 
 def _rows_of_l(n_free: int, f: Ints, t: Ints) -> list[list[int]]:

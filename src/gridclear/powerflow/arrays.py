@@ -28,11 +28,16 @@ class Factors(NamedTuple):
     admittance : (branch, 4) complex
     shunt : (node,) complex
     lur, lui : (2·fill + free,)
-        Factors of the free nodes' admittance matrix.
-    wr, wi, w_angle : (node,)
-        Voltages without injection, and their angles in degrees.
-    lur_single, lui_single, wr_single, wi_single
-        The same in single precision.
+        Factors of the free nodes' admittance matrix, scaled: see ``factorise.scale``.
+    wr, wi, w_unit, w_angle : (node,)
+        Voltages without injection, their directions (complex, of magnitude 1) and angles in degrees.
+    to_current, to_voltage : (free,) complex
+        The scales of currents and voltages.
+    lur_single, lui_single : (2·fill + free,)
+        The factors in single precision.
+    start_single, from_voltage_single, turn_single : (free,) complex
+        Scaled voltages without injection, what makes a scaled voltage of a voltage, and what an injection is
+        multiplied by so that it divided by a scaled voltage is a scaled current.
     dc : (2·fill + free,)
         Factors of the DC power flow's matrix; no rows where there is no use for it.
     dc_angle, dc_shift : (free,)
@@ -53,11 +58,15 @@ class Factors(NamedTuple):
     lui: np.ndarray
     wr: np.ndarray
     wi: np.ndarray
+    w_unit: np.ndarray
     w_angle: np.ndarray
+    to_current: np.ndarray
+    to_voltage: np.ndarray
     lur_single: np.ndarray
     lui_single: np.ndarray
-    wr_single: np.ndarray
-    wi_single: np.ndarray
+    start_single: np.ndarray
+    from_voltage_single: np.ndarray
+    turn_single: np.ndarray
     dc: np.ndarray
     dc_angle: np.ndarray
     dc_shift: np.ndarray

@@ -243,7 +243,7 @@ def _store(structure, factors, out, work, rows, sr, si):
         scatter(work.current, work.from_row, rows, out.i_from)
         scatter(work.current, work.to_row, rows, out.i_to)
     if len(out.vm) > 0:
-        angles(vr, vi, work.magnitude, factors.wr, factors.wi, factors.w_angle, work.yi, work.size)
+        angles(vr, vi, work.magnitude, factors.w_unit, factors.w_angle, work.yi, work.size)
         scatter(work.magnitude, work.bus_row, rows, out.vm)
         scatter(work.yi, work.bus_row, rows, out.va)
 

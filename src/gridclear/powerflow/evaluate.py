@@ -10,6 +10,7 @@ import numpy as np
 
 from gridclear.powerflow.gather import gather
 from gridclear.powerflow.jit import inner
+from gridclear.powerflow.magnitude import magnitude as magnitude_of
 from gridclear.powerflow.simd import LANES, larger, load, root, spread, store, where_above
 
 #: Tangent of half the angle up to which the series of ``angles`` is exact to the last digits: 15°.
@@ -72,17 +73,17 @@ def balance(structure, factors, sr, si, vr, vi, magnitude, current, cr, ci, held
         y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
         store(cr, f, load(cr, f) + x)
         store(ci, f, load(ci, f) + y)
-        store(current, k, root(x * x + y * y))
+        store(current, k, magnitude_of(x * x + y * y))
         yf, yt = admittance[k, 2], admittance[k, 3]
         x = yf.real * a - yf.imag * b + yt.real * c - yt.imag * d
         y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
         store(cr, t, load(cr, t) + x)
         store(ci, t, load(ci, t) + y)
-        store(current, m + k, root(x * x + y * y))
+        store(current, m + k, magnitude_of(x * x + y * y))
     worst, total = spread(0.0), spread(0.0)
     for i in range(len(structure.diagonal)):
         a, b, x, y = load(vr, i), load(vi, i), load(cr, i), load(ci, i)
-        store(magnitude, i, root(a * a + b * b))
+        store(magnitude, i, magnitude_of(a * a + b * b))
         p = a * x + b * y - load(sr, i)
         q = b * x - a * y - load(si, i)
         miss = p * p + q * q
@@ -92,7 +93,7 @@ def balance(structure, factors, sr, si, vr, vi, magnitude, current, cr, ci, held
         worst = larger(miss, worst)
     for i in range(len(structure.diagonal), len(shunt)):
         a, b = load(vr, i), load(vi, i)
-        store(magnitude, i, root(a * a + b * b))
+        store(magnitude, i, magnitude_of(a * a + b * b))
         # What is injected at a slack node changes no voltage, but must be a number.
         total = total + 0.0 * (load(sr, i) + load(si, i))
     store(mismatch, 0, root(worst))
@@ -216,7 +217,7 @@ def value_of(structure, limits, work, constraint, lane, sr, si, vr, vi):
 
 
 @inner
-def angles(vr, vi, vm, wr, wi, w_angle, va, room):
+def angles(vr, vi, vm, w_unit, w_angle, va, room):
     """Angles in degrees.
 
     The angle is taken against the voltage without injection, so that it is small: with u = tan(θ/2) = y/(|V| + x),
@@ -228,8 +229,8 @@ def angles(vr, vi, vm, wr, wi, w_angle, va, room):
         Voltages in p.u.; rows behind those of the nodes are passed over.
     vm : (node, LANES)
         Their magnitudes.
-    wr, wi, w_angle : (node,)
-        Voltages without injection, and their angles in degrees.
+    w_unit, w_angle : (node,)
+        Voltages without injection divided by their magnitude, and their angles in degrees.
     va : (node, LANES), filled here
     room : (row, LANES)
         Room; row 0 is used.
@@ -237,15 +238,14 @@ def angles(vr, vi, vm, wr, wi, w_angle, va, room):
     degree = 180.0 / np.pi
     steep = spread(0.0)
     half_turn, turn = spread(180.0), spread(360.0)
-    for i in range(len(wr)):
+    for i in range(len(w_unit)):
         a, b = load(vr, i), load(vi, i)
-        size = np.sqrt(wr[i] * wr[i] + wi[i] * wi[i])
-        c, s = wr[i] / size, wi[i] / size
+        c, s = w_unit[i].real, w_unit[i].imag
         u = (b * c - a * s) / (load(vm, i) + (a * c + b * s))
         t = u * u
         steep = larger(t, steep)
-        series = spread(1.0 / 19.0)
-        for k in range(17, 0, -2):
+        series = spread(1.0 / 17.0)
+        for k in range(15, 0, -2):
             series = 1.0 / k - t * series
         angle = 2.0 * degree * u * series + w_angle[i]
         angle = where_above(angle, half_turn, angle - turn, angle)
@@ -253,5 +253,5 @@ def angles(vr, vi, vm, wr, wi, w_angle, va, room):
     store(room, 0, steep)
     for lane in range(LANES):
         if room[0, lane] > _STEEPEST * _STEEPEST:
-            for i in range(len(wr)):
+            for i in range(len(w_unit)):
                 va[i, lane] = np.arctan2(vi[i, lane], vr[i, lane]) * degree

@@ -77,3 +77,48 @@ def factorise(structure, admittance, shunt, slack_voltage, lu, no_load):
             no_load[i] -= lu[fill + k] * no_load[structure.u_col[k]]
         no_load[i] *= lu[structure.diagonal[i]]
     return 0
+
+
+@kernel
+def scale(structure, lu, to_current, to_voltage):
+    """Scale rows and columns so that what a hanging node takes from its stem, and gives to it, is just 1.
+
+    With I' = C I and V = R u for diagonal C and R, the triangular solves of Y V = I become those of C Y R u = I'.
+    A hanging node j has one entry L_pj and one U_jp; c_j = -c_p L_pj and r_j = -r_p U_jp/U_jj make both -1, so
+    that a solve adds up currents towards the root and voltages away from it, as a sweep on a radial grid does.
+    Other nodes keep c = r = 1.
+
+    Parameters
+    ----------
+    lu : (2·fill + free,) complex, changed here
+        From ``factorise``; scaled on return.
+    to_current, to_voltage : (free,) complex, filled here
+        C and R.
+
+    Returns
+    -------
+    int
+        0, or 1 + the node that nothing couples to its stem.
+    """
+    n_free = len(structure.diagonal)
+    fill = len(structure.l_col)
+    to_current[:] = 1.0
+    to_voltage[:] = 1.0
+    for i in range(n_free - 1, -1, -1):
+        for k in range(structure.hung_start[i], structure.hung_start[i + 1]):
+            slot = structure.hung[k]
+            j = structure.l_col[slot]
+            above = lu[fill + structure.u_start[j]] * lu[structure.diagonal[j]]
+            c, r = -lu[slot] * to_current[i], -above * to_voltage[i]
+            size = abs(c) * abs(r)
+            if not size > 0.0 or not np.isfinite(size):
+                return 1 + j
+            to_current[j], to_voltage[j] = c, r
+    for i in range(n_free):
+        c, r = to_current[i], to_voltage[i]
+        for k in range(structure.l_start[i], structure.l_start[i + 1]):
+            lu[k] *= c / to_current[structure.l_col[k]]
+        for k in range(structure.u_start[i], structure.u_start[i + 1]):
+            lu[fill + k] *= c * to_voltage[structure.u_col[k]]
+        lu[structure.diagonal[i]] /= c * r
+    return 0

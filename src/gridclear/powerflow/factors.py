@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.powerflow.arrays import Factors
-from gridclear.powerflow.factorise import factorise
+from gridclear.powerflow.factorise import factorise, scale
 
 if TYPE_CHECKING:
     from gridclear.network.network import Complexes, Floats, Ints, Network
@@ -67,8 +67,11 @@ def factors_at(network: Network, positions: Ints, *, reactive_limits: bool = Fal
     admittance = branch_admittance(network, positions)
     shunt = node_shunt(network, positions)
     lu, no_load, failed = _factorise(network, admittance, shunt, network.slack_voltage)
+    to_current, to_voltage = np.empty((2, network.n_free), dtype=np.complex128)
+    failed = failed or scale(network.structure, lu, to_current, to_voltage)
     if failed:
         raise ArithmeticError(f"the admittance matrix is singular at node {failed - 1}")
+    sent = no_load[: network.n_free] / to_voltage
     dc, dc_angle, dc_shift = _dc_power_flow(network, shunt)
     return Factors(
         admittance=admittance,
@@ -77,11 +80,15 @@ def factors_at(network: Network, positions: Ints, *, reactive_limits: bool = Fal
         lui=np.ascontiguousarray(lu.imag),
         wr=np.ascontiguousarray(no_load.real),
         wi=np.ascontiguousarray(no_load.imag),
+        w_unit=no_load / np.abs(no_load),
         w_angle=np.degrees(np.angle(no_load)),
+        to_current=to_current,
+        to_voltage=to_voltage,
         lur_single=lu.real.astype(np.float32),
         lui_single=lu.imag.astype(np.float32),
-        wr_single=no_load.real.astype(np.float32),
-        wi_single=no_load.imag.astype(np.float32),
+        start_single=sent.astype(np.complex64),
+        from_voltage_single=(1.0 / to_voltage).astype(np.complex64),
+        turn_single=(to_current.conj() / to_voltage).astype(np.complex64),
         dc=dc,
         dc_angle=dc_angle,
         dc_shift=dc_shift,

@@ -25,7 +25,7 @@ from gridclear.powerflow.simd import (
     larger,
     load,
     narrow,
-    reciprocal,
+    reciprocal_root,
     root,
     spread,
     spread_single,
@@ -59,39 +59,36 @@ def approach(structure, factors, injection, given, work, tolerance, max_iteratio
     sweeps : (LANES,) int, filled here
     """
     n_free = len(structure.diagonal)
-    fill = len(structure.l_col)
     ar, ai, br, bi, hr, hi = work.ar, work.ai, work.br, work.bi, work.hr, work.hi
     moving, worst_of = np.ones(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
     first, last = np.zeros(LANES), np.zeros(LANES)
     squared = tolerance * tolerance
     for i in range(n_free):
         p, q = narrow(load(injection[0], i)), narrow(load(injection[1], i))
-        a, b = spread_single(factors.wr_single[i]), spread_single(factors.wi_single[i])
+        p, q = _times(factors.turn_single[i], p, q)
+        start = factors.start_single[i]
+        a, b = spread_single(start.real), spread_single(start.imag)
         if given:
             a, b = narrow(load(work.vr, i)), narrow(load(work.vi, i))
+            a, b = _times(factors.from_voltage_single[i], a, b)
         x, y = _single_current(p, q, a, b)
         store(hr, i, p)
         store(hi, i, q)
         store(ar, i, x)
         store(ai, i, y)
-        _forward(structure, factors, br, bi, i, x, y)
+        _forward(structure, factors.lur_single, factors.lui_single, br, bi, i, x, y)
     for iteration in range(max_iterations):
         if iteration > 0:
             for i in range(n_free):
-                _forward(structure, factors, br, bi, i, load(ar, i), load(ai, i))
+                _forward(
+                    structure, factors.lur_single, factors.lui_single, br, bi, i, load(ar, i), load(ai, i)
+                )
         still, half = load(moving, 0), spread_single(np.float32(0.5))
         worst = spread_single(np.float32(0.0))
         for i in range(n_free - 1, -1, -1):
-            x, y = load(br, i), load(bi, i)
-            for k in range(structure.u_start[i], structure.u_start[i + 1]):
-                j = structure.u_col[k]
-                fr, fi = factors.lur_single[fill + k], factors.lui_single[fill + k]
-                x, y = _less(x, y, fr, fi, load(br, j), load(bi, j))
-            fr, fi = factors.lur_single[2 * fill + i], factors.lui_single[2 * fill + i]
-            x, y = fr * x - fi * y, fr * y + fi * x
-            store(br, i, x)
-            store(bi, i, y)
-            a, b = x + factors.wr_single[i], y + factors.wi_single[i]
+            x, y = _back(structure, factors.lur_single, factors.lui_single, br, bi, i)
+            start = factors.start_single[i]
+            a, b = x + start.real, y + start.imag
             x, y = _single_current(load(hr, i), load(hi, i), a, b)
             c, d = load(ar, i), load(ai, i)
             p, q = x - c, y - d
@@ -134,14 +131,11 @@ def _solve(structure, factors, work, all_lanes):
     yr, yi = work.yr, work.yi
     for i in range(n_free):
         x, y = widen(load(work.ar, i)), widen(load(work.ai, i))
-        for k in range(structure.l_start[i], structure.l_start[i + 1]):
-            j = structure.l_col[k]
-            x, y = _less(x, y, factors.lur[k], factors.lui[k], load(yr, j), load(yi, j))
-        store(yr, i, x)
-        store(yi, i, y)
+        _forward(structure, factors.lur, factors.lui, yr, yi, i, x, y)
     learnt, half = load(work.size, 0), spread(0.5)
     for i in range(n_free - 1, -1, -1):
-        x, y = _back(structure, factors, yr, yi, i)
+        x, y = _back(structure, factors.lur, factors.lui, yr, yi, i)
+        x, y = _times(factors.to_voltage[i], x, y)
         x, y = x + factors.wr[i], y + factors.wi[i]
         if not all_lanes:
             x = where_above(learnt, half, x, load(work.vr, i))
@@ -184,16 +178,13 @@ def fixed_point(structure, factors, injection, work, tolerance, proved, max_iter
         store(xi, i, y)
     for _ in range(max_iterations):
         for i in range(n_free):
-            x, y = load(xr, i), load(xi, i)
-            for k in range(structure.l_start[i], structure.l_start[i + 1]):
-                j = structure.l_col[k]
-                x, y = _less(x, y, factors.lur[k], factors.lui[k], load(yr, j), load(yi, j))
-            store(yr, i, x)
-            store(yi, i, y)
+            x, y = _times(factors.to_current[i], load(xr, i), load(xi, i))
+            _forward(structure, factors.lur, factors.lui, yr, yi, i, x, y)
         still, half = load(moving, 0), spread(0.5)
         worst = spread(0.0)
         for i in range(n_free - 1, -1, -1):
-            x, y = _back(structure, factors, yr, yi, i)
+            x, y = _back(structure, factors.lur, factors.lui, yr, yi, i)
+            x, y = _times(factors.to_voltage[i], x, y)
             a, b = x + factors.wr[i], y + factors.wi[i]
             square, x, y = _current(injection, i, a, b)
             c, d = load(xr, i), load(xi, i)
@@ -224,28 +215,42 @@ def fixed_point(structure, factors, injection, work, tolerance, proved, max_iter
 
 
 @inner
-def _back(structure, factors, yr, yi, i):
-    """One step of the backward substitution, in double precision."""
+def _forward(structure, lur, lui, yr, yi, i, x, y):
+    """One step of the forward substitution: the current x + jy of node i, and all that comes from below."""
+    for k in range(structure.hung_start[i], structure.hung_start[i + 1]):
+        j = structure.l_col[structure.hung[k]]
+        x, y = x + load(yr, j), y + load(yi, j)
+    for k in range(structure.rest_start[i], structure.rest_start[i + 1]):
+        slot = structure.rest[k]
+        j = structure.l_col[slot]
+        x, y = _less(x, y, lur[slot], lui[slot], load(yr, j), load(yi, j))
+    store(yr, i, x)
+    store(yi, i, y)
+
+
+@inner
+def _back(structure, lur, lui, yr, yi, i):
+    """One step of the backward substitution; returns node i's scaled voltage beyond that without injection."""
     fill = len(structure.l_col)
     x, y = load(yr, i), load(yi, i)
-    for k in range(structure.u_start[i], structure.u_start[i + 1]):
-        j = structure.u_col[k]
-        x, y = _less(x, y, factors.lur[fill + k], factors.lui[fill + k], load(yr, j), load(yi, j))
-    fr, fi = factors.lur[2 * fill + i], factors.lui[2 * fill + i]
-    x, y = fr * x - fi * y, fr * y + fi * x
+    fr, fi = lur[2 * fill + i], lui[2 * fill + i]
+    stem = structure.stem[i]
+    if stem >= 0:
+        x, y = (load(yr, stem) + fr * x) - fi * y, (load(yi, stem) + fr * y) + fi * x
+    else:
+        for k in range(structure.u_start[i], structure.u_start[i + 1]):
+            j = structure.u_col[k]
+            x, y = _less(x, y, lur[fill + k], lui[fill + k], load(yr, j), load(yi, j))
+        x, y = fr * x - fi * y, fr * y + fi * x
     store(yr, i, x)
     store(yi, i, y)
     return x, y
 
 
 @inner
-def _forward(structure, factors, br, bi, i, x, y):
-    """One step of the forward substitution, in single precision."""
-    for k in range(structure.l_start[i], structure.l_start[i + 1]):
-        j = structure.l_col[k]
-        x, y = _less(x, y, factors.lur_single[k], factors.lui_single[k], load(br, j), load(bi, j))
-    store(br, i, x)
-    store(bi, i, y)
+def _times(factor, x, y):
+    """Factor times x + jy."""
+    return factor.real * x - factor.imag * y, factor.real * y + factor.imag * x
 
 
 @inner
@@ -270,5 +275,6 @@ def _current(injection, i, a, b):
 @inner
 def _single_current(p, q, a, b):
     """conj(S/V) at V = a + jb, in single precision."""
-    scale = reciprocal(a * a + b * b)
+    scale = reciprocal_root(a * a + b * b)
+    scale = scale * scale
     return (p * a + q * b) * scale, (p * b - q * a) * scale

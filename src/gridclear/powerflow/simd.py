@@ -185,12 +185,15 @@ for _symbol, _function in (
 
 
 @typed
-def reciprocal(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
-    """1/a per lane in single precision: the processor's estimate, if it has one, and a step of Newton."""
+def reciprocal_root(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
+    """1/√a per lane in single precision: the processor's estimate, if it has one, and a step of Newton.
+
+    NaN where a is 0, infinite or not a number.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
         ones = ir.Constant(SINGLE.vector, [1.0] * SINGLE.width)
-        return builder.fdiv(ones, args[0], flags=("arcp", "contract"))
+        return builder.fdiv(ones, _root(builder, SINGLE, args[0], "arcp"), flags=("arcp", "contract"))
 
     return SINGLE(SINGLE), codegen
 
@@ -220,11 +223,15 @@ def root(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
     """Square root per lane."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
-        name = f"llvm.sqrt.v{a.width}f{a.bits}"
-        kind = ir.FunctionType(a.vector, [a.vector])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [args[0]])
+        return _root(builder, a, args[0])
 
     return a(a), codegen
+
+
+def _root(builder: Any, lane: LaneType, value: Any, *flags: str) -> Any:  # noqa: ANN401
+    kind = ir.FunctionType(lane.vector, [lane.vector])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{lane.width}f{lane.bits}")
+    return builder.call(function, [value], fastmath=flags)
 
 
 @typed

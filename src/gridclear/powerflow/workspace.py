@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -11,12 +12,18 @@ from gridclear.powerflow.simd import GROUP, LANES
 from gridclear.powerflow.tiles import SIDE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gridclear.network.network import Floats, Ints, Network
 
 #: Entries of one block's arrays in one piece of work: enough to forget the overhead of a call.
 _PIECE = 2**18
 #: Most blocks of a piece: few enough to share out and to show progress.
 _MOST_BLOCKS = 32
+#: Bytes of a line of memory.
+_LINE = 64
+
+_Number = TypeVar("_Number", np.float32, np.float64)
 
 
 def blocks_of_piece(network: Network) -> int:
@@ -42,16 +49,16 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
     n, m, free, fill = network.n_node, network.n_branch, network.n_free, len(network.structure.l_col)
 
     def rows(count: int) -> Floats:
-        return np.empty((count, LANES))
+        return aligned((count, LANES), np.float64)
 
-    def single() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        return np.empty((free, LANES), dtype=np.float32)
+    def single() -> NDArray[np.float32]:
+        return aligned((free, LANES), np.float32)
 
     # Dead buses read the row behind the nodes.
     magnitude, yi = rows(n + 1), rows(n + 1)
     magnitude[n], yi[n] = np.nan, np.nan
     return Workspace(
-        injection=np.empty((parts, n, LANES)),
+        injection=aligned((parts, n, LANES), np.float64),
         columns=rows(columns),
         vr=rows(n),
         vi=rows(n),
@@ -73,10 +80,10 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         high=rows(n if scan else 0),
         loading=rows(m if scan else 0),
         exchange=rows(5 * points),
-        jacobian=np.empty((2 * fill + free, 4, GROUP)),
-        line=np.empty((n, 4, GROUP)),
-        step=np.empty((free, 2, GROUP)),
-        spare_q=np.empty((free, GROUP)),
+        jacobian=aligned((2 * fill + free, 4, GROUP), np.float64),
+        line=aligned((n, 4, GROUP), np.float64),
+        step=aligned((free, 2, GROUP), np.float64),
+        spare_q=aligned((free, GROUP), np.float64),
         angle=np.empty(free),
         bus_row=_padded(np.where(network.structure.node_of_bus >= 0, network.structure.node_of_bus, n)),
         from_row=_padded(np.arange(m, dtype=np.int64)),
@@ -98,7 +105,12 @@ def padded_width(width: int) -> int:
 
 def padded_rows(count: int, width: int) -> Floats:
     """Make room (count, width and a little more), every row of it a whole number of lines of memory."""
-    size = count * padded_width(width)
-    memory = np.empty(size + SIDE)
-    first = -(memory.ctypes.data // 8) % SIDE
-    return memory[first : first + size].reshape(count, padded_width(width))
+    return aligned((count, padded_width(width)), np.float64)
+
+
+def aligned(shape: tuple[int, ...], kind: type[_Number]) -> NDArray[_Number]:
+    """Room that begins at a line of memory: a vector that straddles two lines costs twice as much."""
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    memory = np.empty(size + _LINE, dtype=np.uint8)
+    first = -memory.ctypes.data % _LINE
+    return memory[first : first + size].view(kind).reshape(shape)
