@@ -34,12 +34,15 @@ def active_need(recipe: Recipe, starts: pd.DatetimeIndex) -> pd.DataFrame:
 
 
 def reactive_resources(net: pp.pandapowerNet, recipe: Recipe) -> list[tuple[str, str, float]]:
-    """List the largest generators and all storage, with the Mvar that each can offer either way."""
-    by_size = net.sgen.sort_values(["sn_mva", "name"], ascending=[False, True])
-    generators = by_size.head(recipe.bids.reactive_sgens)
+    """List the largest generators, and all storage or the largest, with the Mvar that each offers either way."""
+    plan, order = recipe.bids, {"by": ["sn_mva", "name"], "ascending": [False, True]}
+    generators = net.sgen.sort_values(**order).head(plan.reactive_sgens)
+    storages = net.storage
+    if plan.reactive_storages is not None:
+        storages = storages.sort_values(**order).head(plan.reactive_storages)
     return [
         (table, row.name, round(TAN_PHI_95 * row.sn_mva, 3))
-        for table, frame in (("sgen", generators), ("storage", net.storage))
+        for table, frame in (("sgen", generators), ("storage", storages))
         for row in frame.itertuples()
     ]
 

@@ -25,6 +25,10 @@ overloads a line in 4,615 of 35,136, the double line 54/75 before all and by up 
 does so in few quarter-hours and by less than 10 %: most bids are free most of the time, and in those
 quarter-hours few are.
 """,
+    "hvmv-mixed": """
+The hours of hv-mixed, in SimBench's scenario of the near future (`--1`): 1.0 to 1.15 GW of generation over
+loads of 200 to 220 MW, in the 110 kV grid and in the 15 medium-voltage grids under it.
+""",
 }
 
 REMARKS = {
@@ -63,5 +67,10 @@ REMARKS = {
         """With `HV1 Line 122` out, buses 321 and 330 are islanded with 64 MW of wind: red.""",
         """The transformers at the 220 kV border are regulated as one group and move within the window;
         the pairs at the 380 kV border keep their positions.""",
+    ),
+    "hvmv-mixed": (
+        """It is here for its size: 36 transformers with tap changers, all of which a clearing may move.""",
+        """The positions of the tap changers keep the forecast's voltages below 110 kV in their limits of 0.965
+        to 1.055 p.u.; at SimBench's own positions they are up to 1.12 p.u.""",
     ),
 }

@@ -76,7 +76,8 @@ class ConnectionPoint:
 class BidPlan:
     """How many elements of each kind offer, in which steps, and the buses where all elements offer.
 
-    ``large_mw`` parts small from large generators.
+    ``large_mw`` parts small from large generators. Without ``reactive_storages`` every storage offers
+    reactive power, else so many of the largest.
     """
 
     loads: int
@@ -89,6 +90,7 @@ class BidPlan:
     buses: tuple[str, ...]
     need_mw: tuple[float, float]
     reactive_sgens: int
+    reactive_storages: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The choices behind the three shipped grids.
+"""The choices behind the three shipped grids, and a large one that is built on demand.
 
 Names of elements are SimBench's. Everything else was chosen by the makers of gridclear, and each folder's
 README says so.
@@ -134,4 +134,59 @@ HV_MIXED = Recipe(
     ),
 )
 
+#: Medium-voltage grids under the 110 kV grid: subnet, position of both changers, whether they work in parallel.
+_UNDER_HV = (
+    *((f"MV1.10{k}", True) for k in range(1, 9)),
+    *((f"MV2.10{k}", True) for k in range(1, 4)),
+    *((f"MV3.10{k}", False) for k in range(1, 4)),
+    ("MV4.101", True),
+)
+
+HVMV_MIXED = Recipe(
+    name="hvmv-mixed",
+    code="1-HVMV-mixed-all-1-sw",
+    start_utc="2016-08-11T09:00:00Z",
+    seed=20160812,
+    banks=(
+        Bank("Bank Bus 55", "HV1 Bus 55", 20.0, 4, 1),
+        Bank("Bank Bus 25", "HV1 Bus 25", 20.0, 3, 0),
+        Bank("Bank MV1.101 busbar1.1", "MV1.101 busbar1.1", 1.2, 4, 1),
+        Bank("Bank MV1.105 busbar1.1", "MV1.105 busbar1.1", 1.2, 4, 1),
+    ),
+    taps=(
+        *(Tap(f"HV1 Trafo {k}", "fixed", 3, group="EHV_HV 2") for k in (1, 2)),
+        *(Tap(f"HV1 Trafo {k}", "fixed", 1, group="EHV_HV 3") for k in (3, 4)),
+        *(Tap(f"HV1 Trafo {k}", "fixed", 4, group="EHV_HV 1") for k in (5, 6)),
+        *(
+            Tap(f"HV1-{net}-Trafo{k}", "automatic", 4, 1.025, 0.025, f"HV1-{net}" if parallel else "")
+            for net, parallel in _UNDER_HV
+            for k in (1, 2)
+        ),
+    ),
+    outages=(
+        Outage("line", "HV1 Line 71", "out", 4, 14, "works on one circuit of a double line"),
+        Outage("line", "MV1.101 Line 66", "out", 20, 25, "works on a spur that has no second feed"),
+    ),
+    connection_points=(
+        ConnectionPoint("EHV 8", "EHV Ext_grid 8", 700.0, 230.0, 700.0),
+        ConnectionPoint("EHV 9", "EHV Ext_grid 9", 600.0, 200.0, 600.0),
+        ConnectionPoint("EHV 10", "EHV Ext_grid 10", 700.0, 230.0, 700.0),
+    ),
+    bids=BidPlan(
+        loads=40,
+        small_sgens=20,
+        large_sgens=40,
+        storages=10,
+        large_mw=1.0,
+        step_mw=0.05,
+        smallest_mw=0.1,
+        buses=(),
+        need_mw=(40.0, 120.0),
+        reactive_sgens=30,
+        reactive_storages=10,
+    ),
+)
+
 RECIPES = (MV_RURAL, MV_URBAN, HV_MIXED)
+#: Too large to be shipped: built when named.
+LARGE = (HVMV_MIXED,)

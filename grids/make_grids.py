@@ -1,6 +1,7 @@
 """Build the case folders ``mv-rural``, ``mv-urban`` and ``hv-mixed`` from SimBench.
 
-Run ``python grids/make_grids.py`` (gridclear's extra ``data`` installed) to rebuild all, or name some.
+Run ``python grids/make_grids.py`` (gridclear's extra ``data`` installed) to rebuild them, or name some;
+a large one, ``hvmv-mixed``, is built only when named.
 The same versions of simbench and pandapower give the same bytes.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 import pandapower as pp
 import pandas as pd
 from _bids import active_bids
-from _recipes import RECIPES
+from _recipes import LARGE, RECIPES
 from _simbench import (
     KEPT_TABLES,
     horizon,
@@ -160,14 +161,14 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     """Build the named grids, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="grids to build (default: all)")
+    parser.add_argument("names", nargs="*", help="grids to build (default: those that are shipped)")
     parser.add_argument("--into", type=Path, default=HERE, help="folder that holds the case folders")
     arguments = parser.parse_args()
-    known = {recipe.name: recipe for recipe in RECIPES}
+    known = {recipe.name: recipe for recipe in (*RECIPES, *LARGE)}
     unknown = sorted(set(arguments.names) - set(known))
     if unknown:
         parser.error(f"unknown grid {', '.join(unknown)}; known are {', '.join(known)}")
-    for name in arguments.names or known:
+    for name in arguments.names or [recipe.name for recipe in RECIPES]:
         build(known[name], arguments.into / name)
 
 
