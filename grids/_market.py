@@ -34,7 +34,7 @@ def active_need(recipe: Recipe, starts: pd.DatetimeIndex) -> pd.DataFrame:
 
 
 def reactive_resources(net: pp.pandapowerNet, recipe: Recipe) -> list[tuple[str, str, float]]:
-    """List the largest generators, and all storage or the largest, with the Mvar that each offers either way."""
+    """List the largest generators, and all storages or the largest, with the Mvar that each can offer."""
     plan, order = recipe.bids, {"by": ["sn_mva", "name"], "ascending": [False, True]}
     generators = net.sgen.sort_values(**order).head(plan.reactive_sgens)
     storages = net.storage

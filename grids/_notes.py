@@ -70,7 +70,7 @@ REMARKS = {
     ),
     "hvmv-mixed": (
         """It is here for its size: 36 transformers with tap changers, all of which a clearing may move.""",
-        """The positions of the tap changers keep the forecast's voltages below 110 kV in their limits of 0.965
-        to 1.055 p.u.; at SimBench's own positions they are up to 1.12 p.u.""",
+        """The positions of the tap changers keep the forecast's voltages below 110 kV in their limits of
+        0.965 to 1.055 p.u.; at SimBench's own positions they are up to 1.12 p.u.""",
     ),
 }

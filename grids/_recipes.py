@@ -134,7 +134,7 @@ HV_MIXED = Recipe(
     ),
 )
 
-#: Medium-voltage grids under the 110 kV grid: subnet, position of both changers, whether they work in parallel.
+#: Medium-voltage grids under the 110 kV grid, and whether their two transformers work in parallel.
 _UNDER_HV = (
     *((f"MV1.10{k}", True) for k in range(1, 9)),
     *((f"MV2.10{k}", True) for k in range(1, 4)),
