@@ -73,6 +73,8 @@ class Region:
         Area between the boundary and what bounds it from outside, as a part of the boundary's.
     complete : bool
         False where ways were left aside, or a program's answers could not be confirmed.
+    lost : int
+        Programs on which the solver lost its way; a region with any is not complete.
     """
 
     boundary: tuple[Spot, ...]
@@ -80,6 +82,7 @@ class Region:
     lattice: tuple[Node, ...]
     open_: float
     complete: bool
+    lost: int
 
     @property
     def empty(self) -> bool:
@@ -133,11 +136,19 @@ class Survey:
         self._surveyor.extent([Aim(way=way) for way in first])
         self._ask(first)
         if not self._surveyor.stands:
-            return Region((), (), (), np.nan, self._complete)
+            return Region((), (), (), np.nan, complete=False, lost=self._surveyor.lost)
         corners, open_ = self._enclosed()
         spots, had = self._halved(self._cheapened(corners))
         nodes = self._filled(np.array([spot.place for spot in spots]))
-        return Region(tuple(stand.spot for stand in spots), tuple(had), tuple(nodes), open_, self._complete)
+        lost = self._surveyor.lost
+        return Region(
+            boundary=tuple(stand.spot for stand in spots),
+            had=tuple(had),
+            lattice=tuple(nodes),
+            open_=open_,
+            complete=self._complete and not lost,
+            lost=lost,
+        )
 
     def _ask(self, ways: Floats) -> None:
         """Go as far as can be along some ways."""
