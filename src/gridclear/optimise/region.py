@@ -195,11 +195,14 @@ class Survey:
         ]
 
     def _halved(self, corners: Sequence[Stand]) -> tuple[list[Stand], list[bool]]:
-        """Ask for the middle of every long side; where it cannot be had, the side goes by what is nearest."""
+        """Ask for the middle of every long side; where it cannot be had, the side goes by what is nearest.
+
+        Sides that are left when enough has been halved are asked for, too, and are gaps if it is not had.
+        """
         spots, size = list(corners), self._surveyor.size
         had = [True] * len(spots)
         new = list(range(len(spots))) if len(spots) > 2 else []
-        for _ in range(_MOST_HALVES):
+        for left in range(_MOST_HALVES, -1, -1):
             ends = [(row, spots[row].place, spots[(row + 1) % len(spots)].place) for row in new]
             ends = [end for end in ends if np.hypot(*(end[2] - end[1])) > _LONG * size]
             aims = [self._near(0.5 * (one + other)) for _, one, other in ends]
@@ -209,9 +212,8 @@ class Survey:
                 if stand is not None and self._is_had(aim, stand):
                     continue
                 near = HAD * size
-                beside = stand is None or min(_away(stand.place, end) for end in (one, other)) <= near
                 had[row] = False
-                if not beside and stand is not None:
+                if left and stand is not None and min(_away(stand.place, end) for end in (one, other)) > near:
                     spots.insert(row + 1, stand)
                     had[row : row + 1] = [True, True]
                     new = [row, row + 1, *(place + 1 for place in new)]
