@@ -106,8 +106,9 @@ class Tracer:
         self._planes.remember(start[0])
         self._free = build_model(start[0], FREE, 1.0)
         self._follow([*self._first(*start), *(_idle(single) for single in self._few())])
-        for straight, beaten in _PASSES:
-            self._look_for_rivals(straight, beaten)
+        ended = [self._look_for_rivals(straight, beaten) for straight, beaten in _PASSES]
+        # The last pass asks for all that those before it were to find, and for more.
+        self._complete &= ended[-1]
         self._straighten(_STRAIGHT, self._count)
         return self._assembled(self._joined())
 
@@ -127,11 +128,11 @@ class Tracer:
             return [nothing]
         return [Single(nothing.share, np.array(steps, dtype=np.int64)) for steps in product(*ranges)]
 
-    def _look_for_rivals(self, straight: float, beaten: float) -> None:
+    def _look_for_rivals(self, straight: float, beaten: float) -> bool:
         """Search what beats the curve, in every piece and in what is open beside it, until nothing does.
 
         Lines between samples are straightened before, to within a share of the span of costs; what beats
-        them by a larger share counts.
+        them by a larger share counts. Says whether it came to an end.
         """
         proved: list[tuple[bytes, float, float]] = []
         for _ in range(_MOST_SEARCHES):
@@ -139,7 +140,7 @@ class Tracer:
             worth, better = self._worth(beaten), []
             open_ = [one for one in self._challenges() if not _is_proved(one, proved)]
             if not open_:
-                return
+                return True
             for one in open_:
                 rival = self._rival(one, worth)
                 if rival is None:
@@ -147,7 +148,7 @@ class Tracer:
                 else:
                     better.append(rival)
             self._follow(better)
-        self._complete = False
+        return False
 
     def _challenges(self) -> list[Challenge]:
         """Collect what is to be beaten."""
