@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import gridclear as gc
+from gridclear.optimise.highs import LostError, Solver
 from oracle.plain_grid import stamps
 from oracle.pq_extremes import ANSWERS
+from oracle.pq_judge import MapJudge
 from oracle.pq_problem import map_problem
 from oracle.region_exact import farthest, least_at
 from oracle.region_judge import RegionJudge, beyond_hull, drawn
@@ -149,6 +151,41 @@ def test_a_period_of_a_shipped_case(grids, name):
     assert not verdict.faults
     assert verdict.over <= 1.0
     assert_encloses(problem, pq, count=300, seed=3, period=period)
+
+
+@pytest.mark.parametrize("market", ["common", "reactive"])
+def test_programs_that_are_lost_cost_what_they_were_for(monkeypatch, market):
+    case = small_area(QUICK[0])
+    area = market == "common"
+    own, calls, lost = Solver.minimise, [], []
+
+    def mapped(is_lost):
+        calls.clear()
+        lost.clear()
+
+        def minimise(self, *arguments, **options):
+            calls.append(None)
+            if is_lost(len(calls)):
+                lost.append(None)
+                raise LostError("lost")
+            return own(self, *arguments, **options)
+
+        monkeypatch.setattr(Solver, "minimise", minimise)
+        pq = gc.pq_map(case, area=area, lattice=2, points=3, starts=case.horizon.starts[:1])
+        states = pq.regions.states["state"] if area else pq.ranges["state"]
+        assert pq.provenance["lost_programs"] == len(lost)
+        return pq, set(states)
+
+    _, states = mapped(lambda _: False)
+    assert states == {"mapped"}
+    every = len(calls)
+    pq, states = mapped(lambda number: number == every - 1)
+    assert (pq.status, states, len(lost)) == ("partial", {"partial"}, 1)
+    assert len(pq.area if area else pq.costs) > 3
+    assert not (RegionJudge if area else MapJudge)(map_problem(case, market=market))(pq).faults
+    pq, states = mapped(lambda _: True)
+    assert (pq.status, states) == ("partial", {"partial"})
+    assert len(pq.area if area else pq.costs) == int(area)  # no program is needed for the forecast itself
 
 
 def test_bad_options_are_refused():

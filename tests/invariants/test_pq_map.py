@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gridclear as gc
+from gridclear.optimise.tracing import Tracer
 from oracle.plain_grid import stamps
 from oracle.pq_dispatches import dispatches
 from oracle.pq_exact import against_exact, all_pieces, between, whole_of
@@ -287,3 +288,20 @@ def test_ends_and_costs_of_a_shipped_case_are_the_exact_ones(grids, name, period
         said = float(curve.cost_at(np.array([q]))[0])
         print(f"{name} {period}: {q:.3f} Mvar for {said:.4f} EUR, least {exact.cost_eur:.4f} EUR")
         assert exact.cost_eur - 1e-3 * curve.span <= said <= exact.cost_eur + DEARER * curve.span
+
+
+@pytest.mark.parametrize(("endless", "state"), [([], "mapped"), ([0], "mapped"), ([1], "partial")])
+def test_a_map_is_whole_if_its_last_pass_came_to_an_end(monkeypatch, endless, state):
+    own, passes = Tracer._look_for_rivals, []
+
+    def looked(self, straight, beaten):
+        passes.append(beaten)
+        return own(self, straight, beaten) and len(passes) - 1 not in endless
+
+    monkeypatch.setattr(Tracer, "_look_for_rivals", looked)
+    case = small_map(17)
+    name, starts = case.connection_points["connection_point"].iloc[0], case.horizon.starts[:1]
+    pq = gc.pq_map(case, points=3, starts=starts, connection_points=[name])
+    assert passes == sorted(passes, reverse=True)
+    assert len(passes) == 2
+    assert pq.ranges["state"].tolist() == [state]

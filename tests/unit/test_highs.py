@@ -28,9 +28,28 @@ def stumbling(times):
     return Stumbling
 
 
-def solver_of_two_rows():
+def claiming(times):
+    """A solver whose first runs call an optimum what breaks rows, as after trouble with a basis."""
+
+    class Claiming(highspy.Highs):
+        runs = 0
+
+        def run(self):
+            type(self).runs += 1
+            return super().run()
+
+        def getInfo(self):  # noqa: N802  the solver's own name
+            info = super().getInfo()
+            if self.runs <= times:
+                info.primal_solution_status = highspy.SolutionStatus.kSolutionStatusInfeasible
+            return info
+
+    return Claiming
+
+
+def solver_of_two_rows(*, whole=False):
     program = Program()
-    column = program.columns(2, 0.0, 10.0, [1.0, 2.0])
+    column = program.columns(2, 0.0, 10.0, [1.0, 2.0], whole=whole)
     row = program.rows(1, 3.0, np.inf)
     program.entries(row, column, 1.0)
     return highs.Solver(program), program.cost
@@ -48,5 +67,28 @@ def test_a_solver_that_stumbles_is_asked_again(monkeypatch, times):
 def test_a_solver_that_never_answers_is_an_error(monkeypatch):
     monkeypatch.setattr(highs.highspy, "Highs", stumbling(9))
     solver, cost = solver_of_two_rows()
-    with pytest.raises(SolverError, match="refuses the run"):
+    with pytest.raises(highs.LostError, match="'Not Set', from scratch, too"):
         solver.minimise(cost)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_an_optimum_that_breaks_rows_is_sought_anew(monkeypatch, times, whole):
+    monkeypatch.setattr(highs.highspy, "Highs", claiming(times))
+    solver, cost = solver_of_two_rows(whole=whole)
+    answer = solver.minimise(cost)
+    assert highs.highspy.Highs.runs == times + 1
+    assert answer.status == highs.OPTIMAL
+    assert answer.objective == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_optimum_that_breaks_rows_from_scratch_too_has_a_name(monkeypatch, whole):
+    monkeypatch.setattr(highs.highspy, "Highs", claiming(9))
+    solver, cost = solver_of_two_rows(whole=whole)
+    with pytest.raises(highs.LostError, match="no solution and says 'Optimal'") as raised:
+        solver.minimise(cost)
+    assert isinstance(raised.value, SolverError)
+    # The program itself stays as it was.
+    highs.highspy.Highs.runs = 10
+    assert solver.minimise(cost).objective == pytest.approx(3.0)

@@ -16,7 +16,7 @@ RESERVED = {
     "click": ("cli",),
     "highspy": ("optimise.highs",),
     "llvmlite": ("powerflow",),
-    "matplotlib": ("report.figures", "report.map_figures"),
+    "matplotlib": ("report.figures", "report.map_figures", "report.region_figures"),
     "numba": ("powerflow",),
     "pandapower": ("network",),
     "pyarrow": ("io",),

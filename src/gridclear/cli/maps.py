@@ -50,6 +50,19 @@ if TYPE_CHECKING:
 )
 @click.option("--max-moves", type=int, help="Steps that every device may go from its position.")
 @click.option("--area", is_flag=True, help="Map P and Q together, too, by active and reactive bids.")
+@click.option(
+    "--joint",
+    nargs=2,
+    metavar="A B",
+    help="Map the reactive power of these two connection points against each other, too.",
+)
+@click.option(
+    "--lattice",
+    type=int,
+    default=6,
+    show_default=True,
+    help="Places along each axis of --area and --joint where the least cost is found.",
+)
 @click.option("--deadline", "deadline_s", type=float, help="Seconds after which what there is is given.")
 @job_options("result/pq-map")
 def pq_map(
@@ -61,6 +74,8 @@ def pq_map(
     others_mvar: float | None,
     max_moves: int | None,
     area: bool,
+    joint: tuple[str, str] | None,
+    lattice: int,
     deadline_s: float | None,
     out: Path | None,
     format_: TableFormat,
@@ -81,6 +96,8 @@ def pq_map(
                 others_mvar=others_mvar,
                 max_moves=max_moves,
                 area=area,
+                joint=joint,
+                lattice=lattice,
                 deadline_s=deadline_s,
                 threads=threads,
                 executor=executor,

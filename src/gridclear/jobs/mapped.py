@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.optimise.curves import Mark, Trace
+    from gridclear.optimise.maps import Found
     from gridclear.optimise.singles import Single, Singles
 
 
@@ -143,6 +144,11 @@ def mark_dropped(state: list[str], number: Ints, kept: NDArray[np.bool_]) -> Non
     """Say of maps, whose ``number`` every decision has, that some of theirs, or all, were not confirmed."""
     for own in np.unique(number[~kept]).tolist():
         state[own] = PARTIAL if kept[number == own].any() else EMPTY
+
+
+def programs_lost(found: Sequence[tuple[str, Found | None]]) -> int:
+    """Count the programs on which the solver lost its way, over all maps."""
+    return sum(0 if one is None else one.lost for _, one in found)
 
 
 def range_rows(singles: Singles, mapped: Mapped) -> pd.DataFrame:

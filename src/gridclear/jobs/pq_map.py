@@ -11,7 +11,14 @@ from threadpoolctl import threadpool_limits
 
 from gridclear.case.needs import need_rows
 from gridclear.errors import CaseError, Issue, OptionError
-from gridclear.jobs.mapped import confirm, cost_rows, dispatch_rows, gap_rows, range_rows
+from gridclear.jobs.mapped import (
+    confirm,
+    cost_rows,
+    dispatch_rows,
+    gap_rows,
+    programs_lost,
+    range_rows,
+)
 from gridclear.jobs.region import Asked, survey
 from gridclear.jobs.region_tables import Regions
 from gridclear.jobs.result import Result, Stopwatch, provenance
@@ -234,6 +241,7 @@ def pq_map(
                 "jointly_deliverable": _jointly(case, singles),
                 "mismatch_mva": mapped.mismatch_mva,
                 "unconfirmed_points": mapped.dropped + sum(one.dropped for one in surveyed),
+                "lost_programs": programs_lost(found) + sum(one.lost for one in surveyed),
             },
             ranges=range_rows(singles, mapped),
             costs=cost_rows(singles, mapped),

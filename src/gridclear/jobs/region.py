@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.jobs.mapped import mark_dropped, prove
+from gridclear.jobs.mapped import mark_dropped, programs_lost, prove
 from gridclear.jobs.region_tables import Regions, region_rows, region_tables
 from gridclear.jobs.tasks import shared_out
 from gridclear.network.compiled import compile_case
@@ -57,11 +57,14 @@ class Surveyed:
         Of each.
     dropped : int
         Places that were found and not confirmed.
+    lost : int
+        Programs on which the solver lost its way; their regions are ``partial``.
     """
 
     regions: Regions
     state: tuple[str, ...]
     dropped: int
+    lost: int
 
 
 def survey(
@@ -148,4 +151,4 @@ def _proved(
     mark_dropped(state, np.array([row.number for row in every], dtype=np.int64), kept)
     rows = [row for row, good in zip(every, kept, strict=True) if good]
     regions = region_tables(singles, wanted, found, state, rows, exchange[kept])
-    return Surveyed(regions, tuple(state), int((~kept).sum()))
+    return Surveyed(regions, tuple(state), int((~kept).sum()), programs_lost(found))

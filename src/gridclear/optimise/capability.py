@@ -39,6 +39,7 @@ class Capability:
         Columns: items, then charging by store and period, then discharging by store and period.
     low, high : (row,)
         Infinite where there is no bound. Nothing taken keeps every row: the forecast is never outside.
+        Rows that nothing could leave are not among them.
     outer : (row,)
         ``high`` without what the polygon inside of a circle leaves out: whatever is in the circle keeps it.
     """
@@ -101,7 +102,8 @@ def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capabi
             spread = p * reach
             span = (p0[period] + np.minimum(spread, 0).sum(), p0[period] + np.maximum(spread, 0).sum())
             own = _bounds(rating, float(p0[period]), float(q0[period]), span)
-            rows += [(column, along_p * p + along_q * q, ends) for along_p, along_q, ends in own]
+            every = [(column, along_p * p + along_q * q, ends) for along_p, along_q, ends in own]
+            rows += [row for row in every if _may_bind(row[1] * reach, row[2])]
     if not rows:
         return Capability(sparse.csr_array((0, columns)), np.zeros(0), np.zeros(0), np.zeros(0))
     first = np.cumsum([0, *(len(row[0]) for row in rows)])
@@ -112,6 +114,12 @@ def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capabi
     matrix.sum_duplicates()
     low, high, outer = np.array([row[2] for row in rows]).T
     return Capability(matrix, low, high, outer)
+
+
+def _may_bind(spread: Floats, ends: _Ends) -> bool:
+    """Whether a row can be left when every column goes so far; most sides of a polygon are out of reach."""
+    low, high = np.minimum(spread, 0.0).sum(), np.maximum(spread, 0.0).sum()
+    return bool(low < ends[0] or high > ends[1])
 
 
 def _elements(compiled: CompiledCase, offers: Offers, stores: Stores) -> dict[tuple[str, int], Ints]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.optimise.around import Around
-from gridclear.optimise.highs import solved
+from gridclear.optimise.highs import LostError, solved
 from gridclear.optimise.sheet import MISSED
 from gridclear.optimise.singles import Single
 
@@ -166,8 +166,13 @@ class Chart:
         program.entries(self._asked, self._short[0], -1.0)
         program.entries(self._asked, self._short[1], 1.0)
 
-    def held(self, aim: Aim, deadline: Deadline) -> Sight:
+    def held(self, aim: Aim, deadline: Deadline) -> Sight | None:
         """Follow an aim with all that is whole as the program has it, relaxed where it is free.
+
+        Returns
+        -------
+        Sight or None
+            None where the solver lost its way.
 
         Raises
         ------
@@ -176,13 +181,16 @@ class Chart:
         """
         self._face(aim)
         bent = np.zeros(2)
-        for _ in range(2):
-            answer = self._solve(bent, deadline)
-            bent = self._bent(answer.x)
+        try:
+            for _ in range(2):
+                answer = self._solve(bent, deadline)
+                bent = self._bent(answer.x)
+        except LostError:
+            return None
         return self._sight(answer)
 
-    def tried(self, aim: Aim, single: Single, deadline: Deadline) -> Sight:
-        """Follow an aim with all that is whole as a decision has it.
+    def tried(self, aim: Aim, single: Single, deadline: Deadline) -> Sight | None:
+        """Follow an aim with all that is whole as a decision has it; None as of ``held``.
 
         Raises
         ------
@@ -195,16 +203,29 @@ class Chart:
         solver.release()
         return found
 
-    def searched(self, aim: Aim, worth: float, known: Sight | None, deadline: Deadline) -> Sight:
+    def searched(self, aim: Aim, worth: float, known: Sight | None, deadline: Deadline) -> Sight | None:
         """Follow an aim with everything free, to within so many EUR, or MVA for a way.
 
         Where what is known is as good as if nothing were whole, or as what is found, it is given back.
+
+        Returns
+        -------
+        Sight or None
+            None where the solver lost its way.
 
         Raises
         ------
         TimeOverError
         SolverError
         """
+        try:
+            return self._searched(aim, worth, known, deadline)
+        except LostError:
+            self._around.solver.release()
+            self._around.solver.relax(whole=False)
+            return None
+
+    def _searched(self, aim: Aim, worth: float, known: Sight | None, deadline: Deadline) -> Sight:
         self._face(aim)
         solver = self._around.solver
         solver.search_from_known()

@@ -95,11 +95,14 @@ class Trace:
         In p.u.: open ranges that no whole steps reach.
     complete : bool
         False where settings were left aside, or a program's answers could not be confirmed.
+    lost : int
+        Programs on which the solver lost its way; a map with any is not complete.
     """
 
     runs: tuple[tuple[Mark, ...], ...]
     gaps: tuple[tuple[float, float], ...]
     complete: bool
+    lost: int
 
     @property
     def empty(self) -> bool:

@@ -32,6 +32,7 @@ _LOST = (
     highspy.HighsModelStatus.kNotset,
     highspy.HighsModelStatus.kSolveError,
 )
+_FEASIBLE = highspy.SolutionStatus.kSolutionStatusFeasible
 _SEED = 1
 #: The solver's simplex methods, by its numbers.
 _DUAL, _PRIMAL = 1, 4
@@ -78,6 +79,10 @@ class Answer:
 
 class TimeOverError(Exception):
     """The time limit passed before a program had its answer."""
+
+
+class LostError(SolverError):
+    """The solver lost its way, and lost it again from scratch: whether the program has an answer is open."""
 
 
 def solved(answer: Answer) -> Answer:
@@ -160,8 +165,11 @@ class Solver:
 
         Raises
         ------
+        LostError
+            The solver lost its way on a program, and lost it again from scratch.
         SolverError
-            The solver ended in a way that is no answer, or what it gave is not finite.
+            The solver refuses the program or ended in another way that is no answer, or what it gave is not
+            finite.
         """
         solver = self._solver
         columns = np.arange(self._count, dtype=np.int32)
@@ -177,15 +185,25 @@ class Solver:
             self._check(status, "a solution to start from")
         status = solver.run()
         for strategy in (_DUAL, _PRIMAL):
-            if solver.getModelStatus() not in _LOST:
+            if not self._is_lost():
                 break
             # The last solution was a bad start, or the duals on the way grew too large for the dual simplex.
             self._check(solver.clearSolver(), "a fresh start")
             self._check(solver.setOptionValue("simplex_strategy", strategy), "a strategy")
             status = solver.run()
             self._check(solver.setOptionValue("simplex_strategy", _DUAL), "a strategy")
+        if self._is_lost():
+            word = solver.modelStatusToString(solver.getModelStatus())
+            raise LostError(f"the solver has no solution and says '{word}', from scratch, too")
         self._check(status, "the run")
         return self._answer()
+
+    def _is_lost(self) -> bool:
+        """Whether the last run ended without an answer; an optimum whose solution breaks rows is none."""
+        model = self._solver.getModelStatus()
+        if model == highspy.HighsModelStatus.kOptimal:
+            return self._solver.getInfo().primal_solution_status != _FEASIBLE
+        return model in _LOST
 
     def add(self, planes: Sequence[Plane]) -> None:
         """Add rows ``value · x[column] <= upper``."""
@@ -258,7 +276,7 @@ class Solver:
         if model not in _STATUS:
             raise SolverError(f"the solver ended with '{solver.modelStatusToString(model)}'")
         status, info = _STATUS[model], solver.getInfo()
-        found = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+        found = info.primal_solution_status == _FEASIBLE
         if not found or status in (INFEASIBLE, UNBOUNDED):
             return Answer(status, np.zeros(0), np.nan, -np.inf)
         solution = solver.getSolution()

@@ -157,6 +157,11 @@ class Found(Protocol):
         """Nothing may be missing."""
         ...
 
+    @property
+    def lost(self) -> int:
+        """Programs on which the solver lost its way."""
+        ...
+
 
 _Found = TypeVar("_Found", bound=Found)
 
@@ -201,7 +206,7 @@ def map_each(
                 continue
             if found is None:
                 yield NO_STATE, None
-            elif found.empty:
+            elif found.empty and not found.lost:
                 yield EMPTY, None
             else:
                 yield (MAPPED if found.complete else PARTIAL), found

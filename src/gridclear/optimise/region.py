@@ -73,6 +73,8 @@ class Region:
         Area between the boundary and what bounds it from outside, as a part of the boundary's.
     complete : bool
         False where ways were left aside, or a program's answers could not be confirmed.
+    lost : int
+        Programs on which the solver lost its way; a region with any is not complete.
     """
 
     boundary: tuple[Spot, ...]
@@ -80,6 +82,7 @@ class Region:
     lattice: tuple[Node, ...]
     open_: float
     complete: bool
+    lost: int
 
     @property
     def empty(self) -> bool:
@@ -133,11 +136,19 @@ class Survey:
         self._surveyor.extent([Aim(way=way) for way in first])
         self._ask(first)
         if not self._surveyor.stands:
-            return Region((), (), (), np.nan, self._complete)
+            return Region((), (), (), np.nan, complete=False, lost=self._surveyor.lost)
         corners, open_ = self._enclosed()
         spots, had = self._halved(self._cheapened(corners))
         nodes = self._filled(np.array([spot.place for spot in spots]))
-        return Region(tuple(stand.spot for stand in spots), tuple(had), tuple(nodes), open_, self._complete)
+        lost = self._surveyor.lost
+        return Region(
+            boundary=tuple(stand.spot for stand in spots),
+            had=tuple(had),
+            lattice=tuple(nodes),
+            open_=open_,
+            complete=self._complete and not lost,
+            lost=lost,
+        )
 
     def _ask(self, ways: Floats) -> None:
         """Go as far as can be along some ways."""
@@ -184,11 +195,14 @@ class Survey:
         ]
 
     def _halved(self, corners: Sequence[Stand]) -> tuple[list[Stand], list[bool]]:
-        """Ask for the middle of every long side; where it cannot be had, the side goes by what is nearest."""
+        """Ask for the middle of every long side; where it cannot be had, the side goes by what is nearest.
+
+        Sides that are left when enough has been halved are asked for, too, and are gaps if it is not had.
+        """
         spots, size = list(corners), self._surveyor.size
         had = [True] * len(spots)
         new = list(range(len(spots))) if len(spots) > 2 else []
-        for _ in range(_MOST_HALVES):
+        for left in range(_MOST_HALVES, -1, -1):
             ends = [(row, spots[row].place, spots[(row + 1) % len(spots)].place) for row in new]
             ends = [end for end in ends if np.hypot(*(end[2] - end[1])) > _LONG * size]
             aims = [self._near(0.5 * (one + other)) for _, one, other in ends]
@@ -198,9 +212,8 @@ class Survey:
                 if stand is not None and self._is_had(aim, stand):
                     continue
                 near = HAD * size
-                beside = stand is None or min(_away(stand.place, end) for end in (one, other)) <= near
                 had[row] = False
-                if not beside and stand is not None:
+                if left and stand is not None and min(_away(stand.place, end) for end in (one, other)) > near:
                     spots.insert(row + 1, stand)
                     had[row : row + 1] = [True, True]
                     new = [row, row + 1, *(place + 1 for place in new)]

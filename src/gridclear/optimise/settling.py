@@ -108,6 +108,8 @@ class Settler:
     ----------
     size : float
         Extent of the plane that differences are measured by, in p.u.
+    lost : int
+        Programs on which the solver lost its way: their decisions stay uncorrected.
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class Settler:
         self._states, self._axes, self._bent = states, axes, bent
         self._planes, self._weights, self._deadline = planes, weights, deadline
         self._base = states.problem.compiled.s_base_mva
-        self._learnt = 0
+        self._learnt = self.lost = 0
         self.size = 0.0
 
     def settled(self, aims: Sequence[Aim], sights: dict[int, Sight]) -> dict[int, tuple[Stand | None, Point]]:
@@ -169,10 +171,12 @@ class Settler:
                 break
             if number == _BENDS:
                 self._look_at_bends([courses[row] for row in left], [sights[row].single for row in left])
-            sights = {
+            corrected = {
                 row: self._corrected(courses[row], point, radius).held(aims[row], self._deadline)
                 for row, point in left.items()
             }
+            sights = {row: sight for row, sight in corrected.items() if sight is not None}
+            self.lost += len(corrected) - len(sights)
         return found
 
     def keeps(self, point: Point) -> bool:

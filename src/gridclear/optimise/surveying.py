@@ -61,15 +61,22 @@ class Surveyor:
         self._first = self._chart_at(start)
         self._settler = Settler(states, axes, bent, self._planes, self._weights, deadline)
         self._charts: dict[int, Chart] = {}
+        self._lost = 0
         self.size = 0.0
         single = Single(start.plan.share, start.plan.steps[:, 0])
         first = Stand(single, place_of(axes, start), start.cost, np.full(2, np.nan), start)
         self.stands: list[Stand] = [first] if self._settler.keeps(start) else []
 
+    @property
+    def lost(self) -> int:
+        """Programs on which the solver lost its way: what they were to find may be missing."""
+        return self._lost + self._settler.lost
+
     def extent(self, ways: Sequence[Aim]) -> float:
         """Set the size by what lies farthest along some ways when nothing is whole."""
-        place = np.array([self._first.held(aim, self._deadline).place for aim in ways])
-        self.size = self._settler.size = float(np.ptp(place, axis=0).max())
+        sights = self._seen([self._first.held(aim, self._deadline) for aim in ways])
+        place = np.array([sight.place for sight in sights]).reshape(-1, 2)
+        self.size = self._settler.size = float(np.ptp(place, axis=0).max()) if len(place) else 0.0
         return self.size
 
     def follow(self, aims: Sequence[Aim], worth: float, most_hops: int) -> list[Stand | None]:
@@ -144,11 +151,10 @@ class Surveyor:
                 if old is not None and self._away(aim, old) <= 0.0:
                     break
                 given = self._given(aim, worth)
-                sight = self._around(neighbour).searched(aim, given, None, self._deadline)
-                if sight.single.key(self._asked) in seen:
-                    continue
-                seen.add(sight.single.key(self._asked))
-                for stand, _ in self._settler.settled([aim], {0: sight}).values():
+                sights = self._seen([self._around(neighbour).searched(aim, given, None, self._deadline)])
+                new = [sight for sight in sights if sight.single.key(self._asked) not in seen]
+                seen |= {sight.single.key(self._asked) for sight in new}
+                for stand, _ in self._settler.settled([aim], dict(enumerate(new))).values():
                     if stand is None:
                         continue
                     self.stands.append(stand)
@@ -156,20 +162,29 @@ class Surveyor:
                         best[row] = stand
         return best
 
+    def _seen(self, looked: Sequence[Sight | None]) -> list[Sight]:
+        """Leave out what the solver lost, and count it."""
+        found = [sight for sight in looked if sight is not None]
+        self._lost += len(looked) - len(found)
+        return found
+
     def _sighted(self, chart: Chart, aim: Aim, worth: float, best: Stand | None) -> Sight | None:
         """See what whole decisions of neighbours would do, and search for better ones around a state.
 
         A program is trusted for the whole decisions of its own state most. Where something is known that
         is what was aimed at, neighbours are all that is looked at again.
         """
-        tried = [
-            self._around(stand).tried(aim, stand.single, self._deadline)
-            for stand in self._neighbours(aim, _MOST_KNOWN)
-        ]
+        tried = self._seen(
+            [
+                self._around(stand).tried(aim, stand.single, self._deadline)
+                for stand in self._neighbours(aim, _MOST_KNOWN)
+            ]
+        )
         known = min(tried, key=lambda sight: sight.merit, default=None)
         if best is not None and aim.place is not None and self._away(aim, best) <= 0.0:
             return known
-        return chart.searched(aim, self._given(aim, worth), known, self._deadline)
+        found = self._seen([chart.searched(aim, self._given(aim, worth), known, self._deadline)])
+        return found[0] if found else known
 
     def _given(self, aim: Aim, worth: float) -> float:
         """Say what is nothing as programs have it: EUR, or MVA of a way."""

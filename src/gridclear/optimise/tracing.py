@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.challenges import Challenge, Scale, challenges, without
 from gridclear.optimise.curves import Branch, Sample, Trace
 from gridclear.optimise.envelope import Piece, pieces
+from gridclear.optimise.highs import LostError
 from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
@@ -23,7 +25,7 @@ from gridclear.optimise.thinning import thinned
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gridclear.network.network import Floats
     from gridclear.optimise.algorithms import Deadline
@@ -53,6 +55,8 @@ _SAME_MVA, _SEAM_MVA = 1e-7, 5 * DELIVERED_MVA
 #: Seams that are a gap: both settings may stop short of where they meet.
 _GAP = 3.0
 
+_Said = TypeVar("_Said")
+
 
 class Tracer:
     """Traces the map of one connection point in one period.
@@ -81,7 +85,7 @@ class Tracer:
         self._lost: set[bytes] = set()
         self._followed: dict[bytes, tuple[Point, Curvature]] = {}
         self._far = (-np.inf, np.inf)
-        self._complete = True
+        self._complete, self._astray = True, 0
 
     def trace(self) -> Trace | None:
         """Trace the map.
@@ -102,8 +106,9 @@ class Tracer:
         self._planes.remember(start[0])
         self._free = build_model(start[0], FREE, 1.0)
         self._follow([*self._first(*start), *(_idle(single) for single in self._few())])
-        for straight, beaten in _PASSES:
-            self._look_for_rivals(straight, beaten)
+        ended = [self._look_for_rivals(straight, beaten) for straight, beaten in _PASSES]
+        # The last pass asks for all that those before it were to find, and for more.
+        self._complete &= ended[-1]
         self._straighten(_STRAIGHT, self._count)
         return self._assembled(self._joined())
 
@@ -112,7 +117,8 @@ class Tracer:
         held = Sheet(point, bent, self._planes, self._weights)
         self._far = held.far(-1), held.far(1)
         sheet = Sheet(point, bent, self._planes, self._weights, self._free.around(point))
-        return [sheet.extreme(sign, self._deadline) for sign in (-1, 1)]
+        ends = [self._said(partial(sheet.extreme, sign, self._deadline)) for sign in (-1, 1)]
+        return [end for end in ends if end is not None]
 
     def _few(self) -> list[Single]:
         """Nothing taken: at the scheduled positions, and at all others if they are few."""
@@ -122,11 +128,11 @@ class Tracer:
             return [nothing]
         return [Single(nothing.share, np.array(steps, dtype=np.int64)) for steps in product(*ranges)]
 
-    def _look_for_rivals(self, straight: float, beaten: float) -> None:
+    def _look_for_rivals(self, straight: float, beaten: float) -> bool:
         """Search what beats the curve, in every piece and in what is open beside it, until nothing does.
 
         Lines between samples are straightened before, to within a share of the span of costs; what beats
-        them by a larger share counts.
+        them by a larger share counts. Says whether it came to an end.
         """
         proved: list[tuple[bytes, float, float]] = []
         for _ in range(_MOST_SEARCHES):
@@ -134,7 +140,7 @@ class Tracer:
             worth, better = self._worth(beaten), []
             open_ = [one for one in self._challenges() if not _is_proved(one, proved)]
             if not open_:
-                return
+                return True
             for one in open_:
                 rival = self._rival(one, worth)
                 if rival is None:
@@ -142,7 +148,7 @@ class Tracer:
                 else:
                     better.append(rival)
             self._follow(better)
-        self._complete = False
+        return False
 
     def _challenges(self) -> list[Challenge]:
         """Collect what is to be beaten."""
@@ -166,7 +172,10 @@ class Tracer:
                 return None
             model = self._free.around(point)
             rivals = Rivals(point, bent, self._planes, self._weights, model, segments)
-            drawn, gain = rivals.best(worth, self._deadline)
+            said = self._said(partial(rivals.best, worth, self._deadline))
+            if said is None:
+                return None
+            drawn, gain = said
             if gain <= worth or drawn.short > DELIVERED_MVA:
                 return None
             if self._is_news(drawn):
@@ -275,7 +284,10 @@ class Tracer:
         runs = [tuple(run[place] for place in own) for run, own in zip(runs, kept, strict=True)]
         open_ = ((one[-1].q, other[0].q) for one, other in pairwise(runs))
         return Trace(
-            tuple(runs), tuple((low, high) for low, high in open_ if high - low > _GAP * seam), self._complete
+            runs=tuple(runs),
+            gaps=tuple((low, high) for low, high in open_ if high - low > _GAP * seam),
+            complete=self._complete and not self._astray,
+            lost=self._astray,
         )
 
     def _follow(self, drawn: Sequence[Drawn]) -> None:
@@ -314,12 +326,19 @@ class Tracer:
         sheets = [branch.nearest(q) if np.isfinite(q) else branch.sheets[0] for branch, q in asked]
         for _ in range(_MOST_CORRECTIONS):
             drawn = [self._draw(sheet, q) for sheet, (_, q) in zip(sheets, asked, strict=True)]
-            points = self._states.of([one.single for one in drawn])
+            said = [
+                (own, sheet, one)
+                for own, sheet, one in zip(asked, sheets, drawn, strict=True)
+                if one is not None
+            ]
+            points = self._states.of([one.single for _, _, one in said])
             left: list[tuple[Branch, float]] = []
             around: list[Sheet] = []
-            for (branch, q), sheet, one, point in zip(asked, sheets, drawn, points, strict=True):
+            for ((branch, q), sheet, one), point in zip(said, points, strict=True):
                 if point is not None and self._agree(q, near, one, point):
-                    branch.add(_sample(one, self._price(sheet, q, one), point), _SAME_MVA / self._base)
+                    price = self._price(sheet, q, one)
+                    if price is not None:
+                        branch.add(_sample(one, price, point), _SAME_MVA / self._base)
                 elif point is not None:
                     left.append((branch, q))
                     around.append(sheet.around(point))
@@ -330,15 +349,23 @@ class Tracer:
         # What keeps no limit anywhere is no setting; a hole in one that has samples is something else.
         self._complete &= not any(branch.samples for branch, _ in asked)
 
-    def _draw(self, sheet: Sheet, q: float) -> Drawn:
+    def _draw(self, sheet: Sheet, q: float) -> Drawn | None:
         if np.isfinite(q):
-            return sheet.at(q, self._deadline)
-        return sheet.extreme(1 if q > 0.0 else -1, self._deadline)
+            return self._said(partial(sheet.at, q, self._deadline))
+        return self._said(partial(sheet.extreme, 1 if q > 0.0 else -1, self._deadline))
 
-    def _price(self, sheet: Sheet, q: float, drawn: Drawn) -> float:
+    def _price(self, sheet: Sheet, q: float, drawn: Drawn) -> float | None:
         if np.isfinite(q):
             return drawn.price
-        return sheet.price_before(drawn, 1 if q > 0.0 else -1, self._deadline)
+        return self._said(partial(sheet.price_before, drawn, 1 if q > 0.0 else -1, self._deadline))
+
+    def _said(self, ask: Callable[[], _Said]) -> _Said | None:
+        """Take what programs say; None, and counted, where the solver lost its way."""
+        try:
+            return ask()
+        except LostError:
+            self._astray += 1
+            return None
 
     def _agree(self, q: float, near: float, drawn: Drawn, point: Point) -> bool:
         """Whether a state keeps every limit and is what its program expected, and what was asked for."""

@@ -37,7 +37,26 @@ def describe_map(pq: PQMap, *, width: int = 100) -> str:
         if pq.provenance["jointly_deliverable"]
         else "Maps of single periods: whether a choice can be delivered period after period, clear says."
     )
-    return "\n\n".join([head, "Exchange, Mvar\n" + render(_ranges(pq), width=width), joint])
+    parts = [head, "Exchange, Mvar\n" + render(_ranges(pq), width=width)]
+    if not pq.regions.states.empty:
+        parts.append("Regions, by the middle of their periods\n" + render(_regions(pq), width=width))
+    return "\n\n".join([*parts, joint])
+
+
+def _regions(pq: PQMap) -> pd.DataFrame:
+    rows = []
+    every = pq.regions.states.groupby(["connection_point", "other_point"], sort=False)
+    for (point, other), own in every:
+        rows.append(
+            {
+                "connection point": str(point),
+                "plane": f"Q and Q of {other}" if other else "P and Q",
+                "periods": f"{int((own['state'] == 'mapped').sum())} of {len(own)}",
+                "size": f"{_median(own['size']):.2f} {'Mvar²' if other else 'MW·Mvar'}",
+                "open, %": _median(own["open_percent"]),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _ranges(pq: PQMap) -> pd.DataFrame:
