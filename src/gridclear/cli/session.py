@@ -1,13 +1,17 @@
-"""The commands for whole market sessions: one, or one after the other."""
+"""The commands for whole market sessions: one, one after the other, and one to look at."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from gridclear.cli.frame import (
     algorithm_option,
+    colour,
+    exit_codes,
     finish,
     folder_for,
     job_options,
@@ -16,15 +20,15 @@ from gridclear.cli.frame import (
     session_of,
     show_case,
     stacked,
+    threads_option,
     width,
     working,
     write,
     written,
 )
+from gridclear.errors import CaseError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gridclear.case import Case
     from gridclear.io.tables import TableFormat
     from gridclear.jobs.session import Session
@@ -165,3 +169,52 @@ def roll(
         show_case(read)
         say(describe_rolling(result, width=width()))
         finish(result, folder, as_json=as_json)
+
+
+@click.command(short_help="All jobs on the real grid that comes with gridclear, and a page that shows them.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("result"),
+    show_default=True,
+    help="Folder for the results.",
+)
+@threads_option
+def demo(*, out: Path, threads: int | None) -> None:
+    """Check the real medium-voltage grid that comes with gridclear, and hold a market session on it.
+
+    Shows what every job says: base state, forecasts, lights, activation, PQ map, clearing, settlement. The
+    first time kernels are compiled, which takes longer than the session.
+    """
+    with exit_codes(as_json=False):
+        from gridclear import check_case, read_case, run_session
+        from gridclear.io.shipped import shipped_case
+        from gridclear.report.html import REPORT_FILE, write_report
+        from gridclear.report.session import TITLES, describe_part, describe_session
+
+        case = shipped_case("mv-rural")
+        shown = os.path.relpath(case) if case.is_relative_to(Path.cwd()) else case
+        say(_bold(f"$ gridclear check {shown}"))
+        issues = check_case(case)
+        if issues:
+            raise CaseError(tuple(issues))
+        say("no issues\n")
+
+        say(_bold(f"$ gridclear session {shown} -o {out}"))
+        read = read_case(case)
+        with working("session") as progress:
+            result = run_session(read, threads=threads, progress=progress)
+        write(result, out, "csv")
+        with written(out):
+            write_report(read, result, out)
+        show_case(read)
+        for job, part in result.parts.items():
+            say(_bold(TITLES[job]) + "\n" + describe_part(read, part, colour=colour(), width=width()) + "\n")
+        say(describe_session(result, width=width()))
+        say(f"\nall of it on one page: {out / REPORT_FILE}")
+        finish(result, out, as_json=False)
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True) if colour() else text

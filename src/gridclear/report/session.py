@@ -147,9 +147,16 @@ def describe_outlook(result: Outlook, *, width: int = 100) -> str:
     """
     keys = ["connection_point", "element_type", "technology"]
     power = result.technologies.groupby(keys, sort=False)["p_mw"].agg(["min", "max"]).reset_index()
-    shown = power.rename(columns={"min": "least MW", "max": "most MW"}).sort_values(
-        "most MW", ascending=False, kind="stable"
+    power["connection_point"] = power["connection_point"].where(
+        power["connection_point"] != "", "(no supply)"
     )
+    headings = {
+        "connection_point": "connection point",
+        "element_type": "table",
+        "min": "least MW",
+        "max": "most MW",
+    }
+    shown = power.rename(columns=headings).sort_values("most MW", ascending=False, kind="stable")
     more = f"\nand {len(shown) - _ROWS} more" if len(shown) > _ROWS else ""
     keys = ["connection_point", "case", "reason"]
     faults = result.short_circuit.groupby(keys, sort=False)["skss_mva"].min().reset_index()
