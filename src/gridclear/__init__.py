@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gridclear.case import Case, Grid, Horizon, Limits, Prices
+    from gridclear.case import Case, Grid, Horizon, Limits, Prices, SettlementTerms
     from gridclear.errors import CaseError, GridclearError, Issue, OptionError
     from gridclear.io.folder import check_case, read_case, write_case
     from gridclear.jobs.activate import Activation, activate
@@ -62,6 +62,7 @@ _HOME = {
     "Rolling": "gridclear.jobs.roll",
     "Session": "gridclear.jobs.session",
     "Settlement": "gridclear.jobs.settle",
+    "SettlementTerms": "gridclear.case",
     "States": "gridclear.powerflow.states",
     "activate": "gridclear.jobs.activate",
     "check_case": "gridclear.io.folder",
@@ -119,6 +120,7 @@ __all__ = [
     "Rolling",
     "Session",
     "Settlement",
+    "SettlementTerms",
     "States",
     "activate",
     "check_case",

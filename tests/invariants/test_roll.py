@@ -60,7 +60,17 @@ def test_sessions_begin_one_period_apart_and_every_one_is_a_sound_case(rolled):
         sheets = {name: checked_sheet(table, own.table(name)) for name, table in TABLES.items()}
         issues = []
         try:
-            build_case("again", own.grid, "grid", own.horizon, own.limits, own.prices, sheets, Faults())
+            build_case(
+                "again",
+                own.grid,
+                "grid",
+                own.horizon,
+                own.limits,
+                own.prices,
+                own.settlement,
+                sheets,
+                Faults(),
+            )
         except gc.CaseError as fault:
             issues = fault.issues
         # Several reactive bids share one inverter, and the clearing keeps its capability by itself.

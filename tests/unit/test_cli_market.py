@@ -49,6 +49,26 @@ def test_activation_that_is_not_confirmed_ends_with_three(grids, tmp_path):
     assert "overvoltage" in done.stderr
 
 
+def test_settlement_and_session_follow_the_terms_of_the_case(rural, tmp_path):
+    agreed = shutil.copytree(rural, tmp_path / "agreed")
+    with (agreed / "case.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            '[settlement]\npricing = "pay-as-clear"\ntolerance_percent = 3.0\npenalty_eur_mvarh = 20.0\n'
+        )
+    terms = {
+        "pricing": "pay-as-clear",
+        "tolerance_percent": 3.0,
+        "penalty_eur_mvarh": 20.0,
+        "penalty_eur_mwh": 0.0,
+    }
+    assert run("settle", agreed, "-o", tmp_path / "a").exit_code == 0
+    assert read_result(tmp_path / "a").provenance["options"] == terms
+    assert run("settle", agreed, "-o", tmp_path / "b", "--tolerance", "0").exit_code == 0
+    assert read_result(tmp_path / "b").provenance["options"] == terms | {"tolerance_percent": 0.0}
+    assert run("session", agreed, "-o", tmp_path / "c", "--pricing", "pay-as-bid").exit_code == 0
+    assert read_result(tmp_path / "c" / "settle").provenance["options"] == terms | {"pricing": "pay-as-bid"}
+
+
 def test_activation_without_need_names_the_table(rural, tmp_path):
     bare = shutil.copytree(rural, tmp_path / "bare")
     (bare / "active_need.csv").unlink()

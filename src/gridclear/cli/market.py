@@ -143,25 +143,23 @@ def clear(
     "--tolerance",
     "tolerance_percent",
     type=float,
-    default=0.0,
-    show_default=True,
-    help="Per cent of the schedule within which what is metered counts as delivered.",
+    help="Per cent of the schedule within which metering counts as delivered.  [default: as the case says]",
 )
 @click.option(
-    "--penalty-mwh", type=float, default=0.0, show_default=True, help="EUR per MWh beyond the tolerance."
+    "--penalty-mwh", type=float, help="EUR per MWh beyond the tolerance.  [default: as the case says]"
 )
 @click.option(
-    "--penalty-mvarh", type=float, default=0.0, show_default=True, help="EUR per Mvarh beyond the tolerance."
+    "--penalty-mvarh", type=float, help="EUR per Mvarh beyond the tolerance.  [default: as the case says]"
 )
 @clearing_options
 @job_options("result/settle")
 def settle(
     case: Path,
     *,
-    pricing: Literal["pay-as-bid", "pay-as-clear"],
-    tolerance_percent: float,
-    penalty_mwh: float,
-    penalty_mvarh: float,
+    pricing: Literal["pay-as-bid", "pay-as-clear"] | None,
+    tolerance_percent: float | None,
+    penalty_mwh: float | None,
+    penalty_mvarh: float | None,
     algorithm: str,
     devices: Literal["optimised", "scheduled"],
     market: Literal["reactive", "common"],

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from gridclear.case.settlement_terms import PAY_AS_CLEAR
 from gridclear.jobs.money import amounts
 from gridclear.jobs.settlement import payments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gridclear.case import Case
+    from gridclear.case import Case, SettlementTerms
     from gridclear.jobs.clear import Clearing
     from gridclear.jobs.settlement import Payments
     from gridclear.network.network import Floats, Ints
@@ -27,25 +28,6 @@ _PRODUCTS = {
     "active": ("active_bids", "price_eur_mwh", ("down", "up")),
     "reactive": ("reactive_bids", "price_eur_mvarh", ("absorb", "inject")),
 }
-PAY_AS_BID, PAY_AS_CLEAR = "pay-as-bid", "pay-as-clear"
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is agreed between those who settle.
-
-    Attributes
-    ----------
-    pricing : {"pay-as-bid", "pay-as-clear"}
-        Own price, or that of the dearest accepted bid of the same period, product and direction.
-    tolerance_percent : float
-    penalty_eur_mwh, penalty_eur_mvarh : float
-    """
-
-    pricing: str
-    tolerance_percent: float
-    penalty_eur_mwh: float
-    penalty_eur_mvarh: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +78,14 @@ class Bill:
         return total
 
 
-def bill_of(case: Case, clearing: Clearing, terms: Terms) -> Bill:
+def bill_of(case: Case, clearing: Clearing, terms: SettlementTerms) -> Bill:
     """Price the accepted bids of a clearing and what was metered of them.
 
     Parameters
     ----------
     case : Case
     clearing : Clearing
-    terms : Terms
+    terms : SettlementTerms
 
     Returns
     -------

@@ -229,7 +229,7 @@ def run_session(
     guarantee: str = "each",
     devices: str = "scheduled",
     algorithm: str = "successive",
-    pricing: str = "pay-as-bid",
+    pricing: str | None = None,
     map_periods: int = 1,
     in_turn: bool = False,
     bound: bool = False,
@@ -247,8 +247,8 @@ def run_session(
         Of the lights, as in ``qualify``; ``devices`` of the activation, too.
     algorithm : str
         Of the clearing, as in ``clear``.
-    pricing : str
-        As in ``settle``.
+    pricing : str, optional
+        As in ``settle``; the other terms of the settlement are those of the case.
     map_periods : int
         PQ maps are made of so many periods, from the first on; 0: of none. They take longer than the rest.
     in_turn : bool
@@ -280,7 +280,8 @@ def run_session(
     watch = Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case)
-    terms = Terms(guarantee, devices, algorithm, pricing, map_periods, in_turn, bound, deadline_s, threads)
+    priced = case.settlement.pricing if pricing is None else pricing
+    terms = Terms(guarantee, devices, algorithm, priced, map_periods, in_turn, bound, deadline_s, threads)
     done: dict[str, Result] = {}
     rows = []
     for number, step in enumerate(STEPS):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
+from gridclear.case.settlement_terms import SettlementTerms, check_settlement
 from gridclear.errors import OptionError, SolverError
-from gridclear.jobs.bill import PAY_AS_BID, PAY_AS_CLEAR, Terms, bill_of, point_weights
+from gridclear.jobs.bill import bill_of, point_weights
 from gridclear.jobs.clear import Clearing, clear
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.settled import (
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
     from gridclear.case import Case
     from gridclear.network.compiled import CompiledCase
-
-PRICINGS = (PAY_AS_BID, PAY_AS_CLEAR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +84,10 @@ def settle(
     case: Case,
     clearing: Clearing,
     *,
-    pricing: str = PAY_AS_BID,
-    tolerance_percent: float = 0.0,
-    penalty_eur_mwh: float = 0.0,
-    penalty_eur_mvarh: float = 0.0,
+    pricing: str | None = None,
+    tolerance_percent: float | None = None,
+    penalty_eur_mwh: float | None = None,
+    penalty_eur_mvarh: float | None = None,
     own: Clearing | None = None,
     deadline_s: float | None = None,
     threads: int | None = None,
@@ -98,14 +98,15 @@ def settle(
     Parameters
     ----------
     case : Case
-        That was cleared; its ``metered`` may have come later. Not changed.
+        That was cleared; its ``metered`` and its ``settlement`` may have come later. Not changed.
     clearing : Clearing
-    pricing : {"pay-as-bid", "pay-as-clear"}
+    pricing : {"pay-as-bid", "pay-as-clear"}, optional
         What accepted bids are paid: their own price, or that of the dearest accepted bid of the same period,
-        product and direction. The clearing without the request is priced alike.
-    tolerance_percent : float
-        Of the scheduled amount: what is metered within it counts as delivered.
-    penalty_eur_mwh, penalty_eur_mvarh : float
+        product and direction. The clearing without the request is priced alike. This and the next three are
+        by default what the case says in its ``settlement``.
+    tolerance_percent : float, optional
+        Of the scheduled amount, from 0 to 100: what is metered within it counts as delivered.
+    penalty_eur_mwh, penalty_eur_mvarh : float, optional
         Price of what is metered beyond the tolerance, too little or too much.
     own : Clearing, optional
         The clearing without the TSO's request. By default it is done with the options of ``clearing``.
@@ -127,8 +128,15 @@ def settle(
     SolverError
         The clearing has no confirmed schedule: there is nothing to settle.
     """
-    terms = Terms(pricing, tolerance_percent, penalty_eur_mwh, penalty_eur_mvarh)
-    _check_terms(terms)
+    terms = _agreed(
+        case.settlement,
+        {
+            "pricing": pricing,
+            "tolerance_percent": tolerance_percent,
+            "penalty_eur_mwh": penalty_eur_mwh,
+            "penalty_eur_mvarh": penalty_eur_mvarh,
+        },
+    )
     for name, one, request in (("clearing", clearing, True), ("own", own, False)):
         if one is not None:
             _check_clearing(case, name, one, request=request)
@@ -165,20 +173,22 @@ def settle(
         )
 
 
-def _check_terms(terms: Terms) -> None:
-    if terms.pricing not in PRICINGS:
-        raise OptionError(f"pricing is '{terms.pricing}'; it must be one of {', '.join(PRICINGS)}")
-    for name in ("tolerance_percent", "penalty_eur_mwh", "penalty_eur_mvarh"):
-        value = getattr(terms, name)
-        if not (math.isfinite(value) and value >= 0.0):
-            raise OptionError(f"{name} is {value}; it must be a number of at least 0")
+def _agreed(terms: SettlementTerms, given: Mapping[str, Any]) -> SettlementTerms:
+    """Take the terms of the case, but for what is given."""
+    found = replace(terms, **{name: value for name, value in given.items() if value is not None})
+    issues = check_settlement(found, "")
+    if issues:
+        raise OptionError("; ".join(f"{one.column}: {one.what}; expected {one.expected}" for one in issues))
+    return found
 
 
 def _check_clearing(case: Case, name: str, clearing: Clearing, *, request: bool) -> None:
     """Refuse a clearing of another case, or one with the request for one without."""
-    # What was metered comes after the clearing.
-    before = replace(case, metered=case.metered.iloc[:0])
-    if clearing.provenance["case_hash"] not in (case.content_hash, before.content_hash):
+    # What was metered, and the terms, may come after the clearing.
+    nothing, unsaid = case.metered.iloc[:0], SettlementTerms()
+    stages = product((case.metered, nothing), (case.settlement, unsaid))
+    hashes = {replace(case, metered=one, settlement=terms).content_hash for one, terms in stages}
+    if clearing.provenance["case_hash"] not in hashes:
         raise OptionError(f"{name} is not a clearing of this case")
     if _options(clearing)["request"] is not request:
         raise OptionError(f"{name} must be a clearing with request={request}")
