@@ -34,7 +34,7 @@ def rolled(grids):
     """Four sessions of six periods, the case of each, and the whole."""
     case, seen = shipped_case(grids / "mv-rural"), []
     rolling = gc.roll(
-        case, sessions=4, periods=6, threads=1, map_periods=0, each=lambda *pair: seen.append(pair)
+        case, sessions=4, periods=6, threads=1, map_periods=0, each=lambda *pair: seen.append(pair[:2])
     )
     return case, seen, rolling
 
@@ -190,7 +190,7 @@ def test_delivered_exchange_is_that_of_runpp(rolled, grids):
 def test_window_shrinks_at_the_end_and_one_session_is_the_session(grids):
     case = window(shipped_case(grids / "mv-rural"), 0, 3)
     seen = []
-    gc.roll(case, sessions=3, periods=2, threads=1, map_periods=0, each=lambda *pair: seen.append(pair))
+    gc.roll(case, sessions=3, periods=2, threads=1, map_periods=0, each=lambda *pair: seen.append(pair[:2]))
     assert [own.horizon.periods for own, _ in seen] == [2, 2, 1]
     alone = gc.run_session(window(case, 0, 2), threads=1, map_periods=0, in_turn=True)
     for job, part in seen[0][1].parts.items():
@@ -304,7 +304,7 @@ def test_energy_that_the_clearing_decides_goes_on(grids):
     )
     seen = []
     rolling = gc.roll(
-        decided, sessions=2, periods=3, threads=1, map_periods=0, each=lambda *pair: seen.append(pair)
+        decided, sessions=2, periods=3, threads=1, map_periods=0, each=lambda *pair: seen.append(pair[:2])
     )
     plan = seen[0][1].parts["clear"].devices
     plan = plan[(plan["start"] == decided.horizon.start) & (plan["element_type"] == "storage")]
@@ -350,7 +350,7 @@ def test_day_of_sessions_is_answered_and_keeps_its_memory(grids):
     """Everything is answered, and what a session has used is free again."""
     pages = []
 
-    def each(_case, _session):
+    def each(*_):
         pages.append(int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]))
 
     case = repeated(shipped_case(grids / "mv-rural"), 96 + 27)

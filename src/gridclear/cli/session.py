@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +30,8 @@ from gridclear.cli.frame import (
 from gridclear.errors import CaseError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gridclear.case import Case
     from gridclear.io.tables import TableFormat
     from gridclear.jobs.session import Session
@@ -136,18 +139,37 @@ def roll(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Hold sessions one period after the other: a folder for each, and tables of what they decided."""
-    with session_of(case, out, format_, as_json=as_json) as read:
+    """Hold sessions one period after the other: a folder for each, and tables of what they decided.
+
+    Sessions that an earlier run of the same CASE with the same options has left whole in the folder are not
+    held again.
+    """
+    with session_of(case, out, format_, as_json=as_json) as read, ExitStack() as stack:
         from gridclear import roll as hold
-        from gridclear.report.html import write_session
+        from gridclear.io.lock import alone_in, remove_parts
+        from gridclear.jobs.delivery import Delivery
+        from gridclear.report.html import DELIVERY, write_session
         from gridclear.report.session import describe_rolling
 
         folder = folder_for(out, "roll", as_json=as_json)
+        if folder is not None:
+            with written(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(alone_in(folder))
+            remove_parts(folder)
 
-        def keep(own: Case, session: Session) -> None:
-            if folder is not None:
-                with written(folder):
-                    write_session(own, session, folder / f"{own.horizon.start:%Y%m%dT%H%M%SZ}", format_)
+        def place(start: pd.Timestamp) -> Path | None:
+            return None if folder is None else folder / f"{start:%Y%m%dT%H%M%SZ}"
+
+        def keep(own: Case, session: Session, delivery: Delivery) -> None:
+            path = place(own.horizon.start)
+            if path is not None:
+                with written(path):
+                    write_session(own, session, path, format_, delivery=delivery)
+
+        def earlier(start: pd.Timestamp) -> Delivery | None:
+            path = place(start)
+            return None if path is None else Delivery.read(path / DELIVERY)
 
         with working("sessions") as progress:
             result = hold(
@@ -163,6 +185,7 @@ def roll(
                 deadline_s=deadline_s,
                 threads=threads,
                 each=keep,
+                earlier=earlier,
                 progress=progress,
             )
         write(result, folder, format_)

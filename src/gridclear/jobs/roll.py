@@ -6,12 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
 from gridclear.errors import CaseError, Issue, OptionError
 from gridclear.jobs.binding import binding_case, delivered_case
-from gridclear.jobs.carried import Carried, carry_on, usable_clearing
+from gridclear.jobs.carried import carry_on
+from gridclear.jobs.delivery import Delivery, carried_from, delivery_of, stacked
 from gridclear.jobs.flow import power_flow
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.session import run_session
@@ -19,6 +17,8 @@ from gridclear.network.injections import element_scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import pandas as pd
 
     from gridclear.case import Case
     from gridclear.jobs.session import Session
@@ -80,7 +80,8 @@ def roll(
     bound: bool = False,
     deadline_s: float | None = None,
     threads: int | None = None,
-    each: Callable[[Case, Session], None] | None = None,
+    each: Callable[[Case, Session, Delivery], None] | None = None,
+    earlier: Callable[[pd.Timestamp], Delivery | None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rolling:
     """Hold a session at the start of every period, each going on from the one before.
@@ -96,7 +97,11 @@ def roll(
     guarantee, devices, algorithm, pricing, map_periods, bound, deadline_s, threads
         Of every session, as in ``run_session``.
     each : callable, optional
-        Called with the case and the result of every session. They are not kept.
+        Called with the case of every session that is held, its result, and what it leaves. They are not kept.
+    earlier : callable, optional
+        Called with the start of a session, the first one first: gives what an earlier run has left of it, or
+        None. As long as that was left by the same case with the same options and versions, the session is
+        not held again.
     progress : callable, optional
         Called with (sessions held, all).
 
@@ -108,6 +113,7 @@ def roll(
     ------
     CaseError
         The grid holds what gridclear does not represent, or bids are on what a session cannot go on from.
+        What ``earlier`` raises goes through, too.
     OptionError
         More sessions than periods, or an option is none of those of ``run_session``.
 
@@ -117,13 +123,31 @@ def roll(
     forecast of later sessions. Tap changers, banks and storages are decided anew but for the first period.
     """
     _check(case, sessions, periods)
-    watch, carried = Stopwatch(), Carried.nothing()
-    rows, jobs, delivered = [], [], []
-    for number in range(sessions):
-        began = time.perf_counter()
-        length = min(periods, case.horizon.periods - number)
+    watch = Stopwatch()
+    options = {
+        "periods": periods,
+        "guarantee": guarantee,
+        "devices": devices,
+        "algorithm": algorithm,
+        "pricing": case.settlement.pricing if pricing is None else pricing,
+        "map_periods": map_periods,
+        "bound": bound,
+        "deadline_s": deadline_s,
+    }
+    origin = provenance("delivery", case, options, watch)
+    horizons = [(number, min(periods, case.horizon.periods - number)) for number in range(sessions)]
+    deliveries: list[Delivery] = []
+    for number, length in horizons:
+        start = case.horizon.starts[number]
+        left = None if earlier is None else earlier(start)
+        if left is None or not left.is_of(origin, start, length):
+            break
+        deliveries.append(left)
+    there_already = len(deliveries)
+    for number, length in horizons[there_already:]:
+        began, before = time.perf_counter(), carried_from(deliveries)
         with watch.phase("sessions"):
-            own = binding_case(case, number, length, carried)
+            own = binding_case(case, number, length, before)
             session = run_session(
                 own,
                 guarantee=guarantee,
@@ -137,70 +161,26 @@ def roll(
                 threads=threads,
             )
         with watch.phase("delivery"):
-            carried = carry_on(own, session.parts, carried)
+            carried = carry_on(own, session.parts, before)
             there = power_flow(delivered_case(case, number, carried), threads=threads)
-        start = own.horizon.start
-        before = session.parts["flow"].tables["violations"]
-        clearing = usable_clearing(session.parts)
-        rows.append(
-            {
-                "start": start,
-                "periods": length,
-                "status": session.status,
-                "incomplete": " ".join(session.jobs["job"][~session.jobs["complete"]]),
-                "seconds": time.perf_counter() - began,
-                "cost_eur": np.nan if clearing is None else clearing.cost_eur,
-                "confirmed": there.status == "solved",
-                "broken": len(there.violations),
-                "broken_before": int((before["start"] == start).sum()),
-            }
-        )
-        jobs.append(session.jobs.assign(session=start))
-        delivered.append((there.exchange, there.violations, _devices(start, carried)))
+        seconds = time.perf_counter() - began
+        deliveries.append(delivery_of(own, session, before, there, carried, origin, seconds))
         if each is not None:
-            each(own, session)
+            each(own, session, deliveries[-1])
         if progress is not None:
             progress(number + 1, sessions)
-    table = pd.DataFrame(rows)
-    options = {
-        "sessions": sessions,
-        "periods": periods,
-        "guarantee": guarantee,
-        "devices": devices,
-        "algorithm": algorithm,
-        "pricing": case.settlement.pricing if pricing is None else pricing,
-        "map_periods": map_periods,
-        "bound": bound,
-        "deadline_s": deadline_s,
-    }
-    exchange, violations, positions = (_stacked(frames) for frames in zip(*delivered, strict=True))
-    every = pd.concat(jobs, ignore_index=True)
+    rows = stacked([one.session for one in deliveries])
     return Rolling(
-        status="complete" if (table["status"] == "complete").all() else "partial",
-        provenance=provenance("roll", case, options, watch),
-        sessions=table,
-        jobs=every[["session", *every.columns.drop("session")]],
-        taken=carried.taken,
-        devices=positions,
-        exchange=exchange,
-        violations=violations,
+        status="complete" if (rows["status"] == "complete").all() else "partial",
+        provenance=provenance("roll", case, {"sessions": sessions, **options}, watch)
+        | {"taken_over": there_already},
+        sessions=rows,
+        jobs=stacked([one.jobs for one in deliveries]),
+        taken=carried_from(deliveries).taken,
+        devices=stacked([one.devices for one in deliveries]),
+        exchange=stacked([one.exchange for one in deliveries]),
+        violations=stacked([one.violations for one in deliveries]),
     )
-
-
-def _stacked(frames: tuple[pd.DataFrame, ...]) -> pd.DataFrame:
-    """Put tables below one another; empty ones would spoil the types of the others."""
-    return pd.concat([frame for frame in frames if len(frame)] or [frames[0]], ignore_index=True)
-
-
-def _devices(start: pd.Timestamp, carried: Carried) -> pd.DataFrame:
-    """Rows as in ``Rolling.devices``."""
-    rows = [
-        (start, kind, name, position, carried.moves_today[kind, name], np.nan)
-        for (kind, name), position in carried.positions.items()
-    ]
-    rows += [(start, "storage", name, np.nan, np.nan, mwh) for name, mwh in carried.energy_mwh.items()]
-    columns = ["start", "element_type", "element", "position", "moves_today", "energy_mwh"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def _check(case: Case, sessions: int, periods: int) -> None:

@@ -14,9 +14,12 @@ from gridclear.report.text import describe_case
 if TYPE_CHECKING:
     from gridclear.case import Case
     from gridclear.io.tables import TableFormat
+    from gridclear.jobs.delivery import Delivery
     from gridclear.jobs.session import Session
 
 REPORT_FILE = "report.html"
+#: Folder of what a session leaves to the next one.
+DELIVERY = "delivery"
 _COLUMNS = 120
 #: Colours of a terminal, as classes of the page.
 _CLASSES = {"\x1b[32m": "g", "\x1b[33m": "y", "\x1b[31m": "r"}
@@ -55,7 +58,14 @@ def write_report(case: Case, session: Session, folder: str | Path) -> Path:
     return path
 
 
-def write_session(case: Case, session: Session, folder: str | Path, format: TableFormat = "csv") -> None:  # noqa: A002  as Result.write
+def write_session(
+    case: Case,
+    session: Session,
+    folder: str | Path,
+    format: TableFormat = "csv",  # noqa: A002  as Result.write
+    *,
+    delivery: Delivery | None = None,
+) -> None:
     """Write a session and its page as a folder that is there whole or not at all.
 
     Parameters
@@ -67,6 +77,8 @@ def write_session(case: Case, session: Session, folder: str | Path, format: Tabl
         Made with its parents; one that is there is replaced.
     format : {"csv", "parquet"}
         Of the tables.
+    delivery : Delivery, optional
+        What it leaves to the next session: in the folder ``delivery``.
 
     Raises
     ------
@@ -76,6 +88,8 @@ def write_session(case: Case, session: Session, folder: str | Path, format: Tabl
     with whole_folder(folder) as part:
         session.write(part, format)
         write_report(case, session, part)
+        if delivery is not None:
+            delivery.write(part / DELIVERY, format)
 
 
 def session_page(case: Case, session: Session) -> str:

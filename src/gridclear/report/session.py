@@ -86,10 +86,12 @@ def describe_rolling(rolling: Rolling, *, width: int = 100) -> str:
         }
     )
     complete = int((rows["status"] == "complete").sum())
+    found = rolling.provenance["taken_over"]
     head = (
         f"{rolling.status}: {complete} of {len(rows)} sessions are complete; "
         f"seconds: median {rows['seconds'].median():.2f}, most {rows['seconds'].max():.2f}\n"
-        f"taken of bids: {len(rolling.taken)} rows; "
+        + (f"left by an earlier run and not held again: {found}\n" if found else "")
+        + f"taken of bids: {len(rolling.taken)} rows; "
         f"delivered periods that break a limit: {int((rows['broken'] > 0).sum())}"
     )
     return head + (f"\n{render(table, width=width, note='incomplete')}" if len(table) else "")
