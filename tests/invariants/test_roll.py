@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -185,6 +186,53 @@ def test_delivered_exchange_is_that_of_runpp(rolled, grids):
         found = rolling.exchange[rolling.exchange["start"] == start].iloc[0]
         assert found["p_mw"] == pytest.approx(net.res_ext_grid["p_mw"].sum(), abs=1e-6)
         assert found["q_mvar"] == pytest.approx(net.res_ext_grid["q_mvar"].sum(), abs=1e-6)
+
+
+def test_ledger_holds_what_the_sessions_settle_for_the_periods_that_are_delivered(rolled, tmp_path):
+    case, seen, rolling = rolled
+    starts = set(case.horizon.starts[:4])
+    frames = []
+    for own, session in seen:
+        for job in ("settle_activation", "settle"):
+            agents = session.parts[job].agents
+            frames.append(agents[agents["start"].isin(starts)].assign(session=own.horizon.start))
+    settled = pd.concat(frames)
+    keys = ["start", "session", "product", "bid", "direction"]
+    columns = ["scheduled", "energy", "price_eur", "paid_eur"]
+    one, other = (table.set_index(keys)[columns].sort_index() for table in (settled, rolling.ledger))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    # Something is owed for a period that an earlier session has taken it for.
+    assert (rolling.ledger["session"] < rolling.ledger["start"]).any()
+    by_taken = rolling.taken[rolling.taken["start"].isin(starts) & (rolling.taken["bid"] != "")]
+    mw = by_taken.groupby(["start", "product"])["amount"].sum()
+    energy = rolling.ledger.groupby(["start", "product"])["energy"].sum()
+    pd.testing.assert_series_equal(mw * 0.25, energy, check_names=False, atol=1e-4, rtol=0.0)
+    rolling.write(tmp_path)
+    read = {
+        name: pd.read_csv(tmp_path / f"{name}.csv", dtype=str) for name in ("ledger", "owed", "statements")
+    }
+
+    def total(name, *columns):
+        return sum((Decimal(text) for column in columns for text in read[name][column]), Decimal(0))
+
+    assert total("ledger", "paid_eur") == total("statements", "paid_eur")
+    assert total("ledger", "paid_eur") == total("owed", "active_eur", "reactive_eur") != 0
+    parts = ("active_eur", "reactive_eur", "moves_eur", "losses_eur")
+    assert total("owed", "total_eur") == total("owed", *parts)
+    assert total("owed", "losses_eur") > 0
+
+
+def test_ledger_of_sessions_of_one_period_is_the_sum_of_their_settlements(grids):
+    case, seen = window(shipped_case(grids / "mv-rural"), 0, 2), []
+    rolling = gc.roll(
+        case, sessions=2, periods=1, threads=1, map_periods=0, each=lambda *pair: seen.append(pair[:2])
+    )
+    for (_, session), owed in zip(seen, rolling.owed.itertuples(), strict=True):
+        service = session.parts["settle"].periods.iloc[0]
+        paid = session.parts["settle_activation"].periods["paid_eur"].sum()
+        assert owed.total_eur == pytest.approx(service["service_eur"] + paid, abs=1e-9)
+        assert (owed.moves_eur, owed.losses_eur) == (service["moves_eur"], service["losses_eur"])
+        assert owed.active_eur == pytest.approx(paid, abs=1e-9)
 
 
 def test_window_shrinks_at_the_end_and_one_session_is_the_session(grids):

@@ -41,6 +41,16 @@ def test_activation_is_written_and_shown(rural, tmp_path):
     assert done.stdout == ""
 
 
+def test_activation_is_settled_if_asked(rural, tmp_path):
+    done = run("activate", rural, "--settle", "-o", tmp_path)
+    assert done.exit_code == 0, done.output
+    paid = read_result(tmp_path).tables["accepted"]["paid_eur"].sum()
+    bill = read_result(tmp_path / "settlement")
+    assert bill.status == "scheduled"
+    assert bill.tables["statements"]["amount_eur"].sum() == pytest.approx(paid, abs=1e-6)
+    assert "EUR by day and direction" in done.stderr
+
+
 def test_activation_that_is_not_confirmed_ends_with_three(grids, tmp_path):
     done = run("activate", grids / "mv-rural", "--guarantee", "each", "-o", tmp_path)
     assert done.exit_code == 3
@@ -118,7 +128,17 @@ def test_session_writes_every_job_and_a_page(rural, tmp_path):
     done = run("session", rural, "-o", tmp_path, "--json")
     assert done.exit_code == 0, done.output
     data = json.loads(done.stdout)
-    jobs = ["flow", "outlook", "congestion", "tlq", "activate", "pq_map", "clear", "settle"]
+    jobs = [
+        "flow",
+        "outlook",
+        "congestion",
+        "tlq",
+        "activate",
+        "settle_activation",
+        "pq_map",
+        "clear",
+        "settle",
+    ]
     assert [row["job"] for row in data["jobs"]] == jobs
     for job in jobs:
         assert data[job]["status"] == read_result(tmp_path / job).status

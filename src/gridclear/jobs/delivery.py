@@ -11,17 +11,18 @@ import pandas as pd
 from gridclear.errors import CaseError
 from gridclear.io.results import SUMMARY_FILE, jsonable, read_result
 from gridclear.jobs.carried import Carried, usable_clearing
+from gridclear.jobs.ledger import money_of
 from gridclear.jobs.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from gridclear.case import Case
+    from gridclear.case import Case, SettlementTerms
     from gridclear.jobs.flow import Flow
     from gridclear.jobs.session import Session
 
-TABLES = ("session", "jobs", "taken", "devices", "exchange", "violations")
+TABLES = ("session", "jobs", "taken", "owed", "devices", "exchange", "violations")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,14 @@ class Delivery(Result):
         Its row of ``Rolling.sessions``.
     jobs, taken, devices, exchange, violations : DataFrame
         Its rows of the tables of ``Rolling``.
+    owed : DataFrame
+        Its rows of ``Rolling.ledger``, with those of all its periods.
     """
 
     session: pd.DataFrame
     jobs: pd.DataFrame
     taken: pd.DataFrame
+    owed: pd.DataFrame
     devices: pd.DataFrame
     exchange: pd.DataFrame
     violations: pd.DataFrame
@@ -104,6 +108,7 @@ class Delivery(Result):
 def delivery_of(
     own: Case,
     session: Session,
+    terms: SettlementTerms,
     before: Carried,
     there: Flow,
     carried: Carried,
@@ -117,6 +122,8 @@ def delivery_of(
     own : Case
         The case of the session.
     session : Session
+    terms : SettlementTerms
+        By which bids are paid.
     before, carried : Carried
         What stood when it began, and what stands when its first period is over.
     there : Flow
@@ -133,6 +140,7 @@ def delivery_of(
     start = own.horizon.start
     broken = session.parts["flow"].tables["violations"]
     clearing = usable_clearing(session.parts)
+    owed, moves, losses = money_of(own, session.parts, terms)
     row = {
         "start": start,
         "periods": own.horizon.periods,
@@ -140,6 +148,8 @@ def delivery_of(
         "incomplete": " ".join(session.jobs["job"][~session.jobs["complete"]]),
         "seconds": seconds,
         "cost_eur": np.nan if clearing is None else clearing.cost_eur,
+        "moves_eur": moves,
+        "losses_eur": losses,
         "confirmed": there.status == "solved",
         "broken": len(there.violations),
         "broken_before": int((broken["start"] == start).sum()),
@@ -151,6 +161,7 @@ def delivery_of(
         session=pd.DataFrame([row]),
         jobs=jobs[["session", *jobs.columns.drop("session")]],
         taken=carried.taken.iloc[len(before.taken) :].reset_index(drop=True),
+        owed=owed,
         devices=_devices(start, carried),
         exchange=there.exchange,
         violations=there.violations,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gridclear.errors import CaseError, Issue, OptionError
+from gridclear.jobs.agreed import agreed_terms
 from gridclear.jobs.binding import binding_case, delivered_case
 from gridclear.jobs.carried import carry_on
 from gridclear.jobs.delivery import Delivery, carried_from, delivery_of, stacked
 from gridclear.jobs.flow import power_flow
+from gridclear.jobs.ledger import amounts_by_day, ledger_of, owed_table
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.session import run_session
 from gridclear.network.injections import element_scaling
@@ -33,9 +35,10 @@ class Rolling(Result):
     Attributes
     ----------
     sessions : DataFrame
-        start, periods, status, incomplete, seconds, cost_eur, confirmed, broken, broken_before; one row per
-        session. ``incomplete`` names the jobs that gave no complete answer; ``cost_eur`` is that of its
-        clearing (NaN without). ``broken`` counts the limits that the first period breaks as it is delivered,
+        start, periods, status, incomplete, seconds, cost_eur, moves_eur, losses_eur, confirmed, broken,
+        broken_before; one row per session. ``incomplete`` names the jobs that gave no complete answer;
+        ``cost_eur`` is that of its clearing, ``moves_eur`` and ``losses_eur`` the parts of it in the first
+        period (NaN without). ``broken`` counts the limits that the first period breaks as it is delivered,
         ``broken_before`` those that the session found broken there; ``confirmed``: the delivered period has
         a power flow.
     jobs : DataFrame
@@ -44,6 +47,14 @@ class Rolling(Result):
         session, start, product, bid, direction, element_type, element, amount, supplied_mw, price_eur, p_mw,
         q_mvar; what each session has taken of bids. ``amount`` is in the bid's direction, ``p_mw`` and
         ``q_mvar`` are changes of injection; ``product`` ``storage``: power that a clearing has decided.
+    ledger : DataFrame
+        start, session, product, bid, direction, scheduled, energy, price_eur, paid_eur; what bids are
+        paid, as scheduled, in the delivered periods, by the session that has taken them.
+    owed : DataFrame
+        start, active_eur, reactive_eur, moves_eur, losses_eur, total_eur; sums of the ledger by delivered
+        period, moves and losses by the session that begins there (NaN without a clearing).
+    statements : DataFrame
+        day, bid, product, energy, paid_eur; sums of the ledger by UTC day.
     devices : DataFrame
         start, element_type, element, position, moves_today, energy_mwh; tap changers, banks and storages when
         the period that begins at ``start`` is over.
@@ -56,6 +67,9 @@ class Rolling(Result):
     sessions: pd.DataFrame
     jobs: pd.DataFrame
     taken: pd.DataFrame
+    ledger: pd.DataFrame
+    owed: pd.DataFrame
+    statements: pd.DataFrame
     devices: pd.DataFrame
     exchange: pd.DataFrame
     violations: pd.DataFrame
@@ -63,7 +77,17 @@ class Rolling(Result):
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The result tables by name."""
-        names = ("sessions", "jobs", "taken", "devices", "exchange", "violations")
+        names = (
+            "sessions",
+            "jobs",
+            "taken",
+            "ledger",
+            "owed",
+            "statements",
+            "devices",
+            "exchange",
+            "violations",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -123,13 +147,13 @@ def roll(
     forecast of later sessions. Tap changers, banks and storages are decided anew but for the first period.
     """
     _check(case, sessions, periods)
-    watch = Stopwatch()
+    watch, terms = Stopwatch(), agreed_terms(case.settlement, {"pricing": pricing})
     options = {
         "periods": periods,
         "guarantee": guarantee,
         "devices": devices,
         "algorithm": algorithm,
-        "pricing": case.settlement.pricing if pricing is None else pricing,
+        "pricing": terms.pricing,
         "map_periods": map_periods,
         "bound": bound,
         "deadline_s": deadline_s,
@@ -164,12 +188,13 @@ def roll(
             carried = carry_on(own, session.parts, before)
             there = power_flow(delivered_case(case, number, carried), threads=threads)
         seconds = time.perf_counter() - began
-        deliveries.append(delivery_of(own, session, before, there, carried, origin, seconds))
+        deliveries.append(delivery_of(own, session, terms, before, there, carried, origin, seconds))
         if each is not None:
             each(own, session, deliveries[-1])
         if progress is not None:
             progress(number + 1, sessions)
     rows = stacked([one.session for one in deliveries])
+    ledger = ledger_of([one.owed for one in deliveries], rows["start"])
     return Rolling(
         status="complete" if (rows["status"] == "complete").all() else "partial",
         provenance=provenance("roll", case, {"sessions": sessions, **options}, watch)
@@ -177,6 +202,9 @@ def roll(
         sessions=rows,
         jobs=stacked([one.jobs for one in deliveries]),
         taken=carried_from(deliveries).taken,
+        ledger=ledger,
+        owed=owed_table(rows, ledger),
+        statements=amounts_by_day(ledger),
         devices=stacked([one.devices for one in deliveries]),
         exchange=stacked([one.exchange for one in deliveries]),
         violations=stacked([one.violations for one in deliveries]),

@@ -21,6 +21,7 @@ from gridclear.jobs.pq_map import pq_map
 from gridclear.jobs.qualify import qualify
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.settle import settle
+from gridclear.jobs.settle_activation import settle_activation
 from gridclear.network.compiled import compile_case
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from gridclear.case import Case
     from gridclear.io.tables import TableFormat
+    from gridclear.jobs.activate import Activation
     from gridclear.jobs.clear import Clearing
     from gridclear.network.compiled import CompiledCase
 
@@ -49,8 +51,8 @@ class Session(Result):
         for it) or ``refused`` (the case holds what the job cannot represent, or its solver ended without an
         answer); then ``reason`` says why.
     parts : mapping of str to Result
-        Results by job: ``flow``, ``outlook``, ``congestion``, ``tlq``, ``activate``, ``pq_map``,
-        ``clear``, ``settle``.
+        Results by job: ``flow``, ``outlook``, ``congestion``, ``tlq``, ``activate``, ``settle_activation``,
+        ``pq_map``, ``clear``, ``settle``.
     """
 
     jobs: pd.DataFrame
@@ -210,6 +212,10 @@ def _settle(desk: Desk) -> Result:
     )
 
 
+def _settle_activation(desk: Desk) -> Result:
+    return settle_activation(desk.case, cast("Activation", desk.done["activate"]))
+
+
 #: The jobs of a session, in their order.
 STEPS = (
     Step("flow", _flow),
@@ -217,6 +223,7 @@ STEPS = (
     Step("congestion", _congestion),
     Step("tlq", _tlq, (("active_bids",),)),
     Step("activate", _activate, (("active_need",), ("active_bids",))),
+    Step("settle_activation", _settle_activation, after=("activate",)),
     Step("pq_map", _pq_map, (("reactive_bids", "tap_changers", "capacitor_banks"),)),
     Step("clear", _clear, (("reactive_profile", "reactive_bids"),)),
     Step("settle", _settle, after=("clear",)),

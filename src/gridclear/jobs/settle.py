@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gridclear.case.settlement_terms import SettlementTerms, check_settlement
 from gridclear.errors import OptionError, SolverError
+from gridclear.jobs.agreed import agreed_terms, check_origin
 from gridclear.jobs.bill import bill_of, point_weights
 from gridclear.jobs.clear import Clearing, clear
 from gridclear.jobs.result import Result, Stopwatch, provenance
@@ -16,10 +15,12 @@ from gridclear.jobs.settled import (
     NO_OWN,
     agents_table,
     days_table,
+    metering_state,
     periods_table,
     prices_table,
     shares_table,
     statements_table,
+    unmetered,
 )
 from gridclear.jobs.settlement import share_out
 from gridclear.optimise.algorithms import ALGORITHMS
@@ -128,7 +129,7 @@ def settle(
     SolverError
         The clearing has no confirmed schedule: there is nothing to settle.
     """
-    terms = _agreed(
+    terms = agreed_terms(
         case.settlement,
         {
             "pricing": pricing,
@@ -152,13 +153,12 @@ def settle(
         decision = _decision(clearing, own, in_range=shares.in_range)
     with watch.phase("tables"):
         agents, parts = agents_table(case, bill), shares_table(case, shares, decision)
-        missing = agents[agents["state"] == "not-metered"]
-        named = [f"{row.bid} {row.start:%Y-%m-%dT%H:%MZ}" for row in missing.itertuples()]
+        products = ("reactive", "active") if _options(clearing)["market"] == "common" else ("reactive",)
         return Settlement(
-            status=_status(case, decision, named),
+            status="partial" if decision == NO_OWN else metering_state(case, agents, products),
             provenance=provenance("settle", case, dict(vars(terms)), watch)
             | {
-                "not_metered": named,
+                "not_metered": unmetered(agents),
                 "clearing": _summary(clearing),
                 "own_clearing": _summary(own),
                 "decision": decision,
@@ -173,23 +173,9 @@ def settle(
         )
 
 
-def _agreed(terms: SettlementTerms, given: Mapping[str, Any]) -> SettlementTerms:
-    """Take the terms of the case, but for what is given."""
-    found = replace(terms, **{name: value for name, value in given.items() if value is not None})
-    issues = check_settlement(found, "")
-    if issues:
-        raise OptionError("; ".join(f"{one.column}: {one.what}; expected {one.expected}" for one in issues))
-    return found
-
-
 def _check_clearing(case: Case, name: str, clearing: Clearing, *, request: bool) -> None:
     """Refuse a clearing of another case, or one with the request for one without."""
-    # What was metered, and the terms, may come after the clearing.
-    nothing, unsaid = case.metered.iloc[:0], SettlementTerms()
-    stages = product((case.metered, nothing), (case.settlement, unsaid))
-    hashes = {replace(case, metered=one, settlement=terms).content_hash for one, terms in stages}
-    if clearing.provenance["case_hash"] not in hashes:
-        raise OptionError(f"{name} is not a clearing of this case")
+    check_origin(case, name, clearing)
     if _options(clearing)["request"] is not request:
         raise OptionError(f"{name} must be a clearing with request={request}")
 
@@ -238,11 +224,3 @@ def _decision(clearing: Clearing, own: Clearing, *, in_range: bool) -> str:
         return "gap-unknown"
     apart = clearing.cost_eur - own.cost_eur
     return "decided" if in_range and apart > sum(missed) else "undecided"
-
-
-def _status(case: Case, decision: str, missing: list[str]) -> str:
-    if decision == NO_OWN:
-        return "partial"
-    if case.metered.empty:
-        return "scheduled"
-    return "provisional" if missing else "settled"

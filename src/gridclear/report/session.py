@@ -15,9 +15,10 @@ from gridclear.jobs.outlook import Outlook
 from gridclear.jobs.pq_map import PQMap
 from gridclear.jobs.qualify import Qualification
 from gridclear.jobs.settle import Settlement
+from gridclear.jobs.settle_activation import ActivationSettlement
 from gridclear.report.clearing import describe_clearing
 from gridclear.report.maps import describe_map
-from gridclear.report.market import describe_activation, describe_settlement
+from gridclear.report.market import describe_activation, describe_activation_bill, describe_settlement
 from gridclear.report.tables import render
 from gridclear.report.text import describe_flow, describe_qualification
 
@@ -34,9 +35,10 @@ TITLES = {
     "congestion": "Congestion forecast",
     "tlq": "Traffic lights",
     "activate": "Activation of active power",
+    "settle_activation": "Settlement of the activation",
     "pq_map": "Maps of reactive power",
     "clear": "Clearing of reactive power",
-    "settle": "Settlement",
+    "settle": "Settlement of the clearing",
 }
 
 
@@ -94,6 +96,9 @@ def describe_rolling(rolling: Rolling, *, width: int = 100) -> str:
         + f"taken of bids: {len(rolling.taken)} rows; "
         f"delivered periods that break a limit: {int((rows['broken'] > 0).sum())}"
     )
+    parts = ("active", "reactive", "moves", "losses")
+    money = ", ".join(f"{part} {rolling.owed[f'{part}_eur'].sum():.2f}" for part in parts)
+    head += f"\nowed for the delivered periods, EUR: {money}"
     return head + (f"\n{render(table, width=width, note='incomplete')}" if len(table) else "")
 
 
@@ -127,6 +132,8 @@ def describe_part(case: Case, result: Result, *, colour: bool = False, width: in
             return describe_qualification(case, result, with_base=False, colour=colour, width=width)
         case Activation():
             return describe_activation(case, result, width=width)
+        case ActivationSettlement():
+            return describe_activation_bill(result, width=width)
         case PQMap():
             return describe_map(result, width=width)
         case Clearing():
