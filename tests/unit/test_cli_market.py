@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gridclear.cli import main
+from gridclear.io.lock import alone_in
 from gridclear.io.results import read_result
 
 
@@ -157,7 +158,9 @@ def test_rolling_sessions_are_written_one_by_one_and_summed_up(rural, tmp_path):
     done = run("roll", rural, "--sessions", 2, "--periods", 2, "--map-periods", 0, "-o", tmp_path)
     assert done.exit_code == 0, done.output
     whole = read_result(tmp_path)
-    assert set(whole.tables) == {"sessions", "jobs", "taken", "devices", "exchange", "violations"}
+    money = {"ledger", "owed", "statements"}
+    assert set(whole.tables) == money | {"sessions", "jobs", "taken", "devices", "exchange", "violations"}
+    assert "owed for the delivered periods, EUR: active" in done.stderr
     folders = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
     assert folders == ["20160502T060000Z", "20160502T061500Z"]
     for folder in folders:
@@ -170,6 +173,15 @@ def test_rolling_sessions_are_written_one_by_one_and_summed_up(rural, tmp_path):
     data = json.loads(again.stdout)
     assert len(data["sessions"]) == 2
     assert len(data["taken"]) == len(whole.tables["taken"])
+
+
+def test_two_runs_do_not_work_in_one_folder(rural, tmp_path):
+    (tmp_path / "out").mkdir()
+    with alone_in(tmp_path / "out"):
+        done = run("roll", rural, "--sessions", 1, "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "another run" in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_more_sessions_than_periods_are_wrong_usage(rural, tmp_path):

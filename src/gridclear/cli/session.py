@@ -152,24 +152,26 @@ def roll(
         from gridclear.report.session import describe_rolling
 
         folder = folder_for(out, "roll", as_json=as_json)
-        if folder is not None:
-            with written(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(alone_in(folder))
-            remove_parts(folder)
 
         def place(start: pd.Timestamp) -> Path | None:
             return None if folder is None else folder / f"{start:%Y%m%dT%H%M%SZ}"
+
+        def earlier(start: pd.Timestamp) -> Delivery | None:
+            path = place(start)
+            if path is None:
+                return None
+            if start == read.horizon.start:  # asked for first, when nothing speaks against the run any more
+                with written(path.parent):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(alone_in(path.parent))
+                remove_parts(path.parent)
+            return Delivery.read(path / DELIVERY)
 
         def keep(own: Case, session: Session, delivery: Delivery) -> None:
             path = place(own.horizon.start)
             if path is not None:
                 with written(path):
                     write_session(own, session, path, format_, delivery=delivery)
-
-        def earlier(start: pd.Timestamp) -> Delivery | None:
-            path = place(start)
-            return None if path is None else Delivery.read(path / DELIVERY)
 
         with working("sessions") as progress:
             result = hold(
