@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
@@ -141,6 +142,19 @@ def test_what_is_read_back_is_what_was_left(held, tmp_path):
         Delivery.read(tmp_path / str(start.value))
     assert [Path(issue.file).name for issue in fault.value.issues] == ["taken.csv"]
     assert str(tmp_path) in fault.value.issues[0].file
+
+
+def test_session_that_started_from_something_else_is_held_again(held):
+    """The first one has decided otherwise since: the second does not go on from it."""
+    case, options, left, rolling = held
+    first, second = left.values()
+    assert len(first.taken)
+    dearer = first.taken.assign(price_eur=first.taken["price_eur"] + 1.0)
+    other = dict(zip(left, (dataclasses.replace(first, taken=dearer), second), strict=True))
+    again = gc.roll(case, **options, earlier=other.get)
+    assert again.provenance["taken_over"] == 1
+    assert gc.roll(case, **options, earlier=left.get).provenance["taken_over"] == 2
+    pd.testing.assert_frame_equal(again.devices, rolling.devices, check_exact=True)
 
 
 def test_only_what_this_very_run_would_give_is_taken_over(held):

@@ -133,14 +133,14 @@ def _check_sums(bids: Sheet, grid: Grid, most: Floats, too_large: Flags, faults:
             "own": np.where(frame["exclusive"].to_numpy()[rows] == "", rows, -1),
             "p_mw": frame["p_mw"].to_numpy()[rows],
             "most": most[rows],
+            "too_large": too_large[rows],
             "row": rows,
         }
     )
     one_each = table.groupby([*keys, "group", "own"], sort=False)["p_mw"].max()
-    together = one_each.groupby(keys, sort=False).sum().rename("sum")
-    table = table.join(together, on=keys)
-    table["spoilt"] = table.assign(bad=too_large[rows]).groupby(keys, sort=False)["bad"].transform("any")
-    over = table[(table["sum"] > table["most"] + TOLERANCE_MW) & ~table["spoilt"]]
+    table = table.join(one_each.groupby(keys, sort=False).sum().rename("sum"), on=keys)
+    reported = table.groupby(keys, sort=False)["too_large"].transform("any").astype(bool)
+    over = table[(table["sum"] > table["most"] + TOLERANCE_MW) & ~reported]
     last = over.drop_duplicates(keys, keep="last").set_index("row")
     where = np.zeros(len(frame), dtype=bool)
     where[last.index.to_numpy(dtype=np.int64)] = True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from gridclear.case.fingerprint import add_frame
 from gridclear.errors import CaseError
 from gridclear.io.results import SUMMARY_FILE, jsonable, read_result
 from gridclear.jobs.carried import Carried, usable_clearing
@@ -29,7 +31,7 @@ TABLES = ("session", "jobs", "taken", "owed", "devices", "exchange", "violations
 class Delivery(Result):
     """What a session of a run has decided, and its first period as it is delivered.
 
-    ``status`` is that of the session.
+    ``status`` is that of the session; ``follows`` in the provenance is the mark of the one before.
 
     Attributes
     ----------
@@ -53,6 +55,14 @@ class Delivery(Result):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The result tables by name."""
         return {name: getattr(self, name) for name in TABLES}
+
+    @property
+    def mark(self) -> str:
+        """Fingerprint of what was decided up to here: what the next session starts from."""
+        digest = hashlib.sha256(str(self.provenance["follows"]).encode())
+        for name in ("taken", "devices"):
+            add_frame(digest, name, self.tables[name])
+        return digest.hexdigest()
 
     @classmethod
     def read(cls, folder: Path) -> Delivery | None:
@@ -87,7 +97,7 @@ class Delivery(Result):
         )
 
     def is_of(self, origin: Mapping[str, object], start: pd.Timestamp, periods: int) -> bool:
-        """Whether a session would give this very answer: of the same case, options, versions and horizon.
+        """Whether a session would give this very answer: same case, options, versions, past and horizon.
 
         Parameters
         ----------

@@ -164,7 +164,7 @@ def roll(
     for number, length in horizons:
         start = case.horizon.starts[number]
         left = None if earlier is None else earlier(start)
-        if left is None or not left.is_of(origin, start, length):
+        if left is None or not left.is_of(_after(deliveries, origin), start, length):
             break
         deliveries.append(left)
     there_already = len(deliveries)
@@ -188,7 +188,9 @@ def roll(
             carried = carry_on(own, session.parts, before)
             there = power_flow(delivered_case(case, number, carried), threads=threads)
         seconds = time.perf_counter() - began
-        deliveries.append(delivery_of(own, session, terms, before, there, carried, origin, seconds))
+        deliveries.append(
+            delivery_of(own, session, terms, before, there, carried, _after(deliveries, origin), seconds)
+        )
         if each is not None:
             each(own, session, deliveries[-1])
         if progress is not None:
@@ -209,6 +211,11 @@ def roll(
         exchange=stacked([one.exchange for one in deliveries]),
         violations=stacked([one.violations for one in deliveries]),
     )
+
+
+def _after(deliveries: list[Delivery], origin: Mapping[str, object]) -> dict[str, object]:
+    """Provenance of what the session after these leaves."""
+    return {**origin, "follows": deliveries[-1].mark if deliveries else ""}
 
 
 def _check(case: Case, sessions: int, periods: int) -> None:
