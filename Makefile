@@ -1,5 +1,5 @@
 # Everything happens in .venv beside this file; constraints.txt holds the exact versions.
-#   make demo    the traffic lights of a real medium-voltage grid: tables on the screen, files in result/
+#   make demo    a market session on a real medium-voltage grid: tables on the screen, files in result/
 #   make test    all tests
 #   make check   rules, format and types
 #   make bench   benchmarks against other tools (installs simbench, power-grid-model, lightsim2grid: about 500 MB)
@@ -27,7 +27,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: $(RUN)
-	@echo "(the first run compiles its kernels, which takes up to a minute)"
+	@echo "(the first run compiles its kernels, which takes one to two minutes)"
 	$(BIN)/gridclear demo -o result
 
 test: $(DEV)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import statistics
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,9 +13,6 @@ from gridclear.case.schema import TABLES
 
 from .made_bids import made_bids
 from .registry import Benchmark, Result, Settings, Target
-
-if TYPE_CHECKING:
-    from gridclear.jobs.session import Session
 
 ROOT = Path(__file__).resolve().parent.parent
 SESSIONS, PERIODS, BIDS = 96, 28, 200
@@ -58,7 +54,7 @@ def run(case: str, settings: Settings) -> Result:
     bids = made_bids(long, min(BIDS, settings.bids), settings.seed, SIZES_MW)
     memory: list[float] = []
 
-    def each(_case: gridclear.Case, _session: Session) -> None:
+    def each(*_: object) -> None:
         memory.append(resident_mb())
 
     rolling = gridclear.roll(

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gridclear.case import Case, Grid, Horizon, Limits, Prices
+    from gridclear.case import Case, Grid, Horizon, Limits, Prices, SettlementTerms
     from gridclear.errors import CaseError, GridclearError, Issue, OptionError
     from gridclear.io.folder import check_case, read_case, write_case
     from gridclear.jobs.activate import Activation, activate
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.select import Choice, select
     from gridclear.jobs.session import Session, run_session
     from gridclear.jobs.settle import Settlement, settle
+    from gridclear.jobs.settle_activation import ActivationSettlement, settle_activation
     from gridclear.network.compile import compile_network
     from gridclear.network.limits import NodeLimits, describe, grid_limits
     from gridclear.network.network import Network
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Activation": "gridclear.jobs.activate",
+    "ActivationSettlement": "gridclear.jobs.settle_activation",
     "Case": "gridclear.case",
     "CaseError": "gridclear.errors",
     "Choice": "gridclear.jobs.select",
@@ -62,6 +64,7 @@ _HOME = {
     "Rolling": "gridclear.jobs.roll",
     "Session": "gridclear.jobs.session",
     "Settlement": "gridclear.jobs.settle",
+    "SettlementTerms": "gridclear.case",
     "States": "gridclear.powerflow.states",
     "activate": "gridclear.jobs.activate",
     "check_case": "gridclear.io.folder",
@@ -82,6 +85,7 @@ _HOME = {
     "run_session": "gridclear.jobs.session",
     "select": "gridclear.jobs.select",
     "settle": "gridclear.jobs.settle",
+    "settle_activation": "gridclear.jobs.settle_activation",
     "solve_batch": "gridclear.powerflow.solve",
     "write_case": "gridclear.io.folder",
     "write_report": "gridclear.report.html",
@@ -94,6 +98,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 __all__ = [
     "Activation",
+    "ActivationSettlement",
     "Case",
     "CaseError",
     "Choice",
@@ -119,6 +124,7 @@ __all__ = [
     "Rolling",
     "Session",
     "Settlement",
+    "SettlementTerms",
     "States",
     "activate",
     "check_case",
@@ -139,6 +145,7 @@ __all__ = [
     "run_session",
     "select",
     "settle",
+    "settle_activation",
     "solve_batch",
     "write_case",
     "write_report",

@@ -48,7 +48,8 @@ def check_books(case: gc.Case, result: gc.Activation) -> None:
         if len(taken):
             assert need.price_eur_mwh == taken["price_eur_mwh"].max()
             assert (taken["clearing_price_eur_mwh"] >= taken["price_eur_mwh"]).all()
-            paid = taken["clearing_price_eur_mwh"] * taken["accepted_mw"] * hours
+            # What is paid is an energy with 6 digits.
+            paid = taken["clearing_price_eur_mwh"] * (taken["accepted_mw"] * hours).round(6)
             np.testing.assert_allclose(taken["paid_eur"], paid, atol=0.005 + 1e-9)
         else:
             assert np.isnan(need.price_eur_mwh)

@@ -16,7 +16,7 @@ from gridclear.errors import Issue, SolverError
 from gridclear.io.results import read_result
 from gridclear.jobs import session as module
 
-JOBS = ["flow", "outlook", "congestion", "tlq", "activate", "pq_map", "clear", "settle"]
+JOBS = ["flow", "outlook", "congestion", "tlq", "activate", "settle_activation", "pq_map", "clear", "settle"]
 
 
 class Page(HTMLParser):
@@ -54,13 +54,14 @@ def test_every_job_says_what_it_says_alone(rural):
     case, session = rural
     assert session.status == "complete"
     assert session.jobs["job"].tolist() == list(session.parts) == JOBS
-    clearing = gc.clear(case, threads=1)
+    clearing, activation = gc.clear(case, threads=1), gc.activate(case, threads=1)
     alone = {
         "flow": gc.power_flow(case, threads=1),
         "outlook": gc.outlook(case),
         "congestion": gc.congestion_forecast(case, threads=1),
         "tlq": gc.qualify(case, threads=1),
-        "activate": gc.activate(case, threads=1),
+        "activate": activation,
+        "settle_activation": gc.settle_activation(case, activation),
         "pq_map": gc.pq_map(window(case, 0, 1), threads=1),
         "clear": clearing,
         "settle": gc.settle(case, clearing, threads=1),
@@ -133,7 +134,8 @@ def test_page_needs_nothing_else_and_escapes_names(rural, tmp_path):
     for words in (
         "Traffic lights",
         "Activation of active power",
-        "Settlement",
+        "Settlement of the activation",
+        "Settlement of the clearing",
         "Congestion forecast",
         "Maps of reactive power",
     ):

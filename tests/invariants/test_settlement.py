@@ -254,6 +254,7 @@ def test_wrong_options_and_foreign_clearings_are_refused(cleared, grids):
     for options in (
         {"pricing": "pay-as-you-like"},
         {"tolerance_percent": -1.0},
+        {"tolerance_percent": 101.0},
         {"penalty_eur_mwh": math.nan},
         {"penalty_eur_mvarh": math.inf},
         {"own": clearing},
@@ -267,6 +268,21 @@ def test_wrong_options_and_foreign_clearings_are_refused(cleared, grids):
     unsolved = dataclasses.replace(clearing, status="no-solution")
     with pytest.raises(gc.GridclearError, match="nothing to settle"):
         gc.settle(case, unsolved, own=own)
+
+
+def test_terms_of_the_case_hold_unless_an_argument_says_otherwise(cleared):
+    case, clearing, own = cleared
+    measured = with_metered(case, clearing, lambda row: (1.0, 0.97, 0.6, 1.4, -0.1)[row % 5])
+    agreed = dataclasses.replace(measured, settlement=gc.SettlementTerms("pay-as-clear", 5.0, 0.0, 40.0))
+    given = {"pricing": "pay-as-clear", "tolerance_percent": 5.0, "penalty_eur_mvarh": 40.0}
+    told = gc.settle(measured, clearing, own=own, **given)
+    read = gc.settle(agreed, clearing, own=own)
+    plainly = gc.settle(measured, clearing, own=own)
+    back = {"pricing": "pay-as-bid", "tolerance_percent": 0.0, "penalty_eur_mvarh": 0.0}
+    for one, other in ((told, read), (plainly, gc.settle(agreed, clearing, own=own, **back))):
+        for name, table in one.tables.items():
+            pd.testing.assert_frame_equal(table, other.tables[name], check_exact=True)
+    assert told.periods["penalty_eur"].sum() > plainly.periods["penalty_eur"].sum() == 0.0
 
 
 def test_common_market_settles_both_products(grids):

@@ -12,7 +12,7 @@ import pandapower.networks as networks
 import pandas as pd
 import pytest
 
-from gridclear.case import Case, Limits, Prices
+from gridclear.case import Case, Limits, Prices, SettlementTerms
 from gridclear.case.schema import TABLES
 from gridclear.errors import CaseError
 from gridclear.io import read_case
@@ -103,6 +103,13 @@ def test_a_wrong_price_is_an_issue(price):
     (issue,) = issues_of(support.tiny_net(), start=STARTS[0], prices=Prices(losses_eur_mwh=price))
     assert (issue.file, issue.column) == ("prices", "losses_eur_mwh")
     assert repr(price) in issue.what
+
+
+def test_every_wrong_term_of_the_settlement_is_an_issue():
+    terms = SettlementTerms("free", 100.5, -1.0, np.nan)
+    found = issues_of(support.tiny_net(), start=STARTS[0], settlement=terms)
+    names = ["penalty_eur_mvarh", "penalty_eur_mwh", "pricing", "tolerance_percent"]
+    assert [(issue.file, issue.column) for issue in found] == [("settlement", name) for name in names]
 
 
 def test_issues_name_argument_and_index():

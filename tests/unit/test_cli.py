@@ -21,6 +21,7 @@ from gridclear.cli import main
 from gridclear.errors import CaseError, Issue, OptionError
 from gridclear.io import shipped
 from gridclear.io.results import read_result, write_result
+from gridclear.report.session import TITLES
 
 START = "2026-06-21T11:00:00Z"
 TOML = f"""
@@ -332,12 +333,15 @@ def test_fault_of_ours_is_not_hidden(run, village, monkeypatch):
         run("flow", village)
 
 
-def test_demo_shows_every_step(run):
+def test_demo_shows_every_job(run):
     result = run("demo", "-o", "shown")
     assert (result.exit_code, result.stdout) == (0, ""), result.stderr
-    positions = [result.stderr.index(f"gridclear {step}") for step in ("check", "flow", "tlq")]
+    steps = ["$ gridclear check", "$ gridclear session", *TITLES.values(), "all of it on one page"]
+    positions = [result.stderr.index(step) for step in steps]
     assert positions == sorted(positions)
-    assert {"shown/flow/result.json", "shown/tlq/lights.csv"} <= set(files_in(Path()))
+    written = set(files_in(Path()))
+    assert {f"shown/{job}/result.json" for job in TITLES} | {"shown/report.html"} <= written
+    assert read_result("shown").status == "complete"
     lights = read_result("shown/tlq").tables["lights"]
     assert set(lights["light"]) == {"green", "yellow", "red"}
 

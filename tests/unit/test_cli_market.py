@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gridclear.cli import main
+from gridclear.io.lock import alone_in
 from gridclear.io.results import read_result
 
 
@@ -41,12 +42,42 @@ def test_activation_is_written_and_shown(rural, tmp_path):
     assert done.stdout == ""
 
 
+def test_activation_is_settled_if_asked(rural, tmp_path):
+    done = run("activate", rural, "--settle", "-o", tmp_path)
+    assert done.exit_code == 0, done.output
+    paid = read_result(tmp_path).tables["accepted"]["paid_eur"].sum()
+    bill = read_result(tmp_path / "settlement")
+    assert bill.status == "scheduled"
+    assert bill.tables["statements"]["amount_eur"].sum() == pytest.approx(paid, abs=1e-6)
+    assert "EUR by day and direction" in done.stderr
+
+
 def test_activation_that_is_not_confirmed_ends_with_three(grids, tmp_path):
     done = run("activate", grids / "mv-rural", "--guarantee", "each", "-o", tmp_path)
     assert done.exit_code == 3
     assert read_result(tmp_path).status == "unconfirmed"
     assert "Not confirmed" in done.stderr
     assert "overvoltage" in done.stderr
+
+
+def test_settlement_and_session_follow_the_terms_of_the_case(rural, tmp_path):
+    agreed = shutil.copytree(rural, tmp_path / "agreed")
+    with (agreed / "case.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            '[settlement]\npricing = "pay-as-clear"\ntolerance_percent = 3.0\npenalty_eur_mvarh = 20.0\n'
+        )
+    terms = {
+        "pricing": "pay-as-clear",
+        "tolerance_percent": 3.0,
+        "penalty_eur_mvarh": 20.0,
+        "penalty_eur_mwh": 0.0,
+    }
+    assert run("settle", agreed, "-o", tmp_path / "a").exit_code == 0
+    assert read_result(tmp_path / "a").provenance["options"] == terms
+    assert run("settle", agreed, "-o", tmp_path / "b", "--tolerance", "0").exit_code == 0
+    assert read_result(tmp_path / "b").provenance["options"] == terms | {"tolerance_percent": 0.0}
+    assert run("session", agreed, "-o", tmp_path / "c", "--pricing", "pay-as-bid").exit_code == 0
+    assert read_result(tmp_path / "c" / "settle").provenance["options"] == terms | {"pricing": "pay-as-bid"}
 
 
 def test_activation_without_need_names_the_table(rural, tmp_path):
@@ -98,7 +129,17 @@ def test_session_writes_every_job_and_a_page(rural, tmp_path):
     done = run("session", rural, "-o", tmp_path, "--json")
     assert done.exit_code == 0, done.output
     data = json.loads(done.stdout)
-    jobs = ["flow", "outlook", "congestion", "tlq", "activate", "pq_map", "clear", "settle"]
+    jobs = [
+        "flow",
+        "outlook",
+        "congestion",
+        "tlq",
+        "activate",
+        "settle_activation",
+        "pq_map",
+        "clear",
+        "settle",
+    ]
     assert [row["job"] for row in data["jobs"]] == jobs
     for job in jobs:
         assert data[job]["status"] == read_result(tmp_path / job).status
@@ -117,7 +158,9 @@ def test_rolling_sessions_are_written_one_by_one_and_summed_up(rural, tmp_path):
     done = run("roll", rural, "--sessions", 2, "--periods", 2, "--map-periods", 0, "-o", tmp_path)
     assert done.exit_code == 0, done.output
     whole = read_result(tmp_path)
-    assert set(whole.tables) == {"sessions", "jobs", "taken", "devices", "exchange", "violations"}
+    money = {"ledger", "owed", "statements"}
+    assert set(whole.tables) == money | {"sessions", "jobs", "taken", "devices", "exchange", "violations"}
+    assert "owed for the delivered periods, EUR: active" in done.stderr
     folders = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
     assert folders == ["20160502T060000Z", "20160502T061500Z"]
     for folder in folders:
@@ -130,6 +173,15 @@ def test_rolling_sessions_are_written_one_by_one_and_summed_up(rural, tmp_path):
     data = json.loads(again.stdout)
     assert len(data["sessions"]) == 2
     assert len(data["taken"]) == len(whole.tables["taken"])
+
+
+def test_two_runs_do_not_work_in_one_folder(rural, tmp_path):
+    (tmp_path / "out").mkdir()
+    with alone_in(tmp_path / "out"):
+        done = run("roll", rural, "--sessions", 1, "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "another run" in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_more_sessions_than_periods_are_wrong_usage(rural, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gridclear.case import Case, Prices
+from gridclear.case import Case, Prices, SettlementTerms
 from gridclear.case.check import sorted_issues
 from gridclear.case.schema import TABLES
 from gridclear.errors import CaseError, Issue, OptionError
@@ -34,7 +34,7 @@ def same(one, other):
     for name, frame in one.grid.tables.items():
         pd.testing.assert_frame_equal(other.grid.tables[name], frame, check_exact=True)
     assert (one.name, one.horizon, one.limits) == (other.name, other.horizon, other.limits)
-    assert one.prices == other.prices
+    assert (one.prices, one.settlement) == (other.prices, other.settlement)
     assert one.content_hash == other.content_hash
 
 
@@ -60,6 +60,14 @@ def test_prices_read_back_exactly_and_are_part_of_the_hash(case, tmp_path):
     write_case(priced, tmp_path / "priced")
     same(read_case(tmp_path / "priced"), priced)
     assert (case.prices, priced.content_hash == case.content_hash) == (Prices(0.0), False)
+
+
+def test_terms_of_the_settlement_read_back_exactly_and_are_part_of_the_hash(case, tmp_path):
+    terms = SettlementTerms("pay-as-clear", 7, 80.5, 0.1)
+    agreed = replace(case, settlement=terms)
+    write_case(agreed, tmp_path / "agreed")
+    same(read_case(tmp_path / "agreed"), agreed)
+    assert (case.settlement, agreed.content_hash == case.content_hash) == (SettlementTerms(), False)
 
 
 def test_numbers_and_names_read_back_exactly(tmp_path):

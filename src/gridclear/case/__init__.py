@@ -5,5 +5,6 @@ from gridclear.case.grid import Grid
 from gridclear.case.horizon import Horizon
 from gridclear.case.limits import Limits
 from gridclear.case.prices import Prices
+from gridclear.case.settlement_terms import SettlementTerms
 
-__all__ = ["Case", "Grid", "Horizon", "Limits", "Prices"]
+__all__ = ["Case", "Grid", "Horizon", "Limits", "Prices", "SettlementTerms"]

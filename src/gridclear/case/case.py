@@ -20,6 +20,7 @@ from gridclear.case.limits import Limits, check_limits
 from gridclear.case.prices import Prices, check_prices
 from gridclear.case.schema import TABLES
 from gridclear.case.settings_schema import SETTINGS
+from gridclear.case.settlement_terms import SettlementTerms, check_settlement
 from gridclear.case.sheets import RawTable, Sheet, empty_sheet, raw_from_frame, read_sheet
 from gridclear.errors import CaseError
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One market session: grid, horizon, limits, prices and tables; it has passed every check.
+    """One market session: grid, horizon, limits, prices, terms and tables; it has passed every check.
 
     Attributes
     ----------
@@ -41,6 +42,8 @@ class Case:
         Used where the grid states none.
     prices : Prices
         Of what is not bid for.
+    settlement : SettlementTerms
+        What bids are paid, and what is missed costs.
     forecast, forecast_scenarios, forecast_quantiles, outages, connection_points, tap_changers, \
 capacitor_banks, storage, inverters, capability_curves, active_bids, active_need, reactive_bids, \
 reactive_profile, metered : DataFrame
@@ -54,6 +57,7 @@ reactive_profile, metered : DataFrame
     horizon: Horizon
     limits: Limits
     prices: Prices
+    settlement: SettlementTerms
     forecast: pd.DataFrame
     forecast_scenarios: pd.DataFrame
     forecast_quantiles: pd.DataFrame
@@ -81,6 +85,7 @@ reactive_profile, metered : DataFrame
         periods: int | None = None,
         limits: Limits | None = None,
         prices: Prices | None = None,
+        settlement: SettlementTerms | None = None,
         forecast: pd.DataFrame | None = None,
         forecast_scenarios: pd.DataFrame | None = None,
         forecast_quantiles: pd.DataFrame | None = None,
@@ -113,6 +118,7 @@ reactive_profile, metered : DataFrame
             Number of periods; by default up to the latest ``start`` of those tables.
         limits : Limits, optional
         prices : Prices, optional
+        settlement : SettlementTerms, optional
         forecast, outages, ... : DataFrame, optional
             Tables with the columns of the schema. Elements by name or ``origin_id``, stamps as ISO 8601
             texts with offset or as time-zone aware stamps.
@@ -153,15 +159,18 @@ reactive_profile, metered : DataFrame
         grid = read_grid(raw_grid, faults) if raw_grid.tables else None
         sheets = read_sheets(raws, faults)
         horizon = _horizon(sheets, start, resolution, periods, faults)
-        chosen, priced = limits or Limits(), prices or Prices()
+        chosen, priced, terms = limits or Limits(), prices or Prices(), settlement or SettlementTerms()
         faults.issues += check_limits(chosen, "limits") + check_prices(priced, "prices")
-        return build_case(name, grid, "net", horizon, chosen, priced, sheets, faults)
+        faults.issues += check_settlement(terms, "settlement")
+        return build_case(name, grid, "net", horizon, chosen, priced, terms, sheets, faults)
 
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of the content in hex; the order of rows and the name of the case do not matter."""
         start, step, number = self.horizon.start.value, self.horizon.resolution.value, self.horizon.periods
-        stated = [getattr(part, field.name) for part in (self.limits, self.prices) for field in fields(part)]
+        parts = (self.limits, self.prices, self.settlement)
+        values = [getattr(part, field.name) for part in parts for field in fields(part)]
+        stated = [value if isinstance(value, str) else float(value) for value in values]
         digest = hashlib.sha256(
             f"case 1 {self.grid.content_hash} {start} {step} {number} {stated!r}".encode()
         )
@@ -204,7 +213,7 @@ reactive_profile, metered : DataFrame
         """
         own = {name: self.table(name) for name in TABLES} | dict(tables)
         stands = self.horizon if horizon is None else horizon
-        return Case(self.name, self.grid, stands, self.limits, self.prices, **own)
+        return Case(self.name, self.grid, stands, self.limits, self.prices, self.settlement, **own)
 
 
 def read_sheets(raws: Mapping[str, RawTable], faults: Faults) -> dict[str, Sheet]:
@@ -233,6 +242,7 @@ def build_case(
     horizon: Horizon | None,
     limits: Limits,
     prices: Prices,
+    settlement: SettlementTerms,
     sheets: Mapping[str, Sheet],
     faults: Faults,
 ) -> Case:
@@ -246,6 +256,7 @@ def build_case(
     grid_file : str
     limits : Limits
     prices : Prices
+    settlement : SettlementTerms
     sheets : mapping of table name → Sheet
     faults : Faults
         What has been found so far.
@@ -265,7 +276,7 @@ def build_case(
     frames = {table: sheet.frame for table, sheet in sheets.items()}
     if not sheets["connection_points"].given:
         frames["connection_points"] = _every_ext_grid(grid, sheets["connection_points"])
-    return Case(name, grid, horizon, limits, prices, **frames)
+    return Case(name, grid, horizon, limits, prices, settlement, **frames)
 
 
 def _every_ext_grid(grid: Grid, sheet: Sheet) -> pd.DataFrame:

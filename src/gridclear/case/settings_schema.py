@@ -53,4 +53,38 @@ SETTINGS: Mapping[str, tuple[Column, ...]] = {
         ),
     ),
     "prices": (Column("losses_eur_mwh", "number", "price of losses", unit="EUR/MWh", low=0, default="0"),),
+    "settlement": (
+        Column(
+            "pricing",
+            "text",
+            "what accepted bids are paid: their own price, or that of the dearest accepted one",
+            choices=("pay-as-bid", "pay-as-clear"),
+            default="pay-as-bid",
+        ),
+        Column(
+            "tolerance_percent",
+            "number",
+            "of the schedule, within which what is metered counts as delivered",
+            unit="%",
+            low=0,
+            high=100,
+            default="0",
+        ),
+        Column(
+            "penalty_eur_mwh",
+            "number",
+            "price of active energy metered beyond the tolerance",
+            unit="EUR/MWh",
+            low=0,
+            default="0",
+        ),
+        Column(
+            "penalty_eur_mvarh",
+            "number",
+            "price of reactive energy metered beyond the tolerance",
+            unit="EUR/Mvarh",
+            low=0,
+            default="0",
+        ),
+    ),
 }

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import click
 
-from gridclear.cli.lights import check, demo, flow, tlq
+from gridclear.cli.lights import check, flow, tlq
 from gridclear.cli.maps import pq_map
 from gridclear.cli.market import activate, clear, settle
 from gridclear.cli.products import envelopes, prequalify
-from gridclear.cli.session import roll, session
+from gridclear.cli.session import demo, roll, session
 from gridclear.cli.watch import watch
 
 

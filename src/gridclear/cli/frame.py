@@ -61,9 +61,7 @@ algorithm_option = click.option(
 pricing_option = click.option(
     "--pricing",
     type=click.Choice(["pay-as-bid", "pay-as-clear"]),
-    default="pay-as-bid",
-    show_default=True,
-    help="Bids are paid their own price, or that of the dearest accepted one.",
+    help="Bids are paid their own price, or that of the dearest accepted one.  [default: as the case says]",
 )
 
 

@@ -1,15 +1,12 @@
-"""Commands on a case as it stands: its faults, its base state, the lights of its bids; the demonstration."""
+"""Commands on a case as it stands: its faults, its base state, the lights of its bids."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from gridclear.cli.frame import (
-    NO_ANSWER,
     allotment_option,
     as_json_option,
     case_argument,
@@ -22,7 +19,6 @@ from gridclear.cli.frame import (
     say,
     session_of,
     show_case,
-    threads_option,
     width,
     working,
     write,
@@ -30,6 +26,8 @@ from gridclear.cli.frame import (
 from gridclear.errors import CaseError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gridclear.case import Case
     from gridclear.io.tables import TableFormat
     from gridclear.jobs.flow import Flow
@@ -99,46 +97,6 @@ def tlq(
         finish(result, folder, as_json=as_json)
 
 
-@click.command(short_help="All of it on the real grid that comes with gridclear.")
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("result"),
-    show_default=True,
-    help="Folder for the results.",
-)
-@threads_option
-def demo(*, out: Path, threads: int | None) -> None:
-    """Run check, flow and tlq on the real medium-voltage grid that comes with gridclear."""
-    with exit_codes(as_json=False):
-        from gridclear import check_case, read_case
-        from gridclear.io.shipped import shipped_case
-
-        case = shipped_case("mv-rural")
-        shown = os.path.relpath(case) if case.is_relative_to(Path.cwd()) else case
-        say(_heading(f"gridclear check {shown}"))
-        issues = check_case(case)
-        if issues:
-            raise CaseError(tuple(issues))
-        say("no issues\n")
-        session = read_case(case)
-
-        say(_heading(f"gridclear flow {shown} -o {out / 'flow'}"))
-        base = _flow(session, threads)
-        written = [write(base, out / "flow", "csv")]
-        _show_flow(session, base)
-
-        say("\n" + _heading(f"gridclear tlq {shown} --guarantee each -o {out / 'tlq'}"))
-        lights = _tlq(session, "each", "merit-order", "scheduled", threads)
-        written.append(write(lights, out / "tlq", "csv"))
-        _show_tlq(session, lights, with_base=False)
-
-        say("\n" + "\n".join(f"written: {folder}" for folder in written))
-        if not (base.complete and lights.complete):
-            raise SystemExit(NO_ANSWER)
-
-
 def _flow(case: Case, threads: int | None) -> Flow:
     from gridclear import power_flow
 
@@ -172,14 +130,8 @@ def _show_flow(case: Case, result: Flow) -> None:
     say(describe_flow(result, width=width()))
 
 
-def _show_tlq(case: Case, result: Qualification, *, with_base: bool = True) -> None:
+def _show_tlq(case: Case, result: Qualification) -> None:
     from gridclear.report.text import describe_qualification
 
-    if with_base:
-        show_case(case)
-    say(describe_qualification(case, result, with_base=with_base, colour=colour(), width=width()))
-
-
-def _heading(command: str) -> str:
-    text = f"$ {command}"
-    return click.style(text, bold=True) if colour() else text
+    show_case(case)
+    say(describe_qualification(case, result, colour=colour(), width=width()))

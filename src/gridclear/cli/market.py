@@ -43,6 +43,12 @@ if TYPE_CHECKING:
     help="Tap changers and banks: frozen as in the base state; regulating; re-set to let more through.",
 )
 @click.option("--losses", is_flag=True, help="Count what each bid changes in losses, too.")
+@click.option(
+    "--settle",
+    "with_bill",
+    is_flag=True,
+    help="Settle it, too, by what is metered: folder settlement.",
+)
 @job_options("result/activate")
 def activate(
     case: Path,
@@ -50,6 +56,7 @@ def activate(
     guarantee: Literal["merit-order", "each", "any-subset"],
     devices: Literal["scheduled", "automatic", "optimised"],
     losses: bool,
+    with_bill: bool,
     out: Path | None,
     format_: TableFormat,
     threads: int | None,
@@ -58,7 +65,8 @@ def activate(
     """Cover the need of the TSO in CASE from the cheapest bids, each taken as far as the grid bears it."""
     with session_of(case, out, format_, as_json=as_json) as session:
         from gridclear import activate as run
-        from gridclear.report.market import describe_activation
+        from gridclear import settle_activation
+        from gridclear.report.market import describe_activation, describe_activation_bill
 
         with working("activation") as progress:
             result = run(
@@ -72,6 +80,10 @@ def activate(
         folder = write(result, folder_for(out, "activate", as_json=as_json), format_)
         show_case(session)
         say(describe_activation(session, result, width=width()))
+        if with_bill and result.complete:
+            bill = settle_activation(session, result)
+            write(bill, None if folder is None else folder / "settlement", format_)
+            say("\n" + describe_activation_bill(bill, width=width()))
         finish(result, folder, as_json=as_json)
 
 
@@ -143,25 +155,23 @@ def clear(
     "--tolerance",
     "tolerance_percent",
     type=float,
-    default=0.0,
-    show_default=True,
-    help="Per cent of the schedule within which what is metered counts as delivered.",
+    help="Per cent of the schedule within which metering counts as delivered.  [default: as the case says]",
 )
 @click.option(
-    "--penalty-mwh", type=float, default=0.0, show_default=True, help="EUR per MWh beyond the tolerance."
+    "--penalty-mwh", type=float, help="EUR per MWh beyond the tolerance.  [default: as the case says]"
 )
 @click.option(
-    "--penalty-mvarh", type=float, default=0.0, show_default=True, help="EUR per Mvarh beyond the tolerance."
+    "--penalty-mvarh", type=float, help="EUR per Mvarh beyond the tolerance.  [default: as the case says]"
 )
 @clearing_options
 @job_options("result/settle")
 def settle(
     case: Path,
     *,
-    pricing: Literal["pay-as-bid", "pay-as-clear"],
-    tolerance_percent: float,
-    penalty_mwh: float,
-    penalty_mvarh: float,
+    pricing: Literal["pay-as-bid", "pay-as-clear"] | None,
+    tolerance_percent: float | None,
+    penalty_mwh: float | None,
+    penalty_mvarh: float | None,
     algorithm: str,
     devices: Literal["optimised", "scheduled"],
     market: Literal["reactive", "common"],

@@ -1,13 +1,18 @@
-"""The commands for whole market sessions: one, or one after the other."""
+"""The commands for whole market sessions: one, one after the other, and one to look at."""
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from gridclear.cli.frame import (
     algorithm_option,
+    colour,
+    exit_codes,
     finish,
     folder_for,
     job_options,
@@ -16,14 +21,16 @@ from gridclear.cli.frame import (
     session_of,
     show_case,
     stacked,
+    threads_option,
     width,
     working,
     write,
     written,
 )
+from gridclear.errors import CaseError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import pandas as pd
 
     from gridclear.case import Case
     from gridclear.io.tables import TableFormat
@@ -68,7 +75,7 @@ def session(
     guarantee: Literal["each", "merit-order", "any-subset"],
     devices: Literal["scheduled", "automatic", "optimised"],
     algorithm: str,
-    pricing: Literal["pay-as-bid", "pay-as-clear"],
+    pricing: Literal["pay-as-bid", "pay-as-clear"] | None,
     map_periods: int,
     deadline_s: float | None,
     bound: bool,
@@ -123,7 +130,7 @@ def roll(
     guarantee: Literal["each", "merit-order", "any-subset"],
     devices: Literal["scheduled", "automatic", "optimised"],
     algorithm: str,
-    pricing: Literal["pay-as-bid", "pay-as-clear"],
+    pricing: Literal["pay-as-bid", "pay-as-clear"] | None,
     map_periods: int,
     deadline_s: float | None,
     bound: bool,
@@ -132,18 +139,39 @@ def roll(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Hold sessions one period after the other: a folder for each, and tables of what they decided."""
-    with session_of(case, out, format_, as_json=as_json) as read:
+    """Hold sessions one period after the other: a folder for each, and tables of what they decided.
+
+    Sessions that an earlier run of the same CASE with the same options has left whole in the folder are not
+    held again.
+    """
+    with session_of(case, out, format_, as_json=as_json) as read, ExitStack() as stack:
         from gridclear import roll as hold
-        from gridclear.report.html import write_session
+        from gridclear.io.lock import alone_in, remove_parts
+        from gridclear.jobs.delivery import Delivery
+        from gridclear.report.html import DELIVERY, write_session
         from gridclear.report.session import describe_rolling
 
         folder = folder_for(out, "roll", as_json=as_json)
 
-        def keep(own: Case, session: Session) -> None:
-            if folder is not None:
-                with written(folder):
-                    write_session(own, session, folder / f"{own.horizon.start:%Y%m%dT%H%M%SZ}", format_)
+        def place(start: pd.Timestamp) -> Path | None:
+            return None if folder is None else folder / f"{start:%Y%m%dT%H%M%SZ}"
+
+        def earlier(start: pd.Timestamp) -> Delivery | None:
+            path = place(start)
+            if path is None:
+                return None
+            if start == read.horizon.start:  # asked for first, when nothing speaks against the run any more
+                with written(path.parent):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(alone_in(path.parent))
+                remove_parts(path.parent)
+            return Delivery.read(path / DELIVERY)
+
+        def keep(own: Case, session: Session, delivery: Delivery) -> None:
+            path = place(own.horizon.start)
+            if path is not None:
+                with written(path):
+                    write_session(own, session, path, format_, delivery=delivery)
 
         with working("sessions") as progress:
             result = hold(
@@ -159,9 +187,59 @@ def roll(
                 deadline_s=deadline_s,
                 threads=threads,
                 each=keep,
+                earlier=earlier,
                 progress=progress,
             )
         write(result, folder, format_)
         show_case(read)
         say(describe_rolling(result, width=width()))
         finish(result, folder, as_json=as_json)
+
+
+@click.command(short_help="All jobs on the real grid that comes with gridclear, and a page that shows them.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("result"),
+    show_default=True,
+    help="Folder for the results.",
+)
+@threads_option
+def demo(*, out: Path, threads: int | None) -> None:
+    """Check the real medium-voltage grid that comes with gridclear, and hold a market session on it.
+
+    Shows what every job says: base state, forecasts, lights, activation, PQ map, clearing, settlement. The
+    first time kernels are compiled, which takes longer than the session.
+    """
+    with exit_codes(as_json=False):
+        from gridclear import check_case, read_case, run_session
+        from gridclear.io.shipped import shipped_case
+        from gridclear.report.html import REPORT_FILE, write_report
+        from gridclear.report.session import TITLES, describe_part, describe_session
+
+        case = shipped_case("mv-rural")
+        shown = os.path.relpath(case) if case.is_relative_to(Path.cwd()) else case
+        say(_bold(f"$ gridclear check {shown}"))
+        issues = check_case(case)
+        if issues:
+            raise CaseError(tuple(issues))
+        say("no issues\n")
+
+        say(_bold(f"$ gridclear session {shown} -o {out}"))
+        read = read_case(case)
+        with working("session") as progress:
+            result = run_session(read, threads=threads, progress=progress)
+        write(result, out, "csv")
+        with written(out):
+            write_report(read, result, out)
+        show_case(read)
+        for job, part in result.parts.items():
+            say(_bold(TITLES[job]) + "\n" + describe_part(read, part, colour=colour(), width=width()) + "\n")
+        say(describe_session(result, width=width()))
+        say(f"\nall of it on one page: {out / REPORT_FILE}")
+        finish(result, out, as_json=False)
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True) if colour() else text

@@ -64,6 +64,7 @@ def read_case(path: str | os.PathLike[str]) -> Case:
         settings.horizon,
         settings.limits,
         settings.prices,
+        settings.settlement,
         sheets,
         faults,
     )

@@ -11,9 +11,7 @@ result is there; then only its last rename is left to do.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import shutil
 import stat
 import tempfile
 import zipfile
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from gridclear.errors import CaseError, Issue, OptionError
 from gridclear.io.files import LARGEST_FILE, sync_folder, write_atomic
+from gridclear.io.lock import CAN_LOCK, alone_in, remove_parts
 from gridclear.io.settings import CASE_FILE
 
 if TYPE_CHECKING:
@@ -85,17 +84,14 @@ class Inbox:
         Raises
         ------
         OptionError
-            Another run works off this folder.
+            Another run works off this folder, or the system has no locks that could keep it out.
         """
-        with (self.root / ".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as fault:
-                msg = f"'{self.root}' is being worked off by another run"
-                raise OptionError(msg) from fault
-            for place in _PLACES:  # what a killed run has left half-written
-                for path in (self.root / place).glob(".*.part"):
-                    _remove(path)
+        if not CAN_LOCK:
+            msg = "this system has no file locks, without which two runs could work off one entry"
+            raise OptionError(msg)
+        with alone_in(self.root):
+            for place in _PLACES:
+                remove_parts(self.root / place)
             yield
 
     def work_off(self, name: str, process: Process) -> str:
@@ -243,13 +239,6 @@ def _names(folder: Path) -> list[str]:
 def _ends_as_zip(path: Path) -> bool:
     """Whether the list of files, with which every zip ends, is there."""
     return path.suffix == ".zip" and zipfile.is_zipfile(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _stem(name: str) -> str:

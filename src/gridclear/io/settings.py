@@ -1,4 +1,4 @@
-"""``case.toml``: the name, the grid, the horizon and the limits of a case."""
+"""``case.toml``: the name, the grid, the horizon, the limits, the prices and the terms of a case."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from gridclear.case.horizon import (
 from gridclear.case.limits import Limits, check_limits
 from gridclear.case.prices import Prices
 from gridclear.case.settings_schema import SETTINGS
+from gridclear.case.settlement_terms import SettlementTerms
 from gridclear.io.tables import read_text, stamp_text
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Settings:
         None where a key of it is missing or wrong.
     limits : Limits
     prices : Prices
+    settlement : SettlementTerms
     """
 
     name: str
@@ -60,6 +62,7 @@ class Settings:
     horizon: Horizon | None
     limits: Limits
     prices: Prices
+    settlement: SettlementTerms
 
 
 #: What a key has to be, where the attribute table says less.
@@ -85,7 +88,7 @@ def settings_text(case: Case, grid_file: str) -> str:
     -------
     str
     """
-    horizon, limits = case.horizon, case.limits
+    horizon, limits, terms = case.horizon, case.limits, case.settlement
     return "\n".join(
         [
             "[case]",
@@ -102,6 +105,12 @@ def settings_text(case: Case, grid_file: str) -> str:
             "",
             "[prices]",
             f"losses_eur_mwh = {float(case.prices.losses_eur_mwh)!r}",
+            "",
+            "[settlement]",
+            f"pricing = {_toml_text(terms.pricing)}",
+            f"tolerance_percent = {float(terms.tolerance_percent)!r}",
+            f"penalty_eur_mwh = {float(terms.penalty_eur_mwh)!r}",
+            f"penalty_eur_mvarh = {float(terms.penalty_eur_mvarh)!r}",
             "",
         ]
     )
@@ -129,7 +138,8 @@ def read_settings(folder: Path, faults: Faults) -> Settings:
     -------
     Settings
     """
-    nothing = Settings(folder.resolve().name or "case", None, "", None, Limits(), Prices())
+    name = folder.resolve().name or "case"
+    nothing = Settings(name, None, "", None, Limits(), Prices(), SettlementTerms())
     if not (folder / CASE_FILE).is_file():
         faults.add(CASE_FILE, "", "", "the file is missing", "case.toml with a section [case]")
         return nothing
@@ -146,16 +156,19 @@ def read_settings(folder: Path, faults: Faults) -> Settings:
         return nothing
     lines = _key_lines(text)
     case = _read_section("case", content.get("case"), lines, faults)
-    limits = replace(Limits(), **_read_numbers("limits", content, lines, faults))
-    prices = replace(Prices(), **_read_numbers("prices", content, lines, faults))
-    for name in content:
-        if name not in SETTINGS:
-            what = f"the section is unknown{meant(name, SETTINGS)}"
-            faults.add(CASE_FILE, lines.get((name, ""), ""), name, what, "one of " + ", ".join(SETTINGS))
+    limits = replace(Limits(), **_read_optional("limits", content, lines, faults))
+    prices = replace(Prices(), **_read_optional("prices", content, lines, faults))
+    terms = replace(SettlementTerms(), **_read_optional("settlement", content, lines, faults))
+    for section in content:
+        if section not in SETTINGS:
+            what = f"the section is unknown{meant(section, SETTINGS)}"
+            faults.add(
+                CASE_FILE, lines.get((section, ""), ""), section, what, "one of " + ", ".join(SETTINGS)
+            )
     faults.issues += check_limits(limits, CASE_FILE)
     horizon = _read_horizon(case, lines, faults)
     grid_row = lines.get(("case", "grid"), "")
-    return Settings(case.get("name") or nothing.name, case.get("grid"), grid_row, horizon, limits, prices)
+    return Settings(case.get("name") or name, case.get("grid"), grid_row, horizon, limits, prices, terms)
 
 
 def _read_horizon(
@@ -222,10 +235,10 @@ def _read_section(
     return values
 
 
-def _read_numbers(
+def _read_optional(
     section: str, content: Mapping[str, object], lines: Mapping[tuple[str, str], str], faults: Faults
-) -> dict[str, float]:
-    """Read the keys of an optional section of numbers that are there and right."""
+) -> dict[str, Any]:
+    """Read the keys of an optional section that are there and right."""
     values = _read_section(section, content.get(section, {}), lines, faults)
     return {name: value for name, value in values.items() if value is not None}
 
@@ -236,6 +249,8 @@ def _read_value(column: Column, value: object) -> object:
         return parse_resolution(value)
     if column.kind == "time":
         return parse_stamp(value)
+    if column.choices:
+        return value if isinstance(value, str) and value in column.choices else None
     if column.kind == "text":
         is_name = isinstance(value, str) and value.strip() and len(value) <= _LONGEST_NAME
         return value if is_name and "\0" not in str(value) else None
@@ -243,7 +258,7 @@ def _read_value(column: Column, value: object) -> object:
         return None
     if column.kind == "whole":
         return value if isinstance(value, int) and 1 <= value <= MOST_PERIODS else None
-    inside = value > column.low if column.above else value >= column.low
+    inside = (value > column.low if column.above else value >= column.low) and value <= column.high
     return float(value) + 0.0 if inside and value < _LARGEST_NUMBER else None
 
 

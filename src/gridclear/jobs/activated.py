@@ -9,6 +9,7 @@ import pandas as pd
 
 from gridclear.jobs.money import amounts, euros
 from gridclear.jobs.needs import COVERED_MW, DIRECTIONS, drawn_mw
+from gridclear.jobs.settlement import energies
 from gridclear.jobs.verdict import Verdict
 from gridclear.network.limits import TOLERANCE, describe, sides
 from gridclear.powerflow.activations import Activations
@@ -163,7 +164,7 @@ def accepted_table(
         supplied_mw=needs.supplied[unit] * bids.part_of_unit,
         price_eur_mwh=lights["price_eur_mwh"],
         clearing_price_eur_mwh=paid,
-        paid_eur=euros(amounts(paid, accepted, np.full(len(rows), case.horizon.hours))),
+        paid_eur=euros(amounts(paid, energies(accepted, case.horizon.hours))),
         outcome=outcome,
         **{name: lights[name] for name in (*_WITNESS, "reason")},
     )

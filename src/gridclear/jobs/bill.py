@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from gridclear.case.settlement_terms import PAY_AS_CLEAR
 from gridclear.jobs.money import amounts
 from gridclear.jobs.settlement import payments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gridclear.case import Case
+    from gridclear.case import Case, SettlementTerms
+    from gridclear.jobs.activate import Activation
     from gridclear.jobs.clear import Clearing
     from gridclear.jobs.settlement import Payments
     from gridclear.network.network import Floats, Ints
@@ -27,25 +29,8 @@ _PRODUCTS = {
     "active": ("active_bids", "price_eur_mwh", ("down", "up")),
     "reactive": ("reactive_bids", "price_eur_mvarh", ("absorb", "inject")),
 }
-PAY_AS_BID, PAY_AS_CLEAR = "pay-as-bid", "pay-as-clear"
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is agreed between those who settle.
-
-    Attributes
-    ----------
-    pricing : {"pay-as-bid", "pay-as-clear"}
-        Own price, or that of the dearest accepted bid of the same period, product and direction.
-    tolerance_percent : float
-    penalty_eur_mwh, penalty_eur_mvarh : float
-    """
-
-    pricing: str
-    tolerance_percent: float
-    penalty_eur_mwh: float
-    penalty_eur_mvarh: float
+#: Column of ``metered``, by product.
+METERED = {"active": "p_mw", "reactive": "q_mvar"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,30 +81,62 @@ class Bill:
         return total
 
 
-def bill_of(case: Case, clearing: Clearing, terms: Terms) -> Bill:
+def bill_of(case: Case, clearing: Clearing, terms: SettlementTerms) -> Bill:
     """Price the accepted bids of a clearing and what was metered of them.
 
     Parameters
     ----------
     case : Case
     clearing : Clearing
-    terms : Terms
+    terms : SettlementTerms
 
     Returns
     -------
     Bill
     """
     rows = _accepted(case, clearing)
-    active = (rows["product"] == "active").to_numpy()
-    scheduled, asked = (rows[name].to_numpy(dtype=np.float64) for name in ("scheduled", "price"))
-    price = asked
     if terms.pricing == PAY_AS_CLEAR:
-        dearest = rows.groupby(["start", "product", "direction"])["price"].transform("max")
-        price = dearest.to_numpy(dtype=np.float64)
+        dearest = rows.groupby(["start", "product", "direction"])["asked"].transform("max")
+        rows = rows.assign(price=dearest)
+    parts = {part: own["eur"].to_numpy(dtype=np.float64) for part, own in clearing.costs.groupby("part")}
+    return _bill(case, rows, terms, amounts(parts["moves"]), amounts(parts["losses"]))
+
+
+def activation_bill(case: Case, activation: Activation, terms: SettlementTerms) -> Bill:
+    """Price the activated bids and what was metered of them; everybody has the price of the activation.
+
+    Parameters
+    ----------
+    case : Case
+    activation : Activation
+    terms : SettlementTerms
+
+    Returns
+    -------
+    Bill
+        Without moves and losses: those are the operator's.
+    """
+    accepted = activation.accepted[activation.accepted["accepted_mw"] > 0.0]
+    rows = accepted[["start", "bid", "direction"]].assign(
+        product="active",
+        scheduled=accepted["accepted_mw"],
+        asked=accepted["price_eur_mwh"],
+        price=accepted["clearing_price_eur_mwh"],
+    )
+    rows = rows.sort_values(["start", "bid", "direction"], kind="stable").reset_index(drop=True)
+    nothing = np.zeros(case.horizon.periods, dtype=np.int64)
+    return _bill(case, rows, terms, nothing, nothing)
+
+
+def _bill(case: Case, rows: pd.DataFrame, terms: SettlementTerms, moves: Ints, losses: Ints) -> Bill:
+    """Pay rows: start, bid, product, direction, scheduled, asked, price."""
+    active = (rows["product"] == "active").to_numpy()
+    scheduled, asked, price = (
+        rows[name].to_numpy(dtype=np.float64) for name in ("scheduled", "asked", "price")
+    )
     penalty = np.where(active, terms.penalty_eur_mwh, terms.penalty_eur_mvarh)
     metered = _metered(case, rows)
     tolerance, hours = terms.tolerance_percent / 100.0, case.horizon.hours
-    parts = {part: own["eur"].to_numpy(dtype=np.float64) for part, own in clearing.costs.groupby("part")}
     return Bill(
         bid=rows["bid"].to_numpy(dtype=object),
         product=rows["product"].to_numpy(dtype=object),
@@ -131,8 +148,8 @@ def bill_of(case: Case, clearing: Clearing, terms: Terms) -> Bill:
         price=price,
         planned=payments(scheduled, np.full(len(rows), np.nan), price, penalty, tolerance, hours),
         final=payments(scheduled, metered, price, penalty, tolerance, hours),
-        moves=amounts(parts["moves"]),
-        losses=amounts(parts["losses"]),
+        moves=moves,
+        losses=losses,
     )
 
 
@@ -155,7 +172,7 @@ def point_weights(case: Case, clearing: Clearing, own: Clearing) -> Floats:
 
 
 def _accepted(case: Case, clearing: Clearing) -> pd.DataFrame:
-    """Rows of a schedule of which something is taken: start, bid, product, direction, scheduled, price."""
+    """Rows of a schedule of which something is taken, as ``_bill`` takes them, at the bids' own prices."""
     schedule = clearing.schedule[clearing.schedule["bid"] != ""]
     frames = []
     for product, (table, price, directions) in _PRODUCTS.items():
@@ -167,9 +184,10 @@ def _accepted(case: Case, clearing: Clearing) -> pd.DataFrame:
             direction=np.where(change[mine] > 0.0, directions[1], directions[0]),
             scheduled=change[mine].abs(),
         )
-        known = case.table(table)[["start", "bid", "direction", price]].rename(columns={price: "price"})
+        known = case.table(table)[["start", "bid", "direction", price]].rename(columns={price: "asked"})
         frames.append(own.merge(known, on=["start", "bid", "direction"], how="left", validate="1:1"))
     every = pd.concat(frames, ignore_index=True)
+    every["price"] = every["asked"]
     return every.sort_values(["start", "product", "bid", "direction"], kind="stable").reset_index(drop=True)
 
 
@@ -186,7 +204,7 @@ def _metered(case: Case, rows: pd.DataFrame) -> Floats:
     measured = pd.concat(
         [
             case.metered[["start", "bid", column]].rename(columns={column: "metered"}).assign(product=product)
-            for product, column in (("active", "p_mw"), ("reactive", "q_mvar"))
+            for product, column in METERED.items()
         ]
     )
     found = rows[keys].merge(measured, on=keys, how="left", validate="m:1")["metered"]

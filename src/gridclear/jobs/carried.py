@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.result import Result
 
 #: Answers that are binding: all that they hold has been confirmed by power flows.
-_ACTIVATED = ("covered", "short", "partial")
+ACTIVATED = ("covered", "short", "partial")
 _CLEARED = ("optimal", "confirmed", "closest", "deadline")
 _TAKEN = (
     "session", "start", "product", "bid", "direction", "element_type", "element",
@@ -107,9 +107,10 @@ def usable_clearing(parts: Mapping[str, Result]) -> Clearing | None:
     return cast("Clearing", found) if found is not None and found.status in _CLEARED else None
 
 
-def _usable_activation(parts: Mapping[str, Result]) -> Activation | None:
+def usable_activation(parts: Mapping[str, Result]) -> Activation | None:
+    """Take the activation of a session, if what it holds has been confirmed."""
     found = parts.get("activate")
-    return cast("Activation", found) if found is not None and found.status in _ACTIVATED else None
+    return cast("Activation", found) if found is not None and found.status in ACTIVATED else None
 
 
 def canonical(case: Case, table: str, names: pd.Series | list[str]) -> list[str]:
@@ -125,7 +126,7 @@ def _named(frame: pd.DataFrame, column: str) -> list[tuple[str, str, object]]:
 
 def activated(case: Case, parts: Mapping[str, Result]) -> pd.DataFrame:
     """Give the rows of ``Carried.taken`` that an activation adds, if it is confirmed."""
-    result = _usable_activation(parts)
+    result = usable_activation(parts)
     if result is None:
         return _NONE_TAKEN
     accepted = result.accepted
@@ -183,7 +184,7 @@ def _cleared(case: Case, parts: Mapping[str, Result]) -> pd.DataFrame:
 
 def _delivered_devices(case: Case, parts: Mapping[str, Result]) -> pd.DataFrame:
     """Positions and moves of devices in the first period: of clearing, else activation, else flow."""
-    clearing, activation = usable_clearing(parts), _usable_activation(parts)
+    clearing, activation = usable_clearing(parts), usable_activation(parts)
     settled = cast("Flow", parts["flow"]).devices
     decided = settled if activation is None else activation.devices
     table = decided if clearing is None else clearing.devices

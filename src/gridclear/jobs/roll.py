@@ -6,19 +6,21 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
 from gridclear.errors import CaseError, Issue, OptionError
+from gridclear.jobs.agreed import agreed_terms
 from gridclear.jobs.binding import binding_case, delivered_case
-from gridclear.jobs.carried import Carried, carry_on, usable_clearing
+from gridclear.jobs.carried import carry_on
+from gridclear.jobs.delivery import Delivery, carried_from, delivery_of, stacked
 from gridclear.jobs.flow import power_flow
+from gridclear.jobs.ledger import amounts_by_day, ledger_of, owed_table
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.session import run_session
 from gridclear.network.injections import element_scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import pandas as pd
 
     from gridclear.case import Case
     from gridclear.jobs.session import Session
@@ -33,9 +35,10 @@ class Rolling(Result):
     Attributes
     ----------
     sessions : DataFrame
-        start, periods, status, incomplete, seconds, cost_eur, confirmed, broken, broken_before; one row per
-        session. ``incomplete`` names the jobs that gave no complete answer; ``cost_eur`` is that of its
-        clearing (NaN without). ``broken`` counts the limits that the first period breaks as it is delivered,
+        start, periods, status, incomplete, seconds, cost_eur, moves_eur, losses_eur, confirmed, broken,
+        broken_before; one row per session. ``incomplete`` names the jobs that gave no complete answer;
+        ``cost_eur`` is that of its clearing, ``moves_eur`` and ``losses_eur`` the parts of it in the first
+        period (NaN without). ``broken`` counts the limits that the first period breaks as it is delivered,
         ``broken_before`` those that the session found broken there; ``confirmed``: the delivered period has
         a power flow.
     jobs : DataFrame
@@ -44,6 +47,14 @@ class Rolling(Result):
         session, start, product, bid, direction, element_type, element, amount, supplied_mw, price_eur, p_mw,
         q_mvar; what each session has taken of bids. ``amount`` is in the bid's direction, ``p_mw`` and
         ``q_mvar`` are changes of injection; ``product`` ``storage``: power that a clearing has decided.
+    ledger : DataFrame
+        start, session, product, bid, direction, scheduled, energy, price_eur, paid_eur; what bids are
+        paid, as scheduled, in the delivered periods, by the session that has taken them.
+    owed : DataFrame
+        start, active_eur, reactive_eur, moves_eur, losses_eur, total_eur; sums of the ledger by delivered
+        period, moves and losses by the session that begins there (NaN without a clearing).
+    statements : DataFrame
+        day, bid, product, energy, paid_eur; sums of the ledger by UTC day.
     devices : DataFrame
         start, element_type, element, position, moves_today, energy_mwh; tap changers, banks and storages when
         the period that begins at ``start`` is over.
@@ -56,6 +67,9 @@ class Rolling(Result):
     sessions: pd.DataFrame
     jobs: pd.DataFrame
     taken: pd.DataFrame
+    ledger: pd.DataFrame
+    owed: pd.DataFrame
+    statements: pd.DataFrame
     devices: pd.DataFrame
     exchange: pd.DataFrame
     violations: pd.DataFrame
@@ -63,7 +77,17 @@ class Rolling(Result):
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The result tables by name."""
-        names = ("sessions", "jobs", "taken", "devices", "exchange", "violations")
+        names = (
+            "sessions",
+            "jobs",
+            "taken",
+            "ledger",
+            "owed",
+            "statements",
+            "devices",
+            "exchange",
+            "violations",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -75,12 +99,13 @@ def roll(
     guarantee: str = "each",
     devices: str = "scheduled",
     algorithm: str = "successive",
-    pricing: str = "pay-as-bid",
+    pricing: str | None = None,
     map_periods: int = 1,
     bound: bool = False,
     deadline_s: float | None = None,
     threads: int | None = None,
-    each: Callable[[Case, Session], None] | None = None,
+    each: Callable[[Case, Session, Delivery], None] | None = None,
+    earlier: Callable[[pd.Timestamp], Delivery | None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rolling:
     """Hold a session at the start of every period, each going on from the one before.
@@ -96,7 +121,11 @@ def roll(
     guarantee, devices, algorithm, pricing, map_periods, bound, deadline_s, threads
         Of every session, as in ``run_session``.
     each : callable, optional
-        Called with the case and the result of every session. They are not kept.
+        Called with the case of every session that is held, its result, and what it leaves. They are not kept.
+    earlier : callable, optional
+        Called with the start of a session, the first one first: gives what an earlier run has left of it, or
+        None. As long as that was left by the same case with the same options and versions, the session is
+        not held again.
     progress : callable, optional
         Called with (sessions held, all).
 
@@ -108,6 +137,7 @@ def roll(
     ------
     CaseError
         The grid holds what gridclear does not represent, or bids are on what a session cannot go on from.
+        What ``earlier`` raises goes through, too.
     OptionError
         More sessions than periods, or an option is none of those of ``run_session``.
 
@@ -117,13 +147,31 @@ def roll(
     forecast of later sessions. Tap changers, banks and storages are decided anew but for the first period.
     """
     _check(case, sessions, periods)
-    watch, carried = Stopwatch(), Carried.nothing()
-    rows, jobs, delivered = [], [], []
-    for number in range(sessions):
-        began = time.perf_counter()
-        length = min(periods, case.horizon.periods - number)
+    watch, terms = Stopwatch(), agreed_terms(case.settlement, {"pricing": pricing})
+    options = {
+        "periods": periods,
+        "guarantee": guarantee,
+        "devices": devices,
+        "algorithm": algorithm,
+        "pricing": terms.pricing,
+        "map_periods": map_periods,
+        "bound": bound,
+        "deadline_s": deadline_s,
+    }
+    origin = provenance("delivery", case, options, watch)
+    horizons = [(number, min(periods, case.horizon.periods - number)) for number in range(sessions)]
+    deliveries: list[Delivery] = []
+    for number, length in horizons:
+        start = case.horizon.starts[number]
+        left = None if earlier is None else earlier(start)
+        if left is None or not left.is_of(_after(deliveries, origin), start, length):
+            break
+        deliveries.append(left)
+    there_already = len(deliveries)
+    for number, length in horizons[there_already:]:
+        began, before = time.perf_counter(), carried_from(deliveries)
         with watch.phase("sessions"):
-            own = binding_case(case, number, length, carried)
+            own = binding_case(case, number, length, before)
             session = run_session(
                 own,
                 guarantee=guarantee,
@@ -137,70 +185,37 @@ def roll(
                 threads=threads,
             )
         with watch.phase("delivery"):
-            carried = carry_on(own, session.parts, carried)
+            carried = carry_on(own, session.parts, before)
             there = power_flow(delivered_case(case, number, carried), threads=threads)
-        start = own.horizon.start
-        before = session.parts["flow"].tables["violations"]
-        clearing = usable_clearing(session.parts)
-        rows.append(
-            {
-                "start": start,
-                "periods": length,
-                "status": session.status,
-                "incomplete": " ".join(session.jobs["job"][~session.jobs["complete"]]),
-                "seconds": time.perf_counter() - began,
-                "cost_eur": np.nan if clearing is None else clearing.cost_eur,
-                "confirmed": there.status == "solved",
-                "broken": len(there.violations),
-                "broken_before": int((before["start"] == start).sum()),
-            }
+        seconds = time.perf_counter() - began
+        deliveries.append(
+            delivery_of(own, session, terms, before, there, carried, _after(deliveries, origin), seconds)
         )
-        jobs.append(session.jobs.assign(session=start))
-        delivered.append((there.exchange, there.violations, _devices(start, carried)))
         if each is not None:
-            each(own, session)
+            each(own, session, deliveries[-1])
         if progress is not None:
             progress(number + 1, sessions)
-    table = pd.DataFrame(rows)
-    options = {
-        "sessions": sessions,
-        "periods": periods,
-        "guarantee": guarantee,
-        "devices": devices,
-        "algorithm": algorithm,
-        "pricing": pricing,
-        "map_periods": map_periods,
-        "bound": bound,
-        "deadline_s": deadline_s,
-    }
-    exchange, violations, positions = (_stacked(frames) for frames in zip(*delivered, strict=True))
-    every = pd.concat(jobs, ignore_index=True)
+    rows = stacked([one.session for one in deliveries])
+    ledger = ledger_of([one.owed for one in deliveries], rows["start"])
     return Rolling(
-        status="complete" if (table["status"] == "complete").all() else "partial",
-        provenance=provenance("roll", case, options, watch),
-        sessions=table,
-        jobs=every[["session", *every.columns.drop("session")]],
-        taken=carried.taken,
-        devices=positions,
-        exchange=exchange,
-        violations=violations,
+        status="complete" if (rows["status"] == "complete").all() else "partial",
+        provenance=provenance("roll", case, {"sessions": sessions, **options}, watch)
+        | {"taken_over": there_already},
+        sessions=rows,
+        jobs=stacked([one.jobs for one in deliveries]),
+        taken=carried_from(deliveries).taken,
+        ledger=ledger,
+        owed=owed_table(rows, ledger),
+        statements=amounts_by_day(ledger),
+        devices=stacked([one.devices for one in deliveries]),
+        exchange=stacked([one.exchange for one in deliveries]),
+        violations=stacked([one.violations for one in deliveries]),
     )
 
 
-def _stacked(frames: tuple[pd.DataFrame, ...]) -> pd.DataFrame:
-    """Put tables below one another; empty ones would spoil the types of the others."""
-    return pd.concat([frame for frame in frames if len(frame)] or [frames[0]], ignore_index=True)
-
-
-def _devices(start: pd.Timestamp, carried: Carried) -> pd.DataFrame:
-    """Rows as in ``Rolling.devices``."""
-    rows = [
-        (start, kind, name, position, carried.moves_today[kind, name], np.nan)
-        for (kind, name), position in carried.positions.items()
-    ]
-    rows += [(start, "storage", name, np.nan, np.nan, mwh) for name, mwh in carried.energy_mwh.items()]
-    columns = ["start", "element_type", "element", "position", "moves_today", "energy_mwh"]
-    return pd.DataFrame(rows, columns=columns)
+def _after(deliveries: list[Delivery], origin: Mapping[str, object]) -> dict[str, object]:
+    """Provenance of what the session after these leaves."""
+    return {**origin, "follows": deliveries[-1].mark if deliveries else ""}
 
 
 def _check(case: Case, sessions: int, periods: int) -> None:

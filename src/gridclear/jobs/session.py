@@ -21,6 +21,7 @@ from gridclear.jobs.pq_map import pq_map
 from gridclear.jobs.qualify import qualify
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.settle import settle
+from gridclear.jobs.settle_activation import settle_activation
 from gridclear.network.compiled import compile_case
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from gridclear.case import Case
     from gridclear.io.tables import TableFormat
+    from gridclear.jobs.activate import Activation
     from gridclear.jobs.clear import Clearing
     from gridclear.network.compiled import CompiledCase
 
@@ -49,8 +51,8 @@ class Session(Result):
         for it) or ``refused`` (the case holds what the job cannot represent, or its solver ended without an
         answer); then ``reason`` says why.
     parts : mapping of str to Result
-        Results by job: ``flow``, ``outlook``, ``congestion``, ``tlq``, ``activate``, ``pq_map``,
-        ``clear``, ``settle``.
+        Results by job: ``flow``, ``outlook``, ``congestion``, ``tlq``, ``activate``, ``settle_activation``,
+        ``pq_map``, ``clear``, ``settle``.
     """
 
     jobs: pd.DataFrame
@@ -210,6 +212,10 @@ def _settle(desk: Desk) -> Result:
     )
 
 
+def _settle_activation(desk: Desk) -> Result:
+    return settle_activation(desk.case, cast("Activation", desk.done["activate"]))
+
+
 #: The jobs of a session, in their order.
 STEPS = (
     Step("flow", _flow),
@@ -217,6 +223,7 @@ STEPS = (
     Step("congestion", _congestion),
     Step("tlq", _tlq, (("active_bids",),)),
     Step("activate", _activate, (("active_need",), ("active_bids",))),
+    Step("settle_activation", _settle_activation, after=("activate",)),
     Step("pq_map", _pq_map, (("reactive_bids", "tap_changers", "capacitor_banks"),)),
     Step("clear", _clear, (("reactive_profile", "reactive_bids"),)),
     Step("settle", _settle, after=("clear",)),
@@ -229,7 +236,7 @@ def run_session(
     guarantee: str = "each",
     devices: str = "scheduled",
     algorithm: str = "successive",
-    pricing: str = "pay-as-bid",
+    pricing: str | None = None,
     map_periods: int = 1,
     in_turn: bool = False,
     bound: bool = False,
@@ -247,8 +254,8 @@ def run_session(
         Of the lights, as in ``qualify``; ``devices`` of the activation, too.
     algorithm : str
         Of the clearing, as in ``clear``.
-    pricing : str
-        As in ``settle``.
+    pricing : str, optional
+        As in ``settle``; the other terms of the settlement are those of the case.
     map_periods : int
         PQ maps are made of so many periods, from the first on; 0: of none. They take longer than the rest.
     in_turn : bool
@@ -280,7 +287,8 @@ def run_session(
     watch = Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case)
-    terms = Terms(guarantee, devices, algorithm, pricing, map_periods, in_turn, bound, deadline_s, threads)
+    priced = case.settlement.pricing if pricing is None else pricing
+    terms = Terms(guarantee, devices, algorithm, priced, map_periods, in_turn, bound, deadline_s, threads)
     done: dict[str, Result] = {}
     rows = []
     for number, step in enumerate(STEPS):

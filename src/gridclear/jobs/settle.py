@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gridclear.errors import OptionError, SolverError
-from gridclear.jobs.bill import PAY_AS_BID, PAY_AS_CLEAR, Terms, bill_of, point_weights
+from gridclear.jobs.agreed import agreed_terms, check_origin
+from gridclear.jobs.bill import bill_of, point_weights
 from gridclear.jobs.clear import Clearing, clear
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.settled import (
     NO_OWN,
     agents_table,
     days_table,
+    metering_state,
     periods_table,
     prices_table,
     shares_table,
     statements_table,
+    unmetered,
 )
 from gridclear.jobs.settlement import share_out
 from gridclear.optimise.algorithms import ALGORITHMS
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
 
     from gridclear.case import Case
     from gridclear.network.compiled import CompiledCase
-
-PRICINGS = (PAY_AS_BID, PAY_AS_CLEAR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +85,10 @@ def settle(
     case: Case,
     clearing: Clearing,
     *,
-    pricing: str = PAY_AS_BID,
-    tolerance_percent: float = 0.0,
-    penalty_eur_mwh: float = 0.0,
-    penalty_eur_mvarh: float = 0.0,
+    pricing: str | None = None,
+    tolerance_percent: float | None = None,
+    penalty_eur_mwh: float | None = None,
+    penalty_eur_mvarh: float | None = None,
     own: Clearing | None = None,
     deadline_s: float | None = None,
     threads: int | None = None,
@@ -98,14 +99,15 @@ def settle(
     Parameters
     ----------
     case : Case
-        That was cleared; its ``metered`` may have come later. Not changed.
+        That was cleared; its ``metered`` and its ``settlement`` may have come later. Not changed.
     clearing : Clearing
-    pricing : {"pay-as-bid", "pay-as-clear"}
+    pricing : {"pay-as-bid", "pay-as-clear"}, optional
         What accepted bids are paid: their own price, or that of the dearest accepted bid of the same period,
-        product and direction. The clearing without the request is priced alike.
-    tolerance_percent : float
-        Of the scheduled amount: what is metered within it counts as delivered.
-    penalty_eur_mwh, penalty_eur_mvarh : float
+        product and direction. The clearing without the request is priced alike. This and the next three are
+        by default what the case says in its ``settlement``.
+    tolerance_percent : float, optional
+        Of the scheduled amount, from 0 to 100: what is metered within it counts as delivered.
+    penalty_eur_mwh, penalty_eur_mvarh : float, optional
         Price of what is metered beyond the tolerance, too little or too much.
     own : Clearing, optional
         The clearing without the TSO's request. By default it is done with the options of ``clearing``.
@@ -127,8 +129,15 @@ def settle(
     SolverError
         The clearing has no confirmed schedule: there is nothing to settle.
     """
-    terms = Terms(pricing, tolerance_percent, penalty_eur_mwh, penalty_eur_mvarh)
-    _check_terms(terms)
+    terms = agreed_terms(
+        case.settlement,
+        {
+            "pricing": pricing,
+            "tolerance_percent": tolerance_percent,
+            "penalty_eur_mwh": penalty_eur_mwh,
+            "penalty_eur_mvarh": penalty_eur_mvarh,
+        },
+    )
     for name, one, request in (("clearing", clearing, True), ("own", own, False)):
         if one is not None:
             _check_clearing(case, name, one, request=request)
@@ -144,13 +153,12 @@ def settle(
         decision = _decision(clearing, own, in_range=shares.in_range)
     with watch.phase("tables"):
         agents, parts = agents_table(case, bill), shares_table(case, shares, decision)
-        missing = agents[agents["state"] == "not-metered"]
-        named = [f"{row.bid} {row.start:%Y-%m-%dT%H:%MZ}" for row in missing.itertuples()]
+        products = ("reactive", "active") if _options(clearing)["market"] == "common" else ("reactive",)
         return Settlement(
-            status=_status(case, decision, named),
+            status="partial" if decision == NO_OWN else metering_state(case, agents, products),
             provenance=provenance("settle", case, dict(vars(terms)), watch)
             | {
-                "not_metered": named,
+                "not_metered": unmetered(agents),
                 "clearing": _summary(clearing),
                 "own_clearing": _summary(own),
                 "decision": decision,
@@ -165,21 +173,9 @@ def settle(
         )
 
 
-def _check_terms(terms: Terms) -> None:
-    if terms.pricing not in PRICINGS:
-        raise OptionError(f"pricing is '{terms.pricing}'; it must be one of {', '.join(PRICINGS)}")
-    for name in ("tolerance_percent", "penalty_eur_mwh", "penalty_eur_mvarh"):
-        value = getattr(terms, name)
-        if not (math.isfinite(value) and value >= 0.0):
-            raise OptionError(f"{name} is {value}; it must be a number of at least 0")
-
-
 def _check_clearing(case: Case, name: str, clearing: Clearing, *, request: bool) -> None:
     """Refuse a clearing of another case, or one with the request for one without."""
-    # What was metered comes after the clearing.
-    before = replace(case, metered=case.metered.iloc[:0])
-    if clearing.provenance["case_hash"] not in (case.content_hash, before.content_hash):
-        raise OptionError(f"{name} is not a clearing of this case")
+    check_origin(case, name, clearing)
     if _options(clearing)["request"] is not request:
         raise OptionError(f"{name} must be a clearing with request={request}")
 
@@ -228,11 +224,3 @@ def _decision(clearing: Clearing, own: Clearing, *, in_range: bool) -> str:
         return "gap-unknown"
     apart = clearing.cost_eur - own.cost_eur
     return "decided" if in_range and apart > sum(missed) else "undecided"
-
-
-def _status(case: Case, decision: str, missing: list[str]) -> str:
-    if decision == NO_OWN:
-        return "partial"
-    if case.metered.empty:
-        return "scheduled"
-    return "provisional" if missing else "settled"

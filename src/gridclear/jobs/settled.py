@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from gridclear.jobs.bill import METERED
 from gridclear.jobs.money import euros
+from gridclear.jobs.settlement import ENERGY_DIGITS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gridclear.case import Case
     from gridclear.jobs.bill import Bill
     from gridclear.jobs.settlement import Shares
@@ -86,20 +90,69 @@ def prices_table(case: Case, bill: Bill) -> pd.DataFrame:
 
 def statements_table(agents: pd.DataFrame) -> pd.DataFrame:
     """Rows as in ``Settlement.statements``."""
-    keyed = agents.assign(day=agents["start"].dt.floor("D"))
-    summed = _summed(keyed, ["day", "bid", "product"], ["paid_eur", "penalty_eur"])
-    energy = keyed.groupby(["day", "bid", "product"], as_index=False)["energy"].sum()
-    summed.insert(3, "energy", energy["energy"].round(6))
+    return amounts_table(agents.assign(day=agents["start"].dt.floor("D")), ["day", "bid", "product"])
+
+
+def amounts_table(agents: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Sum energy, payments and penalties of rows as in ``Settlement.agents``; ``keys`` as in ``totals``."""
+    summed = totals(agents, keys, ["paid_eur", "penalty_eur"])
     return summed.assign(amount_eur=(summed["paid_eur"] - summed["penalty_eur"]).round(2))
+
+
+def totals(rows: pd.DataFrame, keys: list[str], columns: list[str]) -> pd.DataFrame:
+    """Sum energies and amounts.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With ``energy``, of one product or with ``product`` among the keys.
+    keys : list of str
+        Columns; one row per combination that there is.
+    columns : list of str
+        Amounts in EUR.
+
+    Returns
+    -------
+    DataFrame
+        The keys, energy, the amounts.
+    """
+    summed = summed_cents(rows, keys, columns)
+    energy = rows.groupby(keys, as_index=False)["energy"].sum()
+    summed.insert(len(keys), "energy", energy["energy"].round(ENERGY_DIGITS))
+    return summed
+
+
+def unmetered(agents: pd.DataFrame) -> list[str]:
+    """Name bid and period of accepted rows without metering."""
+    missing = agents[agents["state"] == "not-metered"]
+    return [f"{row.bid} {row.start:%Y-%m-%dT%H:%MZ}" for row in missing.itertuples()]
+
+
+def metering_state(case: Case, agents: pd.DataFrame, products: Sequence[str]) -> str:
+    """Say how far accepted bids are metered: ``settled``, ``provisional`` or ``scheduled``.
+
+    Parameters
+    ----------
+    case : Case
+    agents : DataFrame
+        Rows as in ``Settlement.agents``.
+    products : sequence of str
+        Of which any could have been accepted.
+    """
+    if case.metered[[METERED[product] for product in products]].isna().all(axis=None):
+        return "scheduled"
+    return "provisional" if (agents["state"] == "not-metered").any() else "settled"
 
 
 def days_table(shares: pd.DataFrame) -> pd.DataFrame:
     """Rows as in ``Settlement.days``."""
     columns = ["service_eur", "dso_share_eur", "tso_share_eur"]
-    return _summed(shares.assign(day=shares["start"].dt.floor("D")), ["day", "connection_point"], columns)
+    return summed_cents(
+        shares.assign(day=shares["start"].dt.floor("D")), ["day", "connection_point"], columns
+    )
 
 
-def _summed(table: pd.DataFrame, keys: list[str], columns: list[str]) -> pd.DataFrame:
+def summed_cents(table: pd.DataFrame, keys: list[str], columns: list[str]) -> pd.DataFrame:
     """Sum amounts in cents, so that nothing is lost; a sum with an unknown amount is unknown."""
     in_cents = (table[columns] * 100.0).round()
     summed = in_cents.groupby([table[key] for key in keys]).sum(min_count=1).reset_index()

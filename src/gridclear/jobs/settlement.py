@@ -67,9 +67,15 @@ def payments(
     # A delivery at the very edge, as far as written numbers can tell, is inside.
     inside = away <= tolerance * scheduled + 1e-9
     credited = np.where(inside, scheduled, np.clip(delivered, 0.0, scheduled))
-    energy = np.round(credited * hours, ENERGY_DIGITS)
-    beyond = np.round(np.where(inside, 0.0, away - tolerance * scheduled) * hours, ENERGY_DIGITS)
+    energy = energies(credited, hours)
+    beyond = energies(np.where(inside, 0.0, away - tolerance * scheduled), hours)
     return Payments(energy, beyond, amounts(price, energy), amounts(penalty_price, beyond))
+
+
+def energies(power: Floats, hours: float) -> Floats:
+    """Energies of powers over a period, with ``ENERGY_DIGITS`` digits: those that are paid."""
+    found: Floats = np.round(power * hours, ENERGY_DIGITS)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,6 +86,8 @@ def _ranges(pq: PQMap) -> pd.DataFrame:
 def _span(values: pd.Series) -> str:
     if values.isna().all():
         return "-"
+    if values.min() == values.max():
+        return f"{values.min():.2f}"
     return f"{values.min():.2f} … {values.max():.2f}"
 
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from gridclear.jobs.settled import amounts_table
 from gridclear.report.tables import constraints_table, quantity, render
 
 if TYPE_CHECKING:
     from gridclear.case import Case
     from gridclear.jobs.activate import Activation
     from gridclear.jobs.settle import Settlement
+    from gridclear.jobs.settle_activation import ActivationSettlement
 
 _WORDS = {
     "covered": "all needs are covered; with everything activated at once no limit is broken",
@@ -78,6 +80,30 @@ def describe_settlement(bill: Settlement, *, width: int = 100) -> str:
         f"{bill.status}: {_BILL_WORDS[bill.status]}\n{bill.decision}: {_DECISION_WORDS[bill.decision]}",
         "EUR by day and connection point\n" + render(_eur(bill.days, "connection_point"), width=width),
     ]
+    return "\n\n".join(parts + _by_bid(bill, width))
+
+
+def describe_activation_bill(bill: ActivationSettlement, *, width: int = 100) -> str:
+    """Show what the TSO pays for an activation, who gets it, and what is not metered.
+
+    Parameters
+    ----------
+    bill : ActivationSettlement
+        Result of `settle_activation`.
+    width : int
+        Characters per line.
+    """
+    parts = [f"{bill.status}: {_BILL_WORDS[bill.status]}"]
+    if len(bill.periods):
+        days = bill.periods.assign(day=bill.periods["start"].dt.floor("D"), product="active")
+        shown = amounts_table(days, ["day", "direction", "product"])
+        parts.append("EUR by day and direction\n" + render(_eur(shown, "direction"), width=width))
+    return "\n\n".join(parts + _by_bid(bill, width))
+
+
+def _by_bid(bill: Settlement | ActivationSettlement, width: int) -> list[str]:
+    """Who gets most, and which accepted rows are not metered though others are."""
+    parts = []
     if len(bill.statements):
         dearest = bill.statements.sort_values("amount_eur", ascending=False, kind="stable")
         parts.append("Bids that get most\n" + _top(_eur(dearest, "bid"), width))
@@ -85,7 +111,7 @@ def describe_settlement(bill: Settlement, *, width: int = 100) -> str:
         missing = bill.agents[bill.agents["state"] == "not-metered"]
         shown = pd.DataFrame({"bid": missing["bid"], "period": missing["start"].dt.strftime("%d %b %H:%M")})
         parts.append("Accepted and not metered\n" + _top(shown, width))
-    return "\n\n".join(parts)
+    return parts
 
 
 def _eur(table: pd.DataFrame, name: str) -> pd.DataFrame:

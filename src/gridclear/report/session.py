@@ -15,9 +15,10 @@ from gridclear.jobs.outlook import Outlook
 from gridclear.jobs.pq_map import PQMap
 from gridclear.jobs.qualify import Qualification
 from gridclear.jobs.settle import Settlement
+from gridclear.jobs.settle_activation import ActivationSettlement
 from gridclear.report.clearing import describe_clearing
 from gridclear.report.maps import describe_map
-from gridclear.report.market import describe_activation, describe_settlement
+from gridclear.report.market import describe_activation, describe_activation_bill, describe_settlement
 from gridclear.report.tables import render
 from gridclear.report.text import describe_flow, describe_qualification
 
@@ -34,9 +35,10 @@ TITLES = {
     "congestion": "Congestion forecast",
     "tlq": "Traffic lights",
     "activate": "Activation of active power",
+    "settle_activation": "Settlement of the activation",
     "pq_map": "Maps of reactive power",
     "clear": "Clearing of reactive power",
-    "settle": "Settlement",
+    "settle": "Settlement of the clearing",
 }
 
 
@@ -86,12 +88,17 @@ def describe_rolling(rolling: Rolling, *, width: int = 100) -> str:
         }
     )
     complete = int((rows["status"] == "complete").sum())
+    found = rolling.provenance["taken_over"]
     head = (
         f"{rolling.status}: {complete} of {len(rows)} sessions are complete; "
         f"seconds: median {rows['seconds'].median():.2f}, most {rows['seconds'].max():.2f}\n"
-        f"taken of bids: {len(rolling.taken)} rows; "
+        + (f"left by an earlier run and not held again: {found}\n" if found else "")
+        + f"taken of bids: {len(rolling.taken)} rows; "
         f"delivered periods that break a limit: {int((rows['broken'] > 0).sum())}"
     )
+    parts = ("active", "reactive", "moves", "losses")
+    money = ", ".join(f"{part} {rolling.owed[f'{part}_eur'].sum():.2f}" for part in parts)
+    head += f"\nowed for the delivered periods, EUR: {money}"
     return head + (f"\n{render(table, width=width, note='incomplete')}" if len(table) else "")
 
 
@@ -125,6 +132,8 @@ def describe_part(case: Case, result: Result, *, colour: bool = False, width: in
             return describe_qualification(case, result, with_base=False, colour=colour, width=width)
         case Activation():
             return describe_activation(case, result, width=width)
+        case ActivationSettlement():
+            return describe_activation_bill(result, width=width)
         case PQMap():
             return describe_map(result, width=width)
         case Clearing():
@@ -147,9 +156,16 @@ def describe_outlook(result: Outlook, *, width: int = 100) -> str:
     """
     keys = ["connection_point", "element_type", "technology"]
     power = result.technologies.groupby(keys, sort=False)["p_mw"].agg(["min", "max"]).reset_index()
-    shown = power.rename(columns={"min": "least MW", "max": "most MW"}).sort_values(
-        "most MW", ascending=False, kind="stable"
+    power["connection_point"] = power["connection_point"].where(
+        power["connection_point"] != "", "(no supply)"
     )
+    headings = {
+        "connection_point": "connection point",
+        "element_type": "table",
+        "min": "least MW",
+        "max": "most MW",
+    }
+    shown = power.rename(columns=headings).sort_values("most MW", ascending=False, kind="stable")
     more = f"\nand {len(shown) - _ROWS} more" if len(shown) > _ROWS else ""
     keys = ["connection_point", "case", "reason"]
     faults = result.short_circuit.groupby(keys, sort=False)["skss_mva"].min().reset_index()
