@@ -288,14 +288,11 @@ def test_resource_is_not_asked_for_more_than_it_can_still_do():
     net.load["min_p_mw"] = 0.0
     pair = [bid("A", "town", "up", 0.8, period=1), bid("B", "town", "up", 0.7, period=1)]
     pair += [bid("C", "town", "up", 0.7, period=1, min_p_mw=0.7), bid("D", "town", "down", 0.5, period=1)]
-    offers = pd.DataFrame(pair, columns=list(BID_COLUMNS))
     frame = gc.Case.from_pandapower(
-        net, start=START, periods=2, limits=LOOSE, active_bids=offers.iloc[:1],
+        net, start=START, periods=2, limits=LOOSE,
+        active_bids=pd.DataFrame(pair, columns=list(BID_COLUMNS)),
         active_need=pd.DataFrame({"start": [START + STEP], "direction": ["up"], "p_mw": [0.6]}),
     )  # fmt: skip
-    # Together they are more than a case may offer: nobody has checked these.
-    whole = offers.reindex(columns=frame.active_bids.columns).fillna({"exclusive": ""})
-    frame = frame.with_tables({"active_bids": whole.astype(frame.active_bids.dtypes.to_dict())})
     own, carried, _ = after_one(frame)
     assert carried.taken["bid"].tolist() == ["A"]
     left = own.active_bids.set_index("bid")["p_mw"]

@@ -58,9 +58,6 @@ def random_case(
         tap_changers=pd.DataFrame() if taps is None else taps,
     )
     limits, points = _limits(problem, net, rng)
-    # Bids meet the limits of the grid here, not those of their resources, of which some have several.
-    for table in ("load", "sgen", "storage"):
-        net[table]["min_p_mw"], net[table]["max_p_mw"] = -100.0, 100.0
     case = gc.Case.from_pandapower(
         net, name=f"random-{seed}", start=START, periods=count, limits=limits, forecast=forecast,
         tap_changers=taps, active_bids=offers, connection_points=points,

@@ -131,29 +131,8 @@ def test_table_storage_comes_before_the_grid():
     ]
 
 
-def test_bids_of_a_resource_are_judged_together_and_transmission_is_not():
-    """L1 consumes 2 MW: the row with which its bids are more than that is named, in each period by itself."""
-    pair = bid("A", "L1", "up", 1.5), bid("B", "L1", "up", 0.5)
-    assert faults(*pair, bid("T", "", "up", 900.0), bid("U", "", "up", 900.0)) == []
-    told = "a sum <= 2, which is all that it can do, or one exclusive group"
-    more = bid("C", "L1", "up", 0.1), bid("D", "L1", "up", 1.9, 1), bid("E", "L1", "down", 90.0)
-    assert faults(*pair, *more) == [("2", "p_mw", told)]
-    assert faults(*pair, *more, bid("F", "L1", "up", 0.2, 1)) == [("2", "p_mw", told), ("5", "p_mw", told)]
-
-
-def test_of_an_exclusive_group_the_largest_bid_counts():
-    group = [bid(name, "L1", "up", mw, exclusive="x") for name, mw in (("A", 1.5), ("B", 1.2), ("C", 0.9))]
-    assert faults(*group, bid("D", "L1", "up", 0.5)) == []
-    assert [row for row, _, _ in faults(*group, bid("D", "L1", "up", 0.6))] == ["3"]
-    assert [row for row, _, _ in faults(bid("D", "L1", "up", 0.6), *group)] == ["3"]
-    other = [bid("D", "L1", "up", 0.5, exclusive="y"), bid("E", "L1", "up", 0.1, exclusive="y")]
-    assert faults(*group, *other) == []
-
-
-def test_what_is_wrong_by_itself_is_reported_once():
-    assert [row for row, _, _ in faults(bid("A", "L1", "up", 2.5), bid("B", "L1", "up", 1.0))] == ["0"]
-    twice = faults(bid("A", "L1", "up", 1.5), bid("A", "L1", "up", 1.5))
-    assert [(row, column) for row, column, _ in twice] == [("1", "bid")]
+def test_only_single_bids_are_judged_and_transmission_is_not():
+    assert faults(bid("A", "L1", "up", 1.5), bid("B", "L1", "up", 1.5), bid("T", "", "up", 900.0)) == []
 
 
 def test_bids_of_a_block_may_keep_to_periods_of_their_own():

@@ -73,10 +73,9 @@ class Limit:
 
 
 def check_offers(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon, faults: Faults) -> None:
-    """Find bids that are larger than their resource, by themselves or together; see ``find_room``.
+    """Find bids that are larger than their resource, each by itself; see ``find_room``.
 
-    Nothing keeps bids of one resource from being activated together, but for an exclusive group, of which the
-    largest counts. A slack generator has nothing to offer.
+    A slack generator has nothing to offer.
 
     Whether the resource is in service in the period does not matter here: its bid is red then, not wrong.
 
@@ -103,58 +102,12 @@ def check_offers(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon, faul
         way = f"{verb} {room.planned[row]:.12g} MW and ends at {room.end[row]:.12g} MW{stated}"
         return f"p_mw <= {most[row]:.12g}: it {way}"
 
-    too_large = offered > most + TOLERANCE_MW
-    faults.rows(bids.source, too_large, "p_mw", what, expected)
-    _check_sums(bids, grid, most, too_large, faults)
+    faults.rows(bids.source, offered > most + TOLERANCE_MW, "p_mw", what, expected)
     slack, place = grid.tables["gen"]["slack"].to_numpy(dtype=bool), element_places(bids, grid, "gen")
     told = say("{} is a slack generator: it takes what the others leave", names)
     faults.rows(
         bids.source, (place >= 0) & np.append(slack, False)[place], "element", told, "another element"
     )
-
-
-def _check_sums(bids: Sheet, grid: Grid, most: Floats, too_large: Flags, faults: Faults) -> None:
-    """Find resources whose bids of a period and direction, each small enough, are too large together."""
-    frame = bids.frame
-    places = np.stack([element_places(bids, grid, table) for table in INJECTING])
-    # A group that cannot be read could be any.
-    usable = bids.good("bid", "start", "direction", "p_mw", "exclusive") & (places >= 0).any(axis=0)
-    # A row that is there twice has been reported, and counts once.
-    usable &= ~np.isnan(most) & ~frame.duplicated(["bid", "start", "direction"]).to_numpy()
-    rows = np.flatnonzero(usable)
-    keys = ["table", "place", "start", "direction"]
-    table = pd.DataFrame(
-        {
-            "table": (places >= 0).argmax(axis=0)[rows],
-            "place": places.max(axis=0)[rows],
-            "start": frame["start"].array[rows],
-            "direction": frame["direction"].to_numpy()[rows],
-            "group": frame["exclusive"].to_numpy()[rows],
-            "own": np.where(frame["exclusive"].to_numpy()[rows] == "", rows, -1),
-            "p_mw": frame["p_mw"].to_numpy()[rows],
-            "most": most[rows],
-            "too_large": too_large[rows],
-            "row": rows,
-        }
-    )
-    one_each = table.groupby([*keys, "group", "own"], sort=False)["p_mw"].max()
-    table = table.join(one_each.groupby(keys, sort=False).sum().rename("sum"), on=keys)
-    reported = table.groupby(keys, sort=False)["too_large"].transform("any").astype(bool)
-    over = table[(table["sum"] > table["most"] + TOLERANCE_MW) & ~reported]
-    last = over.drop_duplicates(keys, keep="last").set_index("row")
-    where = np.zeros(len(frame), dtype=bool)
-    where[last.index.to_numpy(dtype=np.int64)] = True
-    kinds, names = frame["element_type"], frame["element"]
-
-    def what(row: int) -> str:
-        whose = f"{kinds.iloc[row]} {quoted(names.iloc[row])}"
-        way, mw = frame["direction"].iloc[row], last["sum"][row]
-        return f"with those of rows before, the bids of {whose} add up to {mw:.12g} MW {way} in that period"
-
-    def expected(row: int) -> str:
-        return f"a sum <= {most[row]:.12g}, which is all that it can do, or one exclusive group"
-
-    faults.rows(bids.source, where, "p_mw", what, expected)
 
 
 def find_room(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon) -> Room:

@@ -271,8 +271,7 @@ TABLES: Mapping[str, Table] = {
         ),
         Table(
             "active_bids",
-            "Offers of active power. `up` is more generation or less consumption. In a period and direction"
-            " bids of an element add up to no more than it can do; of an exclusive group the largest counts.",
+            "Offers of active power. `up` is more generation or less consumption.",
             (
                 Column("bid", "text", "its id", required=True),
                 _element_type(INJECTING, required=False, default="needed where element is given"),
