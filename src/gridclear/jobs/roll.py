@@ -16,6 +16,7 @@ from gridclear.jobs.flow import power_flow
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.session import run_session
 from gridclear.network.injections import element_scaling
+from gridclear.network.reactions import refuse_reactions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -117,6 +118,7 @@ def roll(
     forecast of later sessions. Tap changers, banks and storages are decided anew but for the first period.
     """
     _check(case, sessions, periods)
+    refuse_reactions(case, "what sessions hand on")
     watch, carried = Stopwatch(), Carried.nothing()
     rows, jobs, delivered = [], [], []
     for number in range(sessions):
