@@ -76,7 +76,9 @@ def _in_pieces(
     broken = ~(over <= TOLERANCE + ROUNDING)
     inside = np.flatnonzero(~broken)
     found = stretch(units.part(ray[inside]), begin[inside], end[inside], at[inside])
-    reached, stops = begin.copy(), constraint.copy()
+    # What is broken where a piece begins was not where the one before it ended.
+    reached = np.where(np.diff(ray, prepend=-1) == 0, np.roll(end, 1), begin)
+    stops = constraint.copy()
     reached[inside] = begin[inside] + found.safe * (end - begin)[inside]
     stops[inside] = found.which
     stopped = broken.copy()
