@@ -86,7 +86,7 @@ def outlook(case: Case, *, compiled: CompiledCase | None = None) -> Outlook:
     watch = Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case) if compiled is None else compiled
-        refuse_reactions(case, "the sum of the forecast")
+        refuse_reactions(case, "no outlook")
     with watch.phase("technologies"):
         technologies = _technologies(compiled)
     with watch.phase("short_circuit"):

@@ -118,7 +118,7 @@ def roll(
     forecast of later sessions. Tap changers, banks and storages are decided anew but for the first period.
     """
     _check(case, sessions, periods)
-    refuse_reactions(case, "what sessions hand on")
+    refuse_reactions(case, "nothing that sessions hand on")
     watch, carried = Stopwatch(), Carried.nothing()
     rows, jobs, delivered = [], [], []
     for number in range(sessions):

@@ -186,14 +186,14 @@ def _places(case: Case, names: pd.Series) -> Ints:
     return np.asarray(index.get_indexer(wanted), dtype=np.int64)
 
 
-def refuse_reactions(case: Case, job: str) -> None:
+def refuse_reactions(case: Case, nobody: str) -> None:
     """Refuse a case whose inverters follow curves, where their reaction is not represented.
 
     Parameters
     ----------
     case : Case
-    job : str
-        What is asked for.
+    nobody : str
+        What does not represent it: "no outlook".
 
     Raises
     ------
@@ -202,11 +202,16 @@ def refuse_reactions(case: Case, job: str) -> None:
     """
     rows = case.inverters[case.inverters["reaction"] != ""]
     if len(rows):
-        what = f"the inverter follows curve '{{}}', and {job} knows no reaction to what it decides"
-        expected = "power_flow, qualify or activate, or no reaction"
+        expected = "no reaction; power_flow, the lights and activate follow it"
         raise CaseError(
             tuple(
-                Issue("inverters", str(name), "reaction", what.format(curve), expected)
+                Issue(
+                    "inverters",
+                    str(name),
+                    "reaction",
+                    f"the inverter follows curve '{curve}', and {nobody} represents that",
+                    expected,
+                )
                 for name, curve in zip(rows["element"], rows["reaction"], strict=True)
             )
         )

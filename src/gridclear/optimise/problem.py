@@ -199,7 +199,7 @@ def build_problem(
         An element's capability, or a storage, cannot be represented, or an inverter follows a curve.
     """
     compiled = scenarios.compiled
-    refuse_reactions(compiled.case, "what is optimised")
+    refuse_reactions(compiled.case, "no optimisation")
     offers = resolve_offers(compiled, market, linked=linked)
     stores = resolve_stores(compiled, "optimised" if linked else None)
     return Problem(
