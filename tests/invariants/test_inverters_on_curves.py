@@ -11,6 +11,7 @@ import pytest
 
 import gridclear as gc
 from oracle import boxes, brute_force, plain_grid, sequential
+from oracle.activation import Period, excess
 from oracle.curves import ON_THE_CURVE_MVAR, wanted, with_reactions
 from oracle.plain_grid import problem_of
 from oracle.random_cases import curved_case
@@ -93,8 +94,8 @@ def test_study_of_lights_on_random_grids(seed):
     assert worst is None or not worst.broken
 
 
-def feeder(curve, *, s_max_mva=2.4, direction="up", limits=None):
-    """A line of five stations, a plant on a curve at its end and a bid of it; case and oracle's net."""
+def feeder(curve, *, plants=(("PV", 4, 1.0),), p_mw=1.0, s_max_mva=2.4, direction="up", limits=None):
+    """A line of five stations, plants (name, station, MW) on a curve, a bid of each; case and net."""
     net = pp.create_empty_network(sn_mva=1.0)
     buses = [pp.create_bus(net, 20.0, name=f"b{k}") for k in range(5)]
     pp.create_ext_grid(net, buses[0], vm_pu=1.01, name="grid")
@@ -104,15 +105,16 @@ def feeder(curve, *, s_max_mva=2.4, direction="up", limits=None):
             max_i_ka=1.0, name=f"l{k}",
         )  # fmt: skip
         pp.create_load(net, buses[k + 1], 0.2, 0.1, name=f"L{k}")
-    pp.create_sgen(net, buses[4], 1.0, 0.0, sn_mva=3.0, name="PV")
-    offer = {
-        "bid": "B", "element_type": "sgen", "element": "PV", "start": START, "direction": direction,
-        "p_mw": 1.0, "price_eur_mwh": 10.0,
-    }  # fmt: skip
-    inverters = pd.DataFrame([{"element": "PV", "s_max_mva": s_max_mva, "reaction": "C"}])
+    offers, inverters = [], []
+    for name, station, now_mw in plants:
+        pp.create_sgen(net, buses[station], now_mw, 0.0, sn_mva=3.0, name=name)
+        inverters.append((name, s_max_mva, "C"))
+        offers.append((f"B{name}", "sgen", name, START, direction, p_mw, 10.0))
+    columns = ["bid", "element_type", "element", "start", "direction", "p_mw", "price_eur_mwh"]
+    inverters = pd.DataFrame(inverters, columns=["element", "s_max_mva", "reaction"])
     curves = pd.DataFrame(curve, columns=["vm_pu", "p_pu", "q_pu"]).assign(curve="C")
     case = gc.Case.from_pandapower(
-        net, start=START, periods=1, active_bids=pd.DataFrame([offer]), inverters=inverters,
+        net, start=START, periods=1, active_bids=pd.DataFrame(offers, columns=columns), inverters=inverters,
         reaction_curves=curves, limits=limits or gc.Limits(),
     )  # fmt: skip
     return case, with_reactions(net, inverters, curves)
@@ -133,6 +135,30 @@ def test_a_peak_of_the_voltage_at_a_corner_of_the_curve_is_not_passed_over():
     found, mine = lights_of(case, "each"), brute_force.lights(problem_of(case, net), points=101)
     assert mine["light"].tolist() == ["yellow"] == found["light"].tolist()
     np.testing.assert_allclose(found["accepted_mw"], mine["accepted_mw"], rtol=0, atol=2e-3)
+
+
+def test_boxes_stand_where_curves_bend_between_their_corners():
+    # With both plants at the bend the voltage is highest; with either in full it is lower than with nothing.
+    pair = {"plants": (("PV", 4, 0.6), ("PW", 3, 0.6)), "p_mw": 1.4}
+    knee, limits = (0.6 * 2.4 - 0.6) / 1.4 - 1e-6, gc.Limits(vm_max_pu=1.037)
+    case, net = feeder(KNEE, **pair, limits=limits)
+    problem = problem_of(case, net)
+    period = Period(problem, START)
+
+    def over(*shares):
+        return float(excess(period.state(dict(enumerate(shares)))).max())
+
+    assert over(knee, knee) > 2000.0
+    assert max(over(*corner) for corner in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))) < 1.0
+    each, box = (lights_of(case, guarantee) for guarantee in ("each", "any-subset"))
+    assert each["light"].tolist() == ["green", "green"]
+    assert box["light"].tolist() == ["green", "yellow"]
+    share = box["accepted_mw"].iloc[1] / 1.4
+    assert over(knee, share) <= 1.0
+    assert over(knee, share + 3e-3) > 1.0
+    assert box[["kind", "element"]].iloc[1].tolist() == ["overvoltage", "b4"]
+    apart = case.with_tables({"active_bids": case.active_bids.assign(exclusive="one of them")})
+    assert lights_of(apart, "any-subset")["light"].tolist() == ["green", "green"]
 
 
 def test_the_circle_of_the_rating_bounds_the_curve():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import gridclear as gc
+from gridclear.jobs.bends import dearest
 from gridclear.network.compiled import compile_case
 from gridclear.network.reactions import Reactions
 from gridclear.network.samples import ElementSamples, Samples, sampled_case
@@ -222,6 +223,12 @@ def test_what_finds_no_rest_is_said_and_what_has_no_solution_is_not():
         np.zeros((1, 1)), 1.0,
     )  # fmt: skip
     assert unsettled.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(("over", "kept"), [(0.5, [0.0, 2.0, 0.0, 0.0]), (1.5, [1.0, 2.0, 0.0, 0.0])])
+def test_the_dearest_units_that_can_make_way_do(over, kept):
+    gain, at = np.array([1.0, 2.0, -1.0, 0.5]), np.array([1.0, 0.5, 1.0, 0.0])
+    assert dearest(gain, at, over).tolist() == kept
 
 
 def test_a_period_without_rest_is_no_state(monkeypatch):

@@ -92,10 +92,27 @@ def _in_pieces(
     return Crossing(safe, which)
 
 
+def bends(
+    units: Activations, setting: Ints, marks: Marks, parts: int, resolution: float
+) -> tuple[Ints, Floats]:
+    """Find where marks change along rays: each ray and the last share before; arguments as of ``_pieces``."""
+    ray, _, end, _ = _pieces(units, setting, np.ones(len(units)), marks, parts, resolution)
+    goes_on = np.flatnonzero(ray[1:] == ray[:-1])
+    return ray[goes_on], end[goes_on]
+
+
 def _pieces(
-    units: Activations, setting: Ints, most: Floats, marks: Marks
+    units: Activations,
+    setting: Ints,
+    most: Floats,
+    marks: Marks,
+    parts: int = _PARTS,
+    resolution: float = RESOLUTION,
 ) -> tuple[Ints, Floats, Floats, Ints]:
-    """Cut [0, most] into pieces of the same marks each; units along which nothing changes have none."""
+    """Cut [0, most] into pieces of the same marks each; units along which nothing changes have none.
+
+    Marks are looked at in so many ``parts``; where they differ, changes are found to the ``resolution``.
+    """
     count = len(units)
     known: dict[bytes, int] = {}
     settings: list[int] = []
@@ -109,20 +126,20 @@ def _pieces(
                 settings.append(int(row[0]))
         return np.array([known[row.tobytes()] for row in found], dtype=np.int64)
 
-    shares = np.linspace(0.0, 1.0, _PARTS + 1)
+    shares = np.linspace(0.0, 1.0, parts + 1)
     ray = np.repeat(np.arange(count), len(shares))
     share = np.outer(most, shares)
     at = mark(ray, share.ravel()).reshape(share.shape)
     after = np.array(settings, dtype=np.int64)[at]
     moved = np.flatnonzero(((after != setting[:, None]) | (at != at[:, :1])).any(axis=1))
-    ray = np.repeat(moved, _PARTS)
+    ray = np.repeat(moved, parts)
     low, high = share[moved, :-1].ravel(), share[moved, 1:].ravel()
     at_low, at_high = at[moved, :-1].ravel(), at[moved, 1:].ravel()
     ends = [(moved, share[moved, 0], share[moved, 0], at[moved, 0])]
     while True:
         open_ = at_low != at_high
         ray, low, high, at_low, at_high = (x[open_] for x in (ray, low, high, at_low, at_high))
-        narrow = high - low <= RESOLUTION
+        narrow = high - low <= resolution
         # Where a piece ends and the next begins.
         ends.append((ray[narrow], low[narrow], high[narrow], at_high[narrow]))
         ray, low, high, at_low, at_high = (x[~narrow] for x in (ray, low, high, at_low, at_high))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.jobs.reaction import reacting_crossing
+from gridclear.jobs.reaction import bends, reacting_crossing
 from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.rays import FINE, Crossing, bound_from, first_crossing
 from gridclear.powerflow.regulators import settle
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
     from gridclear.powerflow.base import BaseState
     from gridclear.powerflow.scenarios import Scenarios
+
+#: Parts in which a ray is looked at for bends of curves where rays are many.
+_CURVE_PARTS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +77,8 @@ class Search:
 
     def bent_crossing(self, units: Activations, setting: Ints) -> Crossing:
         """Find the first crossings where something reacts; ``units`` and ``setting`` as in ``crossing``."""
-        stretch = self._along if self._curved else self._climbed
-        marks = [self._curve_pieces] * self._curved + [self._settled_pieces] * self.reacts
+        stretch = self._along if self.curved else self._climbed
+        marks = [self._curve_pieces] * self.curved + [self._settled_pieces] * self.reacts
         return reacting_crossing(units, setting, stretch, self.violation, marks)
 
     def _climbed(self, units: Activations, begin: Floats, end: Floats, setting: Ints) -> Crossing:
@@ -94,6 +97,10 @@ class Search:
         nothing, _ = violation(every, np.zeros(len(units)))
         return first_crossing(violation, nothing, bound=bound_from(nothing), resolution=FINE)
 
+    def curve_bends(self, rays: Activations, setting: Ints) -> tuple[Ints, Floats]:
+        """Find where inverters go from one piece of their curves to another: rays, and shares just before."""
+        return bends(rays, setting, self._curve_pieces, _CURVE_PARTS, FINE)
+
     def _curve_pieces(self, activations: Activations, setting: Ints) -> Ints:
         """Tell pieces of rays apart by setting and by the pieces of the curves: (scenario, 1 + inverter)."""
         return np.hstack([setting[:, None], self.scenarios.pieces(activations, setting)])
@@ -105,10 +112,11 @@ class Search:
     @property
     def bends(self) -> bool:
         """Whether something reacts along a ray, so that violations may jump or have corners there."""
-        return self.reacts or self._curved
+        return self.reacts or self.curved
 
     @property
-    def _curved(self) -> bool:
+    def curved(self) -> bool:
+        """Whether any inverter follows a curve."""
         return self.scenarios.compiled.reactions is not None
 
     def climb(
