@@ -6,21 +6,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.powerflow.activations import Activations
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gridclear.jobs.bids import Bids
     from gridclear.jobs.search import Search
     from gridclear.network.network import Floats, Ints
-    from gridclear.powerflow.activations import Activations
 
-#: How often all units are gone through.
-_SWEEPS = 2
+#: How often units are moved, and by how much a limit has to come nearer for it.
+_MOVES, _NEARER = 6, 1e-9
+#: What a point without solution counts as.
+_LOST = 1e6
+#: Rays that are looked at in one go.
+_AT_ONCE = 4096
 
 
-def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, seed: int) -> Floats:
-    """Climb from points of a box to where a limit is nearest, one unit after the other.
+def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats) -> Floats:
+    """Climb from points of a box to where a limit is nearest.
 
-    Each unit in turn goes to nothing, to its full share or to where an inverter goes from one piece of its
-    curve to another on the way, whichever is worst beside the others: between these, limits hardly bend.
+    Each unit may go to nothing, to its full share or to where an inverter goes from one piece of its curve to
+    another on the way: between these, limits hardly bend. All units that bring a limit nearer by themselves
+    move together, or where that does not, the best one alone.
 
     Parameters
     ----------
@@ -32,27 +40,48 @@ def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, se
         The box.
     x : (point, column)
         Where the points begin.
-    seed : int
-        Of the order in which units are gone through, for each point another.
 
     Returns
     -------
     (point, column)
     """
-    x, rng = x.copy(), np.random.default_rng(seed)
-    period = bids.activations.period[unit[:, 0]]
-    movable = (unit >= 0) & (share[unit] > 0.0)
-    for _ in range(_SWEEPS):
-        order = np.argsort(rng.random(unit.shape) + ~movable, axis=1)
-        for column in order.T[: int(movable.sum(axis=1).max(initial=0))]:
-            rows = np.flatnonzero(movable[np.arange(len(x)), column])
-            rows = rows[_is_free(bids, unit[rows], x[rows], column[rows])]
-            own = unit[rows, column[rows]]
-            x[rows, column[rows]] = 0.0
-            rays = bids.activations.part(own, share[own])
-            rays = rays.on(*_ground(bids, unit[rows], x[rows]))
-            x[rows, column[rows]] = share[own] * _worst(search, rays, search.setting[period[rows]])
+    x, going = x.copy(), np.arange(len(x))
+    over = _violation(search, bids, unit, x)
+    for _ in range(_MOVES):
+        if not len(going):
+            break
+        better, to = _moves(search, bids, unit[going], share, x[going], over[going])
+        alone = better == better.max(axis=1, keepdims=True)
+        alone &= np.cumsum(alone, axis=1) == 1
+        moved, now = x[going], over[going]
+        for chosen in (
+            _one_of_each(bids, unit[going], better) & (better > _NEARER),
+            alone & (better > _NEARER),
+        ):
+            trial = np.where(chosen, to, x[going])
+            tried = _violation(search, bids, unit[going], trial)
+            nearer = tried > now + _NEARER
+            moved[nearer], now[nearer] = trial[nearer], tried[nearer]
+        on = now > over[going]
+        x[going], over[going] = moved, now
+        going = going[on]
     return x
+
+
+def _moves(
+    search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, over: Floats
+) -> tuple[Floats, Floats]:
+    """How much nearer each unit by itself brings a limit, and its share there: (point, column)."""
+    better, to = np.full(x.shape, -np.inf), x.copy()
+    point, column = np.nonzero((unit >= 0) & (share[unit] > 0.0) & _free(bids, unit, x))
+    for begin in range(0, len(point), _AT_ONCE):
+        rows, columns = point[begin : begin + _AT_ONCE], column[begin : begin + _AT_ONCE]
+        own, others = unit[rows, columns], x[rows]
+        others[np.arange(len(rows)), columns] = 0.0
+        rays = bids.activations.part(own, share[own]).on(*_ground(bids, unit[rows], others))
+        part, worst = _worst(search, rays, search.setting[rays.period])
+        better[rows, columns], to[rows, columns] = worst - over[rows], part * share[own]
+    return better, to
 
 
 def dearest(gain: Floats, x: Floats, over: float) -> Floats:
@@ -67,14 +96,28 @@ def dearest(gain: Floats, x: Floats, over: float) -> Floats:
     return kept
 
 
-def _is_free(bids: Bids, unit: Ints, x: Floats, column: Ints) -> Ints:
-    """Rows in which no other unit of the exclusive group of the one in ``column`` is on."""
-    group = np.where(unit >= 0, bids.exclusive[unit], -1)
-    every = np.arange(len(x))
-    mine = group[every, column]
-    others = (group == mine[:, None]) & (mine[:, None] >= 0) & (x > 0.0)
-    others[every, column] = False
-    return np.flatnonzero(~others.any(axis=1))
+def _groups(bids: Bids, unit: Ints) -> Ints:
+    """Exclusive group of every unit, those of none apart: (point, column)."""
+    return np.where((unit >= 0) & (bids.exclusive[unit] >= 0), bids.exclusive[unit], -2 - unit)
+
+
+def _free(bids: Bids, unit: Ints, x: Floats) -> NDArray[np.bool_]:
+    """Whether no other unit of the exclusive group of each is on: (point, column)."""
+    group = _groups(bids, unit)
+    same = group[:, :, None] == group[:, None, :]
+    same[:, np.arange(x.shape[1]), np.arange(x.shape[1])] = False
+    free: NDArray[np.bool_] = ~(same & (x > 0.0)[:, None, :]).any(axis=2)
+    return free
+
+
+def _one_of_each(bids: Bids, unit: Ints, better: Floats) -> NDArray[np.bool_]:
+    """Of each exclusive group the unit that brings a limit nearest, and all that are in none."""
+    group = _groups(bids, unit)
+    ahead = better[:, None, :] > better[:, :, None]
+    place = np.arange(better.shape[1])
+    ahead |= (better[:, None, :] == better[:, :, None]) & (place[None, :] < place[:, None])
+    chosen: NDArray[np.bool_] = ~((group[:, :, None] == group[:, None, :]) & ahead).any(axis=2)
+    return chosen
 
 
 def _ground(bids: Bids, unit: Ints, x: Floats) -> tuple[Ints, Floats]:
@@ -87,14 +130,19 @@ def _ground(bids: Bids, unit: Ints, x: Floats) -> tuple[Ints, Floats]:
     return cells, value
 
 
-def _worst(search: Search, rays: Activations, setting: Ints) -> Floats:
-    """Share of each ray at which the violation is highest, of its ends and where it bends."""
+def _violation(search: Search, bids: Bids, unit: Ints, x: Floats) -> Floats:
+    """Worst violation of points."""
+    states = Activations.dense(bids.activations.period[unit[:, 0]], *_ground(bids, unit, x))
+    return np.minimum(search.violation(states, search.setting[states.period])[0], _LOST)
+
+
+def _worst(search: Search, rays: Activations, setting: Ints) -> tuple[Floats, Floats]:
+    """Share of each ray with the highest violation, of its ends and where it bends; and that violation."""
     every = np.arange(len(rays))
     bent, at = search.curve_bends(rays, setting)
     ray = np.concatenate([every, every, bent])
     share = np.concatenate([np.zeros(len(rays)), np.ones(len(rays)), at])
-    over, _ = search.violation(rays.part(ray, share), setting[ray])
+    over = np.minimum(search.violation(rays.part(ray, share), setting[ray])[0], _LOST)
     by_ray = np.lexsort((-over, ray))
     first = by_ray[np.searchsorted(ray[by_ray], every)]
-    worst: Floats = share[first]
-    return worst
+    return share[first], over[first]

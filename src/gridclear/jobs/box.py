@@ -37,7 +37,7 @@ _SWINGS = 4
 #: Corners this near to their limits have their neighbours looked at: so many, each with one unit turned.
 _BINDING, _FLIPPED = 1e-4, 24
 #: Random points per period that the box must stand, and those from which bends of curves are looked for.
-_POINTS, _STARTS = 96, 12
+_POINTS, _STARTS = 96, 8
 
 
 #: Constraint and point of view of a line.
@@ -112,6 +112,8 @@ class Box:
         self._most = np.full(self._periods, np.inf)
         # Rounds in which a corner of the period was broken.
         self._breaks = np.zeros(self._periods, dtype=np.int64)
+        # Shares of periods at which nothing broke where curves bend.
+        self._stood: dict[int, Floats] = {}
         self._cuts: list[dict[Key, _Cut]] = [{} for _ in self._members]
         self._look_around([np.zeros((1, len(members))) for members in self._members], np.ones(len(bids.item)))
 
@@ -178,9 +180,14 @@ class Box:
 
     def _bent(self, share: Floats, seed: int) -> bool:
         """Look for what breaks where curves bend; lines that are drawn there stay. Says whether any does."""
-        periods = [t for t, members in enumerate(self._members) if len(members) for _ in range(_STARTS)]
-        if not periods:
+        # A period that has stood this look at the same shares need not do so again.
+        fresh = [
+            t for t, members in enumerate(self._members)
+            if len(members) and not (t in self._stood and (self._stood[t] == share[members]).all())
+        ]  # fmt: skip
+        if not fresh:
             return False
+        periods = [t for t in fresh for _ in range(_STARTS)]
         most = max(map(len, self._members))
         unit, x = np.full((len(periods), most), -1), np.zeros((len(periods), most))
         for begin in range(0, len(periods), _STARTS):
@@ -191,7 +198,7 @@ class Box:
             part[0], part[1] = 1.0, 0.0
             unit[some] = members
             x[some] = self._one_of_each(periods[begin], part * share[members], rng)
-        x = climbed(self._search, self._bids, unit, share, x, seed)
+        x = climbed(self._search, self._bids, unit, share, x)
         points = [own[: len(self._members[t])] for t, own in zip(periods, x, strict=True)]
         lanes = self._lanes(periods, points)
         setting = self._search.setting[lanes.period]
@@ -205,7 +212,9 @@ class Box:
             offset = float(over[row] - gain @ at)
             key = (int(which[row]), _LATER + len(self._cuts[period]))
             self._cuts[period][key] = _Cut(key[0], offset, gain, float(over[row]), at)
-        return bool((~(over <= TOLERANCE)).any())
+        broken = {periods[row] for row in np.flatnonzero(~(over <= TOLERANCE)).tolist()}
+        self._stood |= {t: share[self._members[t]] for t in fresh if t not in broken}
+        return bool(broken)
 
     def rests(self, share: Floats) -> bool:
         """Whether no regulator acts at the worst corners, next to them and at random points of the box."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from gridclear.powerflow.base import BaseState
     from gridclear.powerflow.scenarios import Scenarios
 
-#: Parts in which a ray is looked at for bends of curves where rays are many.
-_CURVE_PARTS = 2
+#: Parts in which a ray is looked at for bends of curves where rays are many, and how near they are found.
+_BEND_PARTS, _BEND = 2, 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class Search:
 
     def curve_bends(self, rays: Activations, setting: Ints) -> tuple[Ints, Floats]:
         """Find where inverters go from one piece of their curves to another: rays, and shares just before."""
-        return bends(rays, setting, self._curve_pieces, _CURVE_PARTS, FINE)
+        return bends(rays, setting, self._curve_pieces, _BEND_PARTS, _BEND)
 
     def _curve_pieces(self, activations: Activations, setting: Ints) -> Ints:
         """Tell pieces of rays apart by setting and by the pieces of the curves: (scenario, 1 + inverter)."""

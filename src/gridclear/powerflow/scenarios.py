@@ -300,9 +300,14 @@ class Scenarios:
             return np.zeros((len(activations), 0), dtype=np.int64)
         piece = np.full((len(activations), len(reactions)), -1, dtype=np.int64)
         _, moved = activations.split(reactions.first_cell, len(reactions))
-        for topology, rows, out in self.states(activations, setting):
+        for topology, positions, rows in self._groups(activations.period, setting):
+            network, followers = (
+                self.compiled.networks[topology],
+                self._followed(topology, positions, reactions.bus),
+            )
+            out = output(network, len(rows), nodes=True)
+            self._solve(topology, positions, activations.part(rows), no_limits(network), out)
             period, good = activations.period[rows], out.code <= NEWTON
-            followers = self._followed(topology, self._settings[setting[rows[0]]], reactions.bus)
             vm = followers.vm((out.node_r + 1j * out.node_i)[: len(rows)])
             works = reactions.works[period] & (followers.node >= 0)
             answer = reactions.reactive(works, reactions.p[period] + moved[rows], vm)
