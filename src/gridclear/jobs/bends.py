@@ -103,6 +103,8 @@ def _groups(bids: Bids, unit: Ints) -> Ints:
 
 def _free(bids: Bids, unit: Ints, x: Floats) -> NDArray[np.bool_]:
     """Whether no other unit of the exclusive group of each is on: (point, column)."""
+    if (bids.exclusive < 0).all():
+        return np.ones(x.shape, dtype=bool)
     group = _groups(bids, unit)
     same = group[:, :, None] == group[:, None, :]
     same[:, np.arange(x.shape[1]), np.arange(x.shape[1])] = False
@@ -112,6 +114,8 @@ def _free(bids: Bids, unit: Ints, x: Floats) -> NDArray[np.bool_]:
 
 def _one_of_each(bids: Bids, unit: Ints, better: Floats) -> NDArray[np.bool_]:
     """Of each exclusive group the unit that brings a limit nearest, and all that are in none."""
+    if (bids.exclusive < 0).all():
+        return np.ones(better.shape, dtype=bool)
     group = _groups(bids, unit)
     ahead = better[:, None, :] > better[:, :, None]
     place = np.arange(better.shape[1])
