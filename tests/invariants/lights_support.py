@@ -143,6 +143,7 @@ def tiny_case(
     forecast: pd.DataFrame | None = None,
     outages: pd.DataFrame | None = None,
     tap_changers: pd.DataFrame | None = None,
+    **tables: pd.DataFrame,
 ) -> gc.Case:
     """A case of the tiny net."""
     return gc.Case.from_pandapower(
@@ -155,4 +156,5 @@ def tiny_case(
         outages=outages,
         tap_changers=tap_changers,
         active_bids=pd.DataFrame(bids, columns=list(BID_COLUMNS)) if bids else None,
+        **tables,
     )

@@ -16,48 +16,11 @@ from gridclear.jobs.optimised import best_sequence
 from oracle import plain_grid
 from oracle.brute_force import broken_by
 from oracle.plain_grid import problem_of
+from oracle.reaction import Reaction
 
 SHARES = 41
 #: A rounding at the edge must not decide.
 EDGE = 1.1
-
-
-class Reaction:
-    """One bid on the tiny grid by pandapower: what is broken before and after the regulators react."""
-
-    def __init__(self, case: gc.Case, net: pp.pandapowerNet, table: str, element: str, p_mw: float) -> None:
-        self._problem = problem_of(case, net)
-        self._base = plain_grid.base_state(self._problem, START)
-        self._net = copy.deepcopy(self._base.net)
-        bus = self._net[table].loc[self._net[table]["name"] == element, "bus"].iloc[0]
-        self._sgen = pp.create_sgen(self._net, bus, p_mw=0.0, name="activation")
-        self._p_mw = p_mw
-        self._taps = self._net.trafo["tap_pos"].copy()
-
-    def broken(self, share: float) -> bool:
-        if not self._activate(share) or self._over():
-            return True
-        return not self._settle() or self._over()
-
-    def moves(self, share: float) -> bool:
-        """Whether this share makes the regulator move."""
-        self._activate(share)
-        self._settle()
-        return bool((self._net.trafo["tap_pos"] != self._taps).any())
-
-    def _activate(self, share: float) -> bool:
-        self._net.trafo["tap_pos"] = self._taps
-        self._net.sgen.loc[self._sgen, ["p_mw", "q_mvar"]] = share * self._p_mw * np.array([1.0, TAN_PHI])
-        return plain_grid.solve(self._net)
-
-    def _settle(self) -> bool:
-        return plain_grid.settle(self._net, plain_grid.regulators(self._problem, self._net))
-
-    def _over(self) -> bool:
-        state = self._base.constraints.assign(value=plain_grid.measure(self._problem, self._net)["value"])
-        return bool(broken_by(state, EDGE))
-
-
 #: Reactive power that moves along is what regulators feel.
 TAN_PHI = 0.6
 CASES = [
@@ -86,7 +49,8 @@ def test_amounts_are_safe_before_and_after_the_reaction(vm_set, band, offer, low
     for guarantee in ("each", "merit-order"):
         light = gc.qualify(case, guarantee=guarantee, devices="automatic").lights.iloc[0]
         table = "load" if element == "mill" else "sgen"
-        oracle = Reaction(case, net, table, element, p_mw if direction == "up" else -p_mw)
+        change = p_mw if direction == "up" else -p_mw
+        oracle = Reaction(problem_of(case, net), START, (table, element), change, TAN_PHI)
         accepted = light["accepted_mw"] / p_mw
         MOVED[vm_set, band, offer, low, high] = oracle.moves(accepted)
         for share in np.linspace(0.0, accepted, SHARES):
@@ -99,6 +63,22 @@ def test_amounts_are_safe_before_and_after_the_reaction(vm_set, band, offer, low
 def test_some_accepted_amounts_move_the_regulator():
     if len(MOVED) == len(CASES):
         assert sum(MOVED.values()) >= len(CASES) // 4
+
+
+@pytest.mark.parametrize("guarantee", ["each", "merit-order"])
+@pytest.mark.parametrize(("vm_set", "tan_phi", "high"), [(1.02, -0.3, 1.03), (1.02, -0.6, 1.02)])
+def test_a_move_that_breaks_a_limit_at_once_stops_a_bid_just_before_it(guarantee, vm_set, tan_phi, high):
+    net, limits = tiny_net(), gc.Limits(vm_min_pu=0.9, vm_max_pu=high, loading_percent=1000.0)
+    offer = bid("A", "farm", "up", 14.0, tan_phi=tan_phi)
+    case = tiny_case(offer, limits=limits, tap_changers=regulator(vm_set), net=net)
+    light = gc.qualify(case, guarantee=guarantee, devices="automatic").lights.iloc[0]
+    oracle = Reaction(problem_of(case, net), START, ("sgen", "farm"), 14.0, tan_phi)
+    accepted = light["accepted_mw"] / 14.0
+    assert light["light"] == "yellow"
+    assert [share for share in np.linspace(0.0, accepted, SHARES) if oracle.broken(share)] == []
+    assert oracle.broken(accepted + 2e-5)
+    assert not oracle.moves(accepted)
+    assert oracle.moves(accepted + 2e-5)
 
 
 def test_without_regulators_automatic_is_scheduled():

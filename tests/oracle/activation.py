@@ -22,7 +22,7 @@ import pandapower as pp
 import pandas as pd
 
 from .brute_force import element_row, stopped
-from .plain_grid import Base, Key, Problem, base_state, measure, number, rows, solve, stamps
+from .plain_grid import Base, Key, Problem, base_state, find, measure, number, rows, solve, stamps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,6 +130,9 @@ class Period:
             for i, bid in self.bids.items()
             if self.stopped[i] is None
         }
+        for row, sgen in self.sgens.items():
+            if "moves" in self.net.sgen and self.bids[row]["element_type"] == "sgen":
+                self.net.sgen.loc[sgen, "moves"] = find(self.base.net, "sgen", self.bids[row]["element"])
 
     def injection(self, row: int) -> tuple[float, float]:
         """MW and Mvar that the whole offer of a row adds at its bus."""

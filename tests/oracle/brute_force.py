@@ -69,6 +69,8 @@ def ray(problem: Problem, base: Base, bid: Mapping[str, object]) -> Ray:
     bus = element_row(base, bid)["bus"]
     full_mw = {"up": 1.0, "down": -1.0}[str(bid["direction"])] * number(bid, "p_mw")
     sgen = pp.create_sgen(net, bus, p_mw=0.0, q_mvar=0.0, scaling=1.0, name="activation")
+    if "moves" in net.sgen and bid["element_type"] == "sgen":
+        net.sgen.loc[sgen, "moves"] = find(net, "sgen", bid["element"])
 
     def state(fraction: float) -> pd.DataFrame | None:
         net.sgen.loc[sgen, "p_mw"] = fraction * full_mw

@@ -24,6 +24,8 @@ import pandapower as pp
 import pandas as pd
 from pandapower.powerflow import LoadflowNotConverged
 
+from .curves import follow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -166,8 +168,13 @@ def solve(net: pp.pandapowerNet) -> bool:
 
     Both start from a DC power flow. Not from earlier results, nor flat: behind the phase shift of a
     transformer those put pandapower's own nodes at open line ends half a turn away from the rest, and
-    Newton then converges to a state that no grid is in.
+    Newton then converges to a state that no grid is in. Inverters on curves are brought there, see `curves`.
     """
+    return follow(net, _solve) if "reactions" in net else _solve(net)
+
+
+def _solve(net: pp.pandapowerNet) -> bool:
+    """Run one power flow."""
     slacks = net.ext_grid["in_service"] & net.bus["in_service"].loc[net.ext_grid["bus"]].to_numpy()
     if not slacks.any():
         return False

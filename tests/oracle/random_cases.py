@@ -14,6 +14,7 @@ import pandas as pd
 import gridclear as gc
 
 from .activation import Period
+from .curves import with_reactions
 from .plain_grid import Problem
 
 START = pd.Timestamp("2025-01-15T10:00Z")
@@ -63,6 +64,55 @@ def random_case(
         tap_changers=taps, active_bids=offers, connection_points=points,
     )  # fmt: skip
     return case, net
+
+
+def curved_case(
+    seed: int, *, blocks: bool = True, bids: tuple[int, int] = (4, 12), periods: int | None = None
+) -> tuple[gc.Case, pp.pandapowerNet]:
+    """A random case with curves on most of its plants, steep and flat, and the net with the same curves."""
+    case, net = random_case(seed, blocks=blocks, bids=bids, periods=periods)
+    rng = np.random.default_rng([seed, 77])
+    plants = net.sgen["name"].to_numpy()
+    chosen = plants[rng.random(len(plants)) < 0.7]
+    chosen = chosen if len(chosen) else plants[:1]
+    if not len(chosen):
+        raise ValueError("no plant")
+    inverters, points = [], []
+    for name in chosen:
+        p_mw = float(net.sgen["p_mw"][net.sgen["name"] == name].iloc[0])
+        inverters.append((name, p_mw * float(rng.uniform(1.0, 1.7)), f"curve of {name}"))
+        most = rng.uniform(0.15, 0.6, 2)
+        if rng.random() < 0.6:
+            middle, half, dead = rng.uniform(0.97, 1.04), rng.uniform(0.01, 0.05), rng.uniform(0.0, 0.01)
+            x = middle + np.array([-half - dead, -dead, dead, half + dead]) + np.array([0, 0, 1e-3, 1e-3])
+            points += [
+                (f"curve of {name}", at, np.nan, q)
+                for at, q in zip(x, (most[0], 0, 0, -most[1]), strict=True)
+            ]
+        else:
+            knee = rng.uniform(0.2, 0.8)
+            way = rng.choice([-1.0, 1.0], p=[0.8, 0.2])
+            points += [
+                (f"curve of {name}", np.nan, at, q)
+                for at, q in ((0, rng.choice([0, 0.2])), (knee, 0), (1, way * most[1]))
+            ]
+    offers = case.active_bids.copy()
+    offers.loc[(offers["element_type"] == "sgen") & offers["element"].isin(chosen), "tan_phi"] = np.nan
+    tables = (
+        pd.DataFrame(inverters, columns=["element", "s_max_mva", "reaction"]),
+        pd.DataFrame(points, columns=["curve", "vm_pu", "p_pu", "q_pu"]),
+    )
+    told = with_reactions(net, *tables)
+    problem = Problem(told, active_bids=offers, forecast=case.forecast, tap_changers=case.tap_changers)
+    limits, exchange = _limits(problem, told, rng)
+    for name in ("line", "trafo"):
+        net[name]["max_loading_percent"] = told[name]["max_loading_percent"]
+    made = gc.Case.from_pandapower(
+        net, name=f"curved-{seed}", start=START, periods=case.horizon.periods, limits=limits,
+        forecast=case.forecast, tap_changers=case.tap_changers, active_bids=offers,
+        connection_points=exchange, inverters=tables[0], reaction_curves=tables[1],
+    )  # fmt: skip
+    return made, told
 
 
 def _grid(rng: np.random.Generator) -> pp.pandapowerNet:

@@ -22,7 +22,8 @@ CONTRACT = {
     " cost_per_move_eur",
     "storage": "element* p_min_mw p_max_mw s_max_mva e_min_mwh e_max_mwh e_start_mwh e_end_min_mwh"
     " efficiency_charge efficiency_discharge p_mode",
-    "inverters": "element* s_max_mva min_power_factor curve",
+    "inverters": "element* s_max_mva min_power_factor curve reaction",
+    "reaction_curves": "curve* vm_pu p_pu q_pu*",
     "capability_curves": "curve* p_mw* q_min_mvar* q_max_mvar*",
     "active_bids": "bid* element_type element start* direction* p_mw* price_eur_mwh* min_p_mw block tan_phi"
     " exclusive",

@@ -13,8 +13,7 @@ from gridclear.jobs.search import Search
 from gridclear.network.compiled import compile_case
 from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.base import base_state
-from gridclear.powerflow.brackets import ROUNDING
-from gridclear.powerflow.rays import LEAST, RESOLUTION, Crossing
+from gridclear.powerflow.rays import LEAST, RESOLUTION, ROUNDING, Crossing
 from gridclear.powerflow.scenarios import EXACT_MVA, Scenarios
 from oracle.random_cases import random_case
 

@@ -45,8 +45,8 @@ class Case:
     settlement : SettlementTerms
         What bids are paid, and what is missed costs.
     forecast, forecast_scenarios, forecast_quantiles, outages, connection_points, tap_changers, \
-capacitor_banks, storage, inverters, capability_curves, active_bids, active_need, reactive_bids, \
-reactive_profile, metered : DataFrame
+capacitor_banks, storage, inverters, reaction_curves, capability_curves, active_bids, active_need, \
+reactive_bids, reactive_profile, metered : DataFrame
         All columns of the schema (:mod:`gridclear.case.schema`), empty if the case does not have the table;
         ``connection_points`` then holds every ext_grid in service. Texts are str ("" for empty), numbers
         float64 (NaN for empty), stamps UTC; rows in the order of the source. They are not to be changed.
@@ -67,6 +67,7 @@ reactive_profile, metered : DataFrame
     capacitor_banks: pd.DataFrame
     storage: pd.DataFrame
     inverters: pd.DataFrame
+    reaction_curves: pd.DataFrame
     capability_curves: pd.DataFrame
     active_bids: pd.DataFrame
     active_need: pd.DataFrame
@@ -95,6 +96,7 @@ reactive_profile, metered : DataFrame
         capacitor_banks: pd.DataFrame | None = None,
         storage: pd.DataFrame | None = None,
         inverters: pd.DataFrame | None = None,
+        reaction_curves: pd.DataFrame | None = None,
         capability_curves: pd.DataFrame | None = None,
         active_bids: pd.DataFrame | None = None,
         active_need: pd.DataFrame | None = None,
@@ -142,6 +144,7 @@ reactive_profile, metered : DataFrame
             "capacitor_banks": capacitor_banks,
             "storage": storage,
             "inverters": inverters,
+            "reaction_curves": reaction_curves,
             "capability_curves": capability_curves,
             "active_bids": active_bids,
             "active_need": active_need,

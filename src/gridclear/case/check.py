@@ -14,6 +14,7 @@ from gridclear.case.check_links import check_links
 from gridclear.case.check_mesh import check_phase_shifts
 from gridclear.case.check_offers import check_offers
 from gridclear.case.check_profile import check_profile
+from gridclear.case.check_reactions import check_reaction_curves, check_reactions
 from gridclear.case.check_reactive import check_reactive
 from gridclear.case.check_steps import check_steps
 from gridclear.case.check_storage import check_storage
@@ -59,6 +60,7 @@ def check_parts(
     check_links(sheets, grid, faults)
     check_bids(sheets, horizon, faults)
     check_curves(sheets, faults)
+    check_reaction_curves(sheets, faults)
     check_uncertainty(sheets, grid, horizon, faults)
     if grid is not None:
         check_grid(grid, grid_file, None if check_limits(limits, "") else limits, faults)
@@ -71,6 +73,7 @@ def check_parts(
             check_profile(sheets, grid, horizon, faults)
             check_storage(sheets, grid, horizon, faults)
         check_inverters(sheets, grid, horizon, faults)
+        check_reactions(sheets, grid, faults)
         check_devices(sheets, grid, grid_file, faults)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from gridclear.case.cells import Faults, Flags, quoted, say
+from gridclear.case.cells import Faults, Flags, is_empty, quoted, say
 from gridclear.case.horizon import Horizon, resolution_text, stamp_text
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _check_key(sheet: Sheet, key: tuple[str, ...], faults: Faults) -> None:
     shown = [column for column in key if column != "element_type"]
 
     def what(row: int) -> str:
-        cells = (sheet.frame[column].iloc[row] for column in shown)
+        cells = (cell for column in shown if not is_empty(cell := sheet.frame[column].iloc[row]))
         named = ", ".join(
             stamp_text(cell) if isinstance(cell, pd.Timestamp) else quoted(cell) for cell in cells
         )

@@ -254,8 +254,47 @@ TABLES: Mapping[str, Table] = {
                     default="no limit",
                 ),
                 Column("curve", "text", "name of a curve of table `capability_curves`", default="none"),
+                Column(
+                    "reaction",
+                    "text",
+                    "name of a curve of table `reaction_curves` that the inverter of an sgen follows: it then"
+                    " sets the reactive power, not the grid and no forecast",
+                    default="none",
+                ),
             ),
             ("element",),
+        ),
+        Table(
+            "reaction_curves",
+            "How much reactive power an inverter gives by itself, Q(V) or cosφ(P), a row per point: straight"
+            " between the points of a curve, flat beyond. Every point of a curve states `vm_pu`, the voltage"
+            " at the inverter's bus, or every point states `p_pu`. What the apparent power leaves at the"
+            " present active power is never passed.",
+            (
+                Column("curve", "text", "its name", required=True),
+                Column(
+                    "vm_pu", "number", "voltage", unit="p.u.", low=0.5, high=1.5, default="a curve of `p_pu`"
+                ),
+                Column(
+                    "p_pu",
+                    "number",
+                    "active power injected, over the inverter's `s_max_mva`",
+                    unit="p.u.",
+                    low=-1,
+                    high=1,
+                    default="a curve of `vm_pu`",
+                ),
+                Column(
+                    "q_pu",
+                    "number",
+                    "reactive power injected, over the inverter's `s_max_mva`",
+                    unit="p.u.",
+                    required=True,
+                    low=-1,
+                    high=1,
+                ),
+            ),
+            ("curve", "vm_pu", "p_pu"),
         ),
         Table(
             "capability_curves",

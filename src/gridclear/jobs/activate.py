@@ -13,7 +13,7 @@ from gridclear.jobs.activated import NO_BASE, accepted_table, confirm_together, 
 from gridclear.jobs.bids import resolve_bids
 from gridclear.jobs.dead_bands import dead_bands
 from gridclear.jobs.each import judge_each
-from gridclear.jobs.flow import device_table, hunting_periods, status_of
+from gridclear.jobs.flow import device_table, restless_periods, status_of
 from gridclear.jobs.lights import accepted_shares, light_table
 from gridclear.jobs.merit_order import judge_and_take, take_known
 from gridclear.jobs.needs import DIRECTIONS, Needs
@@ -158,8 +158,7 @@ def activate(
         options: dict[str, object] = {"guarantee": guarantee, "devices": devices, "losses": losses}
         return Activation(
             status=_status(status_of(base), proof, prices),
-            provenance=provenance("activate", case, options, watch)
-            | {"hunting": hunting_periods(case, base)},
+            provenance=provenance("activate", case, options, watch) | restless_periods(case, base),
             accepted=accepted_table(case, bids, base.solved, lights, verdict, taken, needs, prices),
             prices=prices,
             proof=proof,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.case.needs import need_rows
+from gridclear.network.reactions import reacting_inverters
 from gridclear.powerflow.offered import (
     canonical_order,
     divided_power,
@@ -159,7 +160,14 @@ def resolve_bids(compiled: CompiledCase) -> Bids:
         unit=unit,
         connected=connected,
         least=least,
-        activations=full_activations(compiled, period[first], unit[by_unit], bus[by_unit], power[by_unit]),
+        activations=full_activations(
+            compiled,
+            period[first],
+            unit[by_unit],
+            bus[by_unit],
+            power[by_unit],
+            reacting_inverters(case, rows)[by_unit],
+        ),
         item=item[first],
         marked=marked[first],
         supplied=marked[first] & ~lost,

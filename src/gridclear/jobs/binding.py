@@ -11,6 +11,7 @@ from gridclear.case.window import in_blocks, window
 from gridclear.jobs.carried import DEVICE_TABLES, activated, canonical
 from gridclear.jobs.resources import most_mw
 from gridclear.network.injections import INJECTION_SIGN, element_scaling, forecast_powers
+from gridclear.network.reactions import refuse_reactions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,13 @@ def activated_case(case: Case, parts: Mapping[str, Result]) -> Case:
     Returns
     -------
     Case
+
+    Raises
+    ------
+    CaseError
+        An inverter follows a curve: what is taken moves its reactive power, which no forecast can say.
     """
+    refuse_reactions(case, "nothing that is handed on")
     return case.with_tables({"forecast": _binding_forecast(case, activated(case, parts))})
 
 

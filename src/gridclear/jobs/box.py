@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from gridclear.jobs.bends import climbed, dearest
 from gridclear.jobs.slopes import slopes_of_all, slopes_of_one
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.allotment import Limits
@@ -35,8 +36,8 @@ _LATER = 1000
 _SWINGS = 4
 #: Corners this near to their limits have their neighbours looked at: so many, each with one unit turned.
 _BINDING, _FLIPPED = 1e-4, 24
-#: Random points per period that the box must stand.
-_POINTS = 96
+#: Random points per period that the box must stand, and those from which bends of curves are looked for.
+_POINTS, _STARTS = 96, 8
 
 
 #: Constraint and point of view of a line.
@@ -56,12 +57,15 @@ class _Cut:
         Its slope by the shares.
     over : float
         Violation that the power flow found at the last corner; NaN before.
+    at : (column,) or None
+        Point of a line that stays, where a curve bends: shares of units that do not press there.
     """
 
     constraint: int
     offset: float
     gain: Floats
     over: float
+    at: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +112,8 @@ class Box:
         self._most = np.full(self._periods, np.inf)
         # Rounds in which a corner of the period was broken.
         self._breaks = np.zeros(self._periods, dtype=np.int64)
+        # Shares of periods at which nothing broke where curves bend.
+        self._stood: dict[int, Floats] = {}
         self._cuts: list[dict[Key, _Cut]] = [{} for _ in self._members]
         self._look_around([np.zeros((1, len(members))) for members in self._members], np.ones(len(bids.item)))
 
@@ -144,8 +150,8 @@ class Box:
         """
         views = [self._views(period, share) for period in range(self._periods)]
         self._look_around(views, share)
-        keys = [(period, key) for period, cuts in enumerate(self._cuts) for key in cuts]
-        corners = [self._corner(period, self._cuts[period][key].gain, share) for period, key in keys]
+        keys = [(t, key) for t, cuts in enumerate(self._cuts) for key, cut in cuts.items() if cut.at is None]
+        corners = [self._corner(period, self._cuts[period][key], share) for period, key in keys]
         constraint = np.array([key[0] for _, key in keys], dtype=np.int64)
         lanes = self._lanes([period for period, _ in keys], corners)
         broken = self._draw(keys, constraint, corners, lanes, frozen=frozen)
@@ -161,6 +167,8 @@ class Box:
 
     def probe(self, share: Floats, seed: int) -> bool:
         """Solve random points of the box; what breaks there is watched from now on. Says whether any does."""
+        if self._search.curved and self._bent(share, seed):
+            return True
         periods, points = self._points(share, seed)
         lanes = self._lanes(periods, points)
         over, which = self._search.violation(lanes, self._search.setting[lanes.period])
@@ -170,11 +178,49 @@ class Box:
         self._bow_out(periods, over, share)
         return bool(broken.any())
 
+    def _bent(self, share: Floats, seed: int) -> bool:
+        """Look for what breaks where curves bend; lines that are drawn there stay. Says whether any does."""
+        # A period that has stood this look at the same shares need not do so again.
+        fresh = [
+            t for t, members in enumerate(self._members)
+            if len(members) and not (t in self._stood and (self._stood[t] == share[members]).all())
+        ]  # fmt: skip
+        if not fresh:
+            return False
+        periods = [t for t in fresh for _ in range(_STARTS)]
+        most = max(map(len, self._members))
+        unit, x = np.full((len(periods), most), -1), np.zeros((len(periods), most))
+        for begin in range(0, len(periods), _STARTS):
+            members, rng = self._members[periods[begin]], np.random.default_rng([seed, periods[begin]])
+            some = (slice(begin, begin + _STARTS), slice(0, len(members)))
+            part = rng.random((_STARTS, len(members))) * (rng.random((_STARTS, len(members))) < 0.5)
+            # From everything, from nothing, and from random points.
+            part[0], part[1] = 1.0, 0.0
+            unit[some] = members
+            x[some] = self._one_of_each(periods[begin], part * share[members], rng)
+        x = climbed(self._search, self._bids, unit, share, x)
+        points = [own[: len(self._members[t])] for t, own in zip(periods, x, strict=True)]
+        lanes = self._lanes(periods, points)
+        setting = self._search.setting[lanes.period]
+        over, which = self._search.violation(lanes, setting)
+        self._bow_out(periods, over, share)
+        rows = np.flatnonzero((over > TOLERANCE) & (which >= 0))
+        found = slopes_of_one(self._search, lanes.part(rows), setting[rows], self.cells, which[rows])
+        for row, slope in zip(rows[found.solved].tolist(), found.slope[found.solved], strict=True):
+            period, at = periods[row], points[row]
+            gain = dearest(self._power[period] @ slope, at, float(over[row]) - _AIM)
+            offset = float(over[row] - gain @ at)
+            key = (int(which[row]), _LATER + len(self._cuts[period]))
+            self._cuts[period][key] = _Cut(key[0], offset, gain, float(over[row]), at)
+        broken = {periods[row] for row in np.flatnonzero(~(over <= TOLERANCE)).tolist()}
+        self._stood |= {t: share[self._members[t]] for t in fresh if t not in broken}
+        return bool(broken)
+
     def rests(self, share: Floats) -> bool:
         """Whether no regulator acts at the worst corners, next to them and at random points of the box."""
         periods, points = self._points(share, 0)
         for period, cuts in enumerate(self._cuts):
-            points += [self._corner(period, cut.gain, share) for cut in cuts.values()]
+            points += [self._corner(period, cut, share) for cut in cuts.values()]
             periods += [period] * len(cuts)
         lanes = self._lanes(periods, points)
         setting = self._search.setting[lanes.period]
@@ -192,7 +238,7 @@ class Box:
             active = rng.random((_POINTS, len(members))) < rng.random((_POINTS, 1))
             whole = np.arange(_POINTS)[:, None] % 2 == 0
             x = np.where(active, np.where(whole, 1.0, part), 0.0) * share[members]
-            half = [0.5 * self._corner(period, cut.gain, share) for cut in self._cuts[period].values()]
+            half = [0.5 * self._corner(period, cut, share) for cut in self._cuts[period].values()]
             x = np.vstack([self._one_of_each(period, x, rng), *half, *self._flips(period, share)])
             periods += [period] * len(x)
             points += list(x)
@@ -209,7 +255,7 @@ class Box:
         for cut in self._cuts[period].values():
             if not cut.over > -_BINDING:
                 continue
-            corner = self._corner(period, cut.gain, share)
+            corner = self._corner(period, cut, share)
             usable = np.flatnonzero((own > 0.0) & (self._bids.exclusive[self._members[period]] < 0))
             weakest = usable[np.argsort(np.abs(cut.gain[usable]) * own[usable], kind="stable")][:_FLIPPED]
             for column in weakest.tolist():
@@ -228,7 +274,7 @@ class Box:
             if not cuts or not len(members):
                 continue
             gain = np.maximum(np.array([cut.gain for cut in cuts]), 0.0)
-            corner = np.array([self._corner(period, cut.gain, share) for cut in cuts])
+            corner = np.array([self._corner(period, cut, share) for cut in cuts])
             left = (
                 _AIM
                 - np.array([cut.offset for cut in cuts])
@@ -347,14 +393,16 @@ class Box:
             members = self._members[period]
             self._most[period] = 0.5 * float(share[members] @ offered[members])
 
-    def _corner(self, period: int, gain: Floats, share: Floats) -> Floats:
-        """Shares at which a line with this gain is highest; of exclusive units the one that lifts it most."""
+    def _corner(self, period: int, cut: _Cut, share: Floats) -> Floats:
+        """Shares at which a line is highest; of exclusive units the one that lifts it most."""
         members = self._members[period]
-        x = np.where(gain > 0.0, share[members], 0.0)
+        own = share[members]
+        x = np.where(cut.gain > 0.0, own, 0.0 if cut.at is None else np.minimum(cut.at, own))
+        lift = np.maximum(cut.gain, np.finfo(float).tiny) * x
         group = self._bids.exclusive[members]
         for number in np.unique(group[group >= 0]):
             mine = np.flatnonzero(group == number)
-            best = mine[np.argmax(gain[mine] * x[mine])]
+            best = mine[np.argmax(lift[mine])]
             x[mine[mine != best]] = 0.0
         return x
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Floats, Ints
     from gridclear.powerflow.base import BaseState
-    from gridclear.powerflow.scenarios import PeriodLimits
+    from gridclear.powerflow.laid_out import PeriodLimits
 
 #: Limits lie this far inside of the band: their own tolerance, and some more so that rounding moves no tap.
 _INSIDE = 1.1 * TOLERANCE

@@ -11,7 +11,7 @@ from gridclear.errors import OptionError
 from gridclear.jobs.any_subset import judge_any_subset
 from gridclear.jobs.bids import resolve_bids
 from gridclear.jobs.each import judge_each
-from gridclear.jobs.flow import hunting_periods, status_of
+from gridclear.jobs.flow import restless_periods, status_of
 from gridclear.jobs.lights import light_table
 from gridclear.jobs.resources import (
     DIRECTIONS,
@@ -145,12 +145,11 @@ def operating_envelopes(
         verdict = judge_any_subset(search, bids, judge_each(search, bids), allotment, progress)
     with watch.phase("tables"):
         options = {"p_max_mw": p_max_mw, "allotment": allotment, "tan_phi": tan_phi}
-        hunting = hunting_periods(case, base)
         lights = _said_by_the_resource(light_table(compiled, base, bids, verdict), most)
         solved = np.tile(base.solved, len(named))
         return Envelopes(
             status=status_of(base),
-            provenance=provenance("envelopes", case, options, watch) | {"hunting": hunting},
+            provenance=provenance("envelopes", case, options, watch) | restless_periods(case, base),
             envelopes=_envelopes(case, named, table, lights, bids.connected, solved),
         )
 

@@ -86,7 +86,7 @@ def power_flow(case: Case, *, threads: int | None = None) -> Flow:
     with watch.phase("tables"):
         return Flow(
             status=status_of(base),
-            provenance=provenance("flow", case, {}, watch) | {"hunting": hunting_periods(case, base)},
+            provenance=provenance("flow", case, {}, watch) | restless_periods(case, base),
             buses=_buses(compiled, base),
             branches=_branches(compiled, base),
             exchange=_exchange(compiled, base),
@@ -102,9 +102,13 @@ def status_of(base: BaseState) -> str:
     return "partial" if base.solved.any() else "no-solution"
 
 
-def hunting_periods(case: Case, base: BaseState) -> list[str]:
-    """List the starts of the periods in which a regulator found no rest."""
-    return [stamp.isoformat() for stamp in case.horizon.starts[base.hunting]]
+def restless_periods(case: Case, base: BaseState) -> dict[str, object]:
+    """List the starts of the periods in which a regulator, or an inverter on its curve, found no rest."""
+    starts = case.horizon.starts
+    return {
+        "hunting": [stamp.isoformat() for stamp in starts[base.hunting]],
+        "unsettled": [stamp.isoformat() for stamp in starts[base.unsettled]],
+    }
 
 
 def device_table(compiled: CompiledCase, positions: Ints) -> pd.DataFrame:

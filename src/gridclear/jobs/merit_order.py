@@ -111,7 +111,7 @@ class _Chain:
         self.done = 0
         self.before = search.setting[bids.activations.period]
         self._queues = Queues(bids, len(search.base.solved))
-        self._follows = (np.bincount(bids.item) == 1) & taker.takes_all & (not search.reacts)
+        self._follows = (np.bincount(bids.item) == 1) & taker.takes_all & (not search.bends)
         self._follows[bids.item[bids.exclusive >= 0]] = False
 
     def step(self) -> bool:
@@ -142,8 +142,8 @@ class _Chain:
     def _crossing(self, units: Ints) -> Crossing:
         """Search units: one after another where they follow at once, the others by themselves."""
         bids, own = self._bids, self._bids.activations.part(units)
-        if self._search.reacts:
-            return self._search.reacting(self.taken.below(own), self.before[units])
+        if self._search.bends:
+            return self._search.bent_crossing(self.taken.below(own), self.before[units])
         first = np.flatnonzero(~self._follows[bids.item[units]] | (np.diff(own.period, prepend=-1) != 0))
         begin = self.taken.below(Activations.none(own.period[first]))
         least = bids.smallest_share[bids.item[units]]

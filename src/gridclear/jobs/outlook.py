@@ -15,6 +15,7 @@ from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.network.compiled import CompiledCase, compile_case
 from gridclear.network.injections import element_powers
 from gridclear.network.outages import bus_positions, in_service
+from gridclear.network.reactions import refuse_reactions
 from gridclear.network.short_circuit import short_circuits
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def outlook(case: Case, *, compiled: CompiledCase | None = None) -> Outlook:
     Raises
     ------
     CaseError
-        The grid holds what gridclear does not represent.
+        The grid holds what gridclear does not represent, or an inverter follows a curve: its reactive power
+        is in no forecast.
 
     Notes
     -----
@@ -84,6 +86,7 @@ def outlook(case: Case, *, compiled: CompiledCase | None = None) -> Outlook:
     watch = Stopwatch()
     with watch.phase("compile"):
         compiled = compile_case(case) if compiled is None else compiled
+        refuse_reactions(case, "no outlook")
     with watch.phase("technologies"):
         technologies = _technologies(compiled)
     with watch.phase("short_circuit"):

@@ -10,7 +10,7 @@ from gridclear.jobs.any_subset import judge_any_subset
 from gridclear.jobs.bids import Bids, resolve_bids
 from gridclear.jobs.dead_bands import DeadBands, dead_bands
 from gridclear.jobs.each import judge_each
-from gridclear.jobs.flow import device_table, hunting_periods, status_of
+from gridclear.jobs.flow import device_table, restless_periods, status_of
 from gridclear.jobs.lights import accepted_shares, light_table
 from gridclear.jobs.merit_order import judge_in_merit_order
 from gridclear.jobs.optimised import optimised_setting
@@ -157,7 +157,7 @@ def qualify(
         status = status_of(base)
         return Qualification(
             status="qualified" if status == "solved" else status,
-            provenance=provenance("tlq", case, options, watch) | {"hunting": hunting_periods(case, base)},
+            provenance=provenance("tlq", case, options, watch) | restless_periods(case, base),
             lights=lights,
             constraints=constraint_table(lights, hours=case.horizon.hours),
             costs=cost_table(case, bids, accepted_shares(bids, each), accepted_shares(bids, verdict)),

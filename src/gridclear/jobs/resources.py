@@ -14,6 +14,7 @@ from gridclear.case.schema import INJECTING, TABLES
 from gridclear.case.sheets import checked_sheet
 from gridclear.errors import CaseError, Issue, OptionError
 from gridclear.network.injections import element_scaling
+from gridclear.network.reactions import reacting
 from gridclear.network.samples import Samples
 
 if TYPE_CHECKING:
@@ -131,11 +132,14 @@ def offers(
     ------
     CaseError
         The bids of a resource do not agree on its power factor, and ``tan_phi`` is not given.
+    OptionError
+        ``tan_phi`` is no number, or is not 0 and the inverter of a resource follows a curve.
     """
     if tan_phi is not None and not math.isfinite(tan_phi):
         raise OptionError(f"tan_phi is {tan_phi}; it must be a number")
     periods, ways = case.horizon.periods, len(directions)
     each = ways * periods
+    _refuse_power_factor(case, resources, tan_phi)
     factor = _power_factors(case, resources) if tan_phi is None else np.full(len(resources), tan_phi)
     kinds, names = (np.array([pair[k] for pair in resources], dtype=object).repeat(each) for k in (0, 1))
     table = pd.DataFrame(
@@ -154,6 +158,17 @@ def offers(
         }
     )
     return table[list(case.active_bids.columns)]
+
+
+def _refuse_power_factor(case: Case, resources: Sequence[Resource], tan_phi: float | None) -> None:
+    """Refuse a power factor of all where an inverter follows a curve of its own."""
+    index, place = case.grid.tables["sgen"].index, reacting(case)
+    if not tan_phi or not len(place):
+        return
+    curved = set(index[place].tolist())
+    for table, name in resources:
+        if table == "sgen" and case.grid.lookup(table)[name] in curved:
+            raise OptionError(f"tan_phi is {tan_phi}; the inverter of sgen '{name}' follows a reaction curve")
 
 
 def _power_factors(case: Case, resources: Sequence[Resource]) -> Floats:

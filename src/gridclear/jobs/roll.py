@@ -16,6 +16,7 @@ from gridclear.jobs.ledger import amounts_by_day, ledger_of, owed_table
 from gridclear.jobs.result import Result, Stopwatch, provenance
 from gridclear.jobs.session import run_session
 from gridclear.network.injections import element_scaling
+from gridclear.network.reactions import refuse_reactions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -147,6 +148,7 @@ def roll(
     forecast of later sessions. Tap changers, banks and storages are decided anew but for the first period.
     """
     _check(case, sessions, periods)
+    refuse_reactions(case, "nothing that sessions hand on")
     watch, terms = Stopwatch(), agreed_terms(case.settlement, {"pricing": pricing})
     options = {
         "periods": periods,

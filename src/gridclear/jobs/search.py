@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.jobs.reaction import reacting_crossing
+from gridclear.jobs.reaction import bends, reacting_crossing
 from gridclear.powerflow.activations import Activations
-from gridclear.powerflow.rays import Crossing, first_crossing
+from gridclear.powerflow.rays import FINE, Crossing, bound_from, first_crossing
 from gridclear.powerflow.regulators import settle
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
     from gridclear.powerflow.base import BaseState
     from gridclear.powerflow.scenarios import Scenarios
+
+#: Parts in which a ray is looked at for bends of curves where rays are many, and how near they are found.
+_BEND_PARTS, _BEND = 2, 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,26 +67,62 @@ class Search:
             Violation without the unit.
         progress : callable, optional
         """
-        if self.reacts:
-            return self.reacting(units, setting)
+        if self.bends:
+            return self.bent_crossing(units, setting)
 
         def violation(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
             return self.violation(units.part(ray, share), setting[ray])
 
         return first_crossing(violation, at_nothing, progress)
 
-    def reacting(self, units: Activations, setting: Ints) -> Crossing:
-        """Find the first crossings where devices react; ``units`` and ``setting`` as in ``crossing``."""
+    def bent_crossing(self, units: Activations, setting: Ints) -> Crossing:
+        """Find the first crossings where something reacts; ``units`` and ``setting`` as in ``crossing``."""
+        stretch = self._along if self.curved else self._climbed
+        marks = [self._curve_pieces] * self.curved + [self._settled_pieces] * self.reacts
+        return reacting_crossing(units, setting, stretch, self.violation, marks)
 
-        def climb(begin: Activations, rays: Activations, at: Ints) -> Crossing:
-            return self.climb(begin, rays, np.arange(len(rays) + 1), at, np.full(len(rays), np.inf))
+    def _climbed(self, units: Activations, begin: Floats, end: Floats, setting: Ints) -> Crossing:
+        """Search stretches of rays along which nothing reacts, in compiled code."""
+        every = np.arange(len(units))
+        start, way = units.part(every, begin), units.part(every, end - begin)
+        return self.climb(start, way, np.arange(len(units) + 1), setting, np.full(len(units), np.inf))
 
-        return reacting_crossing(units, setting, climb, self.violation, self.settled)
+    def _along(self, units: Activations, begin: Floats, end: Floats, setting: Ints) -> Crossing:
+        """Search stretches of rays along which inverters stay on their curves."""
+
+        def violation(ray: Ints, share: Floats) -> tuple[Floats, Ints]:
+            return self.violation(units.part(ray, begin[ray] + share * (end - begin)[ray]), setting[ray])
+
+        every = np.arange(len(units))
+        nothing, _ = violation(every, np.zeros(len(units)))
+        return first_crossing(violation, nothing, bound=bound_from(nothing), resolution=FINE)
+
+    def curve_bends(self, rays: Activations, setting: Ints) -> tuple[Ints, Floats]:
+        """Find where inverters go from one piece of their curves to another: rays, and shares just before."""
+        return bends(rays, setting, self._curve_pieces, _BEND_PARTS, _BEND)
+
+    def _curve_pieces(self, activations: Activations, setting: Ints) -> Ints:
+        """Tell pieces of rays apart by setting and by the pieces of the curves: (scenario, 1 + inverter)."""
+        return np.hstack([setting[:, None], self.scenarios.pieces(activations, setting)])
+
+    def _settled_pieces(self, activations: Activations, setting: Ints) -> Ints:
+        """Tell pieces apart likewise after the devices have reacted."""
+        return self._curve_pieces(activations, self.settled(activations, setting))
+
+    @property
+    def bends(self) -> bool:
+        """Whether something reacts along a ray, so that violations may jump or have corners there."""
+        return self.reacts or self.curved
+
+    @property
+    def curved(self) -> bool:
+        """Whether any inverter follows a curve."""
+        return self.scenarios.compiled.reactions is not None
 
     def climb(
         self, begin: Activations, rays: Activations, first: Ints, setting: Ints, least: Floats
     ) -> Crossing:
-        """Search tracks of rays as ``Scenarios.climb``, at the effective limits; no device reacts."""
+        """Search tracks of rays as ``Scenarios.climb``, at the effective limits; nothing reacts."""
         return self.scenarios.climb(begin, rays, first, setting, self.base.limits, least)
 
     def violation(self, activations: Activations, setting: Ints) -> tuple[Floats, Ints]:

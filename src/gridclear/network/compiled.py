@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.errors import CaseError, Issue
-from gridclear.network.injections import base_injections
+from gridclear.network.injections import base_injections, element_powers
 from gridclear.network.limits import NodeLimits, node_limits
 from gridclear.network.outages import topologies
+from gridclear.network.reactions import compile_reactions, reacting
 from gridclear.network.store import stored_topologies
 
 if TYPE_CHECKING:
     from gridclear.case import Case
     from gridclear.network.injections import Injections
     from gridclear.network.network import Floats, Ints, Network
+    from gridclear.network.reactions import Reactions
     from gridclear.network.shares import Shares
 
 
@@ -68,6 +70,8 @@ class CompiledCase:
     shares : Shares or None
         How a change of a load, sgen or storage divides into the three kinds; None if nothing depends on the
         voltage.
+    reactions : Reactions or None
+        Inverters that set their reactive power, which is not in ``q``, by a curve; None if there are none.
     positions : (device,)
         Scheduled positions: tap changers, then banks.
     regulators : Regulators
@@ -84,6 +88,7 @@ class CompiledCase:
     p_impedance: Floats | None
     q_impedance: Floats | None
     shares: Shares | None
+    reactions: Reactions | None
     positions: Ints
     regulators: Regulators
 
@@ -114,6 +119,7 @@ class CompiledCase:
             p_impedance=own(self.p_impedance),
             q_impedance=own(self.q_impedance),
             shares=None if self.shares is None else self.shares.of(period),
+            reactions=None if self.reactions is None else self.reactions.of(period),
         )
 
 
@@ -156,6 +162,11 @@ def compile_case(case: Case) -> CompiledCase:
         p_impedance=per_unit(injections.p_impedance_mw) if depends else None,
         q_impedance=per_unit(injections.q_impedance_mvar) if depends else None,
         shares=injections.shares,
+        reactions=(
+            compile_reactions(case, element_powers(case, "sgen")[0], base.s_base_mva)
+            if len(reacting(case))
+            else None
+        ),
         positions=_positions(case, base),
         regulators=_regulators(case, base),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gridclear.network.outages import bus_positions, in_service
+from gridclear.network.reactions import reacting
 from gridclear.network.shares import Shares, voltage_shares
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def base_injections(case: Case) -> Injections:
     Notes
     -----
     A forecast stands in for the table's ``p_mw``/``q_mvar``, and ``scaling`` applies to both, exactly as if
-    it had been written into the net before ``runpp``.
+    it had been written into the net before ``runpp``. The reactive power of inverters that follow a curve is
+    not in it: what they give is known with the state.
     """
     buses = bus_positions(case.grid)
     shape = (case.horizon.periods, len(buses))
@@ -89,6 +91,8 @@ def _add_powers(case: Case, table: str, buses: pd.Series, p_mw: Floats, q_mvar: 
     if not len(frame):
         return
     p, q = element_powers(case, table)
+    if table == "sgen":
+        q[:, reacting(case)] = 0.0
     works = in_service(case, table)
     cells = (slice(None), buses.loc[frame["bus"]].to_numpy())
     sign = INJECTION_SIGN[table]

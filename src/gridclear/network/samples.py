@@ -78,10 +78,16 @@ def sampled_case(compiled: CompiledCase, samples: Samples) -> CompiledCase:
     parts = [np.ascontiguousarray(part[every]) for part in compiled.parts]
     shares = None if compiled.shares is None else compiled.shares.of(every)
     buses = bus_positions(compiled.case.grid)
+    reactions = None if compiled.reactions is None else compiled.reactions.of(every)
     for own in samples.elements:
         bus = buses.loc[compiled.case.grid.tables[own.table]["bus"]].to_numpy()[own.element]
         p, q = (np.zeros(parts[0].shape) for _ in range(2))
-        for column, (more_p, more_q) in enumerate(zip(*_changes(compiled, own), strict=True)):
+        more = _changes(compiled, own)
+        if reactions is not None and own.table == "sgen":
+            # What follows a curve takes its active power from the sample, and no reactive power from anyone.
+            reactions = reactions.with_more(own.element, more[0].T)
+            more[1][np.isin(own.element, reactions.element)] = 0.0
+        for column, (more_p, more_q) in enumerate(zip(*more, strict=True)):
             p[:, bus[column]] += more_p
             q[:, bus[column]] += more_q
         if shares is None or own.table == "gen":
@@ -89,8 +95,8 @@ def sampled_case(compiled: CompiledCase, samples: Samples) -> CompiledCase:
         else:
             by_kind = zip(shares.divide_p(p), shares.divide_q(q), strict=True)
             divided = tuple(part for kind in by_kind for part in kind)
-        for total, more in zip(parts, divided, strict=False):
-            np.add(total, more, out=total)
+        for total, added in zip(parts, divided, strict=False):
+            np.add(total, added, out=total)
     depends = shares is not None
     return replace(
         compiled,
@@ -102,6 +108,7 @@ def sampled_case(compiled: CompiledCase, samples: Samples) -> CompiledCase:
         p_impedance=parts[4] if depends else None,
         q_impedance=parts[5] if depends else None,
         shares=shares,
+        reactions=reactions,
     )
 
 

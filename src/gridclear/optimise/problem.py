@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.movables import movables
+from gridclear.network.reactions import refuse_reactions
 from gridclear.optimise.capability import capability
 from gridclear.optimise.offers import resolve_offers
 from gridclear.optimise.stores import resolve_stores
@@ -195,9 +196,10 @@ def build_problem(
     Raises
     ------
     CaseError
-        An element's capability, or a storage, cannot be represented.
+        An element's capability, or a storage, cannot be represented, or an inverter follows a curve.
     """
     compiled = scenarios.compiled
+    refuse_reactions(compiled.case, "no optimisation")
     offers = resolve_offers(compiled, market, linked=linked)
     stores = resolve_stores(compiled, "optimised" if linked else None)
     return Problem(

@@ -40,7 +40,8 @@ class Activations:
         Where the changes of each scenario begin among all.
     cell : (change,) of int
         part · buses + place in the bus table. Parts are P and Q of constant power, and where anything depends
-        on the voltage also of constant current and of constant impedance.
+        on the voltage also of constant current and of constant impedance. Cells behind all of these say
+        whose active power it is, see ``Reactions.first_cell``.
     value : (change,)
         Change of injection in p.u.; changes of one cell add up.
     ground : Ground or None
@@ -78,6 +79,21 @@ class Activations:
         factor = np.repeat(np.broadcast_to(share, len(count)), count)
         ground = None if self.ground is None else Ground(self.ground.cell, self.ground.value[rows])
         return Activations(self.period[rows], first, self.cell[place], self.value[place] * factor, ground)
+
+    def split(self, begin: int, count: int) -> tuple[Activations, Floats]:
+        """Take the cells from ``begin`` on out, and add them up: (scenario, count)."""
+        taken = np.zeros((len(self), count))
+        row = np.repeat(np.arange(len(self)), np.diff(self.first))
+        own = self.cell >= begin
+        np.add.at(taken, (row[own], self.cell[own] - begin), self.value[own])
+        ground = self.ground
+        if ground is not None:
+            mine = ground.cell >= begin
+            taken[:, ground.cell[mine] - begin] += ground.value[:, mine]
+            ground = Ground(ground.cell[~mine], np.ascontiguousarray(ground.value[:, ~mine]))
+        first = np.concatenate([[0], np.cumsum(np.bincount(row[~own], minlength=len(self)))])
+        left = Activations(self.period, first.astype(np.int64), self.cell[~own], self.value[~own], ground)
+        return left, taken
 
     def on(self, cell: Ints, value: Floats) -> Activations:
         """Take the same changes on another ground: cells, and their values (scenario, cell)."""

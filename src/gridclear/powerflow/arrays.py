@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: Codes of a scenario's outcome.
-UNSOLVED, FIXED_POINT, NEWTON, NO_SOLUTION, BAD_INPUT = 0, 1, 2, 3, 4
+UNSOLVED, FIXED_POINT, NEWTON, NO_SOLUTION, BAD_INPUT, UNSETTLED = 0, 1, 2, 3, 4, 5
 
 #: Code → word, for results.
 STATUS = {
@@ -17,6 +17,7 @@ STATUS = {
     NEWTON: "solved",
     NO_SOLUTION: "no-solution",
     BAD_INPUT: "bad-input",
+    UNSETTLED: "unsettled",
 }
 
 

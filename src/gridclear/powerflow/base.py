@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.powerflow.activations import Activations
-from gridclear.powerflow.arrays import NEWTON
+from gridclear.powerflow.arrays import NEWTON, UNSETTLED
+from gridclear.powerflow.laid_out import PeriodLimits
 from gridclear.powerflow.regulators import settle
-from gridclear.powerflow.scenarios import PeriodLimits, Scenarios
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.powerflow.arrays import Output
+    from gridclear.powerflow.scenarios import Scenarios
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class BaseState:
         Settled positions: tap changers, then banks.
     hunting : (period,) of bool
         A regulator found no rest.
+    unsettled : (period,) of bool
+        There is a solution whatever the inverters give, but they found no rest on their curves: not solved.
     solved : (period,) of bool
     mismatch_mva : (period,)
     vm_pu, va_degree : (period, bus)
@@ -50,6 +53,7 @@ class BaseState:
     setting: Ints
     positions: Ints
     hunting: NDArray[np.bool_]
+    unsettled: NDArray[np.bool_]
     solved: NDArray[np.bool_]
     mismatch_mva: Floats
     vm_pu: Floats
@@ -66,6 +70,7 @@ class BaseState:
             setting=self.setting[period],
             positions=self.positions[period],
             hunting=self.hunting[period],
+            unsettled=self.unsettled[period],
             solved=self.solved[period],
             mismatch_mva=self.mismatch_mva[period],
             vm_pu=self.vm_pu[period],
@@ -94,7 +99,7 @@ def base_state(scenarios: Scenarios) -> BaseState:
     nothing = Activations.none(np.arange(periods, dtype=np.int64))
     scheduled = scenarios.setting(np.tile(compiled.positions, (periods, 1)))
     settled = settle(scenarios, nothing, scheduled)
-    solved = np.zeros(periods, dtype=bool)
+    solved, unsettled = np.zeros(periods, dtype=bool), np.zeros(periods, dtype=bool)
     mismatch = np.full(periods, np.nan)
     buses = (periods, compiled.networks[0].n_bus)
     vm_pu, va_degree = np.full(buses, np.nan), np.full(buses, np.nan)
@@ -105,6 +110,7 @@ def base_state(scenarios: Scenarios) -> BaseState:
     ]
     for topology, rows, out in scenarios.states(nothing, settled.setting):
         good = out.code <= NEWTON
+        unsettled[rows] = out.code == UNSETTLED
         own = rows[good]
         solved[own] = True
         mismatch[own] = out.mismatch[good] * compiled.s_base_mva
@@ -122,6 +128,7 @@ def base_state(scenarios: Scenarios) -> BaseState:
         setting=settled.setting,
         positions=scenarios.positions(settled.setting),
         hunting=settled.hunting,
+        unsettled=unsettled,
         solved=solved,
         mismatch_mva=mismatch,
         vm_pu=vm_pu,

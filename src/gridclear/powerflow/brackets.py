@@ -14,9 +14,9 @@ import numpy as np
 from gridclear.powerflow.arrays import NEWTON
 from gridclear.powerflow.jit import inner
 
-#: Rays stop this much before the tolerance, and may begin this much behind there: rounding must not break at
-#: the beginning of a ray what held at the end of the one before.
-_RESERVE, ROUNDING = 2e-9, 2e-12
+#: Rays that follow one another stop this much before the tolerance, and may begin this much behind there:
+#: rounding must not break at the beginning of a ray what held at the end of the one before.
+RESERVE, ROUNDING = 2e-9, 2e-12
 #: What a power flow repeats to: so much of its limit may be left by a ray, as what is left would go to whoever
 #: comes next. And how long that is tried: to this width of the bracket, in so many rounds.
 _CRUMB, _FINEST, _FINE_ROUNDS = 1e-13, 1e-13, 8
@@ -131,7 +131,7 @@ def new_samples(tracks):
 def stand_at(brackets, aim, t, over):
     """Rays of a track begin at a state with this violation."""
     brackets.nothing[t] = over
-    brackets.limit[t] = min(max(over + ROUNDING, aim.bound - _RESERVE), aim.bound)
+    brackets.limit[t] = min(max(over + ROUNDING, aim.bound - RESERVE), aim.bound)
 
 
 @inner

@@ -83,7 +83,7 @@ def divided_power(
 
 
 def full_activations(
-    compiled: CompiledCase, period: Ints, unit: Ints, bus: Ints, power: Floats
+    compiled: CompiledCase, period: Ints, unit: Ints, bus: Ints, power: Floats, owner: Ints | None = None
 ) -> Activations:
     """Collect the changes of every unit.
 
@@ -96,12 +96,20 @@ def full_activations(
     bus : (row,) of int
     power : (row, part)
         As of ``divided_power``.
+    owner : (row,) of int, optional
+        Number of the reacting inverter whose active power it is, -1 without.
     """
+    reactions, n_bus, parts = compiled.reactions, compiled.networks[0].n_bus, power.shape[1]
+    cells = np.arange(parts) * n_bus + bus[:, None]
+    if reactions is not None and owner is not None:
+        p = np.where(owner >= 0, power[:, ::2].sum(axis=1), 0.0)
+        power = np.hstack([power, p[:, None]])
+        cells = np.hstack([cells, reactions.first_cell + owner[:, None]])
     place, part = np.nonzero(power)
     return Activations(
         period=period,
         first=np.searchsorted(unit[place], np.arange(len(period) + 1)).astype(np.int64),
-        cell=part * compiled.networks[0].n_bus + bus[place],
+        cell=cells[place, part],
         value=power[place, part],
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
+from gridclear.powerflow.brackets import RESERVE, ROUNDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 #: Less than this share of an offer is nothing: slivers within tolerances are no product.
 LEAST = 1e-3
-#: Width of the bracket, as a share of the offer, at which a crossing counts as found.
-RESOLUTION = 1e-5
+#: Width of the bracket, as a share of the offer, at which a crossing counts as found; and where rays follow
+#: one another: what is left of a limit would go to whoever comes next.
+RESOLUTION, FINE = 1e-5, 1e-10
 #: A fitted parabola that comes this near to a limit between samples is followed up by a power flow.
 _NEAR = 1e-4
 #: A ray that comes this near to a limit at a sample is looked at more closely.
@@ -63,6 +65,9 @@ def first_crossing(
     violation: Violation,
     at_nothing: Floats,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    bound: Floats | float = TOLERANCE,
+    resolution: float = RESOLUTION,
 ) -> Crossing:
     """First crossing of every ray, from nothing to the full offer.
 
@@ -74,12 +79,16 @@ def first_crossing(
         Violation at share 0; by the definition of the effective limits not above the tolerance.
     progress : callable, optional
         Called with (rays that are done, all).
+    bound : (ray,) or float
+        Violation that is none yet.
+    resolution : float
+        Width of the bracket at which a crossing is found.
 
     Returns
     -------
     Crossing
     """
-    tracer = _Tracer(at_nothing)
+    tracer = _Tracer(at_nothing, np.broadcast_to(bound, at_nothing.shape), resolution)
     while True:
         ray, share = tracer.ask()
         if not len(ray):
@@ -87,6 +96,12 @@ def first_crossing(
         tracer.tell(*violation(ray, share))
         if progress is not None:
             progress(tracer.decided, len(at_nothing))
+
+
+def bound_from(at_nothing: Floats) -> Floats:
+    """Violations that are none yet for rays that begin where others ended, with these violations there."""
+    bound: Floats = np.clip(at_nothing + ROUNDING, TOLERANCE - RESERVE, TOLERANCE)
+    return bound
 
 
 class _Tracer:
@@ -100,12 +115,14 @@ class _Tracer:
 
     Parameters
     ----------
-    at_nothing : (ray,)
+    at_nothing, bound : (ray,)
         As of ``first_crossing``.
+    resolution : float
     """
 
-    def __init__(self, at_nothing: Floats) -> None:
+    def __init__(self, at_nothing: Floats, bound: Floats, resolution: float) -> None:
         count = len(at_nothing)
+        self._bound, self._resolution = bound, resolution
         self._stage = np.full(count, _LOOK)
         self._low, self._high = np.zeros(count), np.full(count, np.inf)
         self._nothing, self._over_low, self._over_high = at_nothing, at_nothing.copy(), np.full(count, np.nan)
@@ -168,7 +185,7 @@ class _Tracer:
 
     def _insert(self, rays: Ints, shares: Floats, over: Floats, which: Ints) -> NDArray[np.bool_]:
         """Move the brackets by samples in ascending order; says which of them are broken."""
-        broken = ~(over <= TOLERANCE)
+        broken = ~(over <= self._bound[rays][:, None])
         some, first = broken.any(axis=1), broken.argmax(axis=1)
         hit, row, at = rays[some], np.flatnonzero(some), first[some]
         share = shares[row, at]
@@ -206,10 +223,10 @@ class _Tracer:
         """Next shares inside the bracket: around the chord's root; the middle where that is not known."""
         a, b = self._low[rays], self._high[rays]
         with np.errstate(divide="ignore", invalid="ignore"):
-            root = a + (b - a) * (TOLERANCE - self._over_low[rays]) / (
+            root = a + (b - a) * (self._bound[rays] - self._over_low[rays]) / (
                 self._over_high[rays] - self._over_low[rays]
             )
-        middle, push = 0.5 * (a + b), np.full(len(rays), 0.4 * RESOLUTION)
+        middle, push = 0.5 * (a + b), np.full(len(rays), 0.4 * self._resolution)
         root = np.where(np.isfinite(root) & np.isfinite(self._over_high[rays]), root, middle)
         # Pushed a little to the side that was not hit last.
         trial = root + np.where(self._beyond[rays], push, -push)
@@ -228,7 +245,7 @@ class _Tracer:
         """Choose what comes next for rays whose brackets have moved."""
         low, high = self._low[rays], self._high[rays]
         crossed = np.isfinite(high)
-        wide = (high - low > RESOLUTION) & (self._rounds[rays] < _ROUNDS)
+        wide = (high - low > self._resolution) & (self._rounds[rays] < _ROUNDS)
         wide &= crossed & (high > LEAST)
         # What is safe in full was sampled there when it was looked at closely.
         near = crossed | (self._top[rays] > -_CLOSE)

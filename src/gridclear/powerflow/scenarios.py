@@ -9,6 +9,8 @@ import numpy as np
 
 from gridclear.powerflow.arrays import NEWTON, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
+from gridclear.powerflow.followers import Followers
+from gridclear.powerflow.laid_out import PeriodLimits, ground_columns, limit_arrays, row_numbers
 from gridclear.powerflow.lanes import (
     TOLERANCE_MVA,
     Lanes,
@@ -30,39 +32,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gridclear.network.compiled import CompiledCase
-    from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Complexes, Floats, Ints
+    from gridclear.network.reactions import Reactions
     from gridclear.powerflow.activations import Activations
     from gridclear.powerflow.arrays import Workspace
 
 #: Tolerance in MVA at which states repeat to some 1e-13 p.u.
 EXACT_MVA = 1e-12
-
-
-@dataclass(frozen=True)
-class PeriodLimits:
-    """Limits per topology with a row per period, as the kernels scan them.
-
-    Attributes
-    ----------
-    vm_min, vm_max, loading, exchange : tuples by topology
-        (period, node), (period, node), (period, branch), (period, point, 5).
-    """
-
-    vm_min: tuple[Floats, ...]
-    vm_max: tuple[Floats, ...]
-    loading: tuple[Floats, ...]
-    exchange: tuple[Floats, ...]
-
-    def numbered(self, topology: int) -> Floats:
-        """Limits of one topology in the kernels' numbering, (period, constraint)."""
-        traded = self.exchange[topology].reshape(len(self.exchange[topology]), -1)
-        return np.hstack([self.vm_min[topology], self.vm_max[topology], self.loading[topology], traded])
-
-    def lanes(self, period: Ints) -> PeriodLimits:
-        """Limits of some of the periods."""
-        every = (self.vm_min, self.vm_max, self.loading, self.exchange)
-        return PeriodLimits(*(tuple(part[period] for part in parts) for parts in every))
 
 
 @dataclass(frozen=True)
@@ -111,6 +87,7 @@ class Scenarios:
         self._factors = FactorStore(compiled.networks)
         self._start: tuple[Complexes, ...] = ()
         self._rooms: dict[tuple[int, int, bool], list[Workspace]] = {}
+        self._followers: dict[tuple[int, bytes], Followers] = {}
         self._settings = np.zeros((0, len(compiled.positions)), dtype=np.int64)
 
     def lanes(self, period: Ints) -> Scenarios:
@@ -140,7 +117,7 @@ class Scenarios:
         """Find the number of each row of positions, (scenario, device) → (scenario,); equal rows share it."""
         known = len(self._settings)
         stacked = np.vstack([self._settings, positions])
-        member = _row_numbers(stacked)
+        member = row_numbers(stacked)
         _, first = np.unique(member, return_index=True)
         # Known settings keep their numbers: they are the first rows.
         order = np.argsort(first)
@@ -190,7 +167,7 @@ class Scenarios:
         for topology, positions, rows in self._groups(activations.period, setting):
             network, own = self.compiled.networks[topology], self.compiled.limits[topology]
             out = output(network, len(rows))
-            arrays = _limit_arrays(own, limits, topology, activations.period[rows], asked[rows])
+            arrays = limit_arrays(own, limits, topology, activations.period[rows], asked[rows])
             self._solve(topology, positions, activations.part(rows), arrays, out)
             result.solved[rows] = out.code <= NEWTON
             result.high[rows], result.which[rows], result.probed[rows] = out.high, out.which, out.probed
@@ -294,7 +271,7 @@ class Scenarios:
                 factors[number],
                 self.compiled.parts,
                 self._starts(topology, nothing),
-                _limit_arrays(self.compiled.limits[topology], limits, topology, nothing, nothing),
+                limit_arrays(self.compiled.limits[topology], limits, topology, nothing, nothing),
                 begin.part(tracks), rays.part(rows), place, least[rows],
                 tolerance_mva=self._tolerance_mva,
                 kept=self._kept(topology, self.compiled.p.shape[1], scan=True),
@@ -304,6 +281,38 @@ class Scenarios:
 
         share_out(climb_piece, lambda: None, range(len(pieces)), self.threads, None, len(rays))
         return crossing
+
+    def pieces(self, activations: Activations, setting: Ints) -> Ints:
+        """Find on which piece of its curve every inverter is, see ``Answer.piece``; -1 without solution.
+
+        Parameters
+        ----------
+        activations, setting
+            As in ``scan``.
+
+        Returns
+        -------
+        (scenario, inverter) of int
+            No columns where no inverter follows a curve.
+        """
+        reactions = self.compiled.reactions
+        if reactions is None:
+            return np.zeros((len(activations), 0), dtype=np.int64)
+        piece = np.full((len(activations), len(reactions)), -1, dtype=np.int64)
+        _, moved = activations.split(reactions.first_cell, len(reactions))
+        for topology, positions, rows in self._groups(activations.period, setting):
+            network, followers = (
+                self.compiled.networks[topology],
+                self._followed(topology, positions, reactions.bus),
+            )
+            out = output(network, len(rows), nodes=True)
+            self._solve(topology, positions, activations.part(rows), no_limits(network), out)
+            period, good = activations.period[rows], out.code <= NEWTON
+            vm = followers.vm((out.node_r + 1j * out.node_i)[: len(rows)])
+            works = reactions.works[period] & (followers.node >= 0)
+            answer = reactions.reactive(works, reactions.p[period] + moved[rows], vm)
+            piece[rows[good]] = answer.piece[good]
+        return piece
 
     def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, Ints]]:
         """Scenarios by topology and setting; in a group by period, so that neighbours share their limits."""
@@ -319,27 +328,42 @@ class Scenarios:
     def _solve(
         self, topology: int, positions: Ints, part: Activations, limits: LimitArrays, out: Output
     ) -> Lanes:
-        network = self.compiled.networks[topology]
-        nodes = network.structure.node_of_bus
+        if self.compiled.reactions is not None:
+            return self._react(self.compiled.reactions, topology, positions, part, limits, out)
+        lanes = self._lanes_of(topology, part)
+        self._run(topology, positions, lanes, limits, out, self._tolerance_mva)
+        return lanes
+
+    def _lanes_of(self, topology: int, part: Activations, more: tuple[Columns, ...] = ()) -> Lanes:
+        nodes = self.compiled.networks[topology].structure.node_of_bus
         ones = np.ones(len(nodes))
-        lanes = Lanes(
+        return Lanes(
             count=len(part.period),
             columns=tuple(
                 Columns(number, values, part.period, nodes, ones)
                 for number, values in enumerate(self.compiled.parts)
             )
-            + _ground(part, nodes),
+            + ground_columns(part, nodes)
+            + more,
             changes=changes_by_node(part, nodes),
             starts=self._starts(topology, part.period),
         )
+
+    def _run(
+        self,
+        topology: int,
+        positions: Ints,
+        lanes: Lanes,
+        limits: LimitArrays,
+        out: Output,
+        tolerance_mva: float,
+    ) -> None:
         widest = max(columns.values.shape[1] for columns in lanes.columns)
-        factors = self._factors.at(topology, positions)
         solve_lanes(
-            network, factors, lanes, limits, out,
+            self.compiled.networks[topology], self._factors.at(topology, positions), lanes, limits, out,
             threads=self.threads, kept=self._kept(topology, widest, scan=len(limits.row) > 0),
-            tolerance_mva=self._tolerance_mva,
+            tolerance_mva=tolerance_mva,
         )  # fmt: skip
-        return lanes
 
     def _starts(self, topology: int, period: Ints) -> Starts:
         if not self._start:
@@ -351,48 +375,37 @@ class Scenarios:
         """Room of earlier passes; ``widest`` is the number of columns that it has room for."""
         return self._rooms.setdefault((topology, widest, scan), [])
 
+    def _react(
+        self,
+        reactions: Reactions,
+        topology: int,
+        positions: Ints,
+        part: Activations,
+        limits: LimitArrays,
+        out: Output,
+    ) -> Lanes:
+        """Solve scenarios in which inverters follow their curves."""
+        followers = self._followed(topology, positions, reactions.bus)
+        given, moved = part.split(reactions.first_cell, len(reactions))
 
-def _ground(part: Activations, nodes: Ints) -> tuple[Columns, ...]:
-    """Columns of the cells that all scenarios change, by part."""
-    if part.ground is None:
-        return ()
-    number, bus = np.divmod(part.ground.cell, len(nodes))
-    rows = np.arange(len(part.period))
-    return tuple(
-        Columns(
-            int(which),
-            np.ascontiguousarray(part.ground.value[:, number == which]),
-            rows,
-            nodes[bus[number == which]],
-            np.ones(int((number == which).sum())),
-        )
-        for which in np.unique(number)
-    )
+        def lanes_of(rows: Ints, q: Floats) -> Lanes:
+            return self._lanes_of(topology, given.part(rows), (followers.column(q),))
 
+        def run(lanes: Lanes, limits: LimitArrays, out: Output) -> None:
+            # Curves are steep: what a state is off by comes back multiplied.
+            self._run(topology, positions, lanes, limits, out, EXACT_MVA)
 
-def _limit_arrays(
-    own: NodeLimits, limits: PeriodLimits, topology: int, period: Ints, probe: Ints
-) -> LimitArrays:
-    return LimitArrays(
-        vm_min=limits.vm_min[topology],
-        vm_max=limits.vm_max[topology],
-        loading=limits.loading[topology],
-        per_rated=own.per_rated,
-        point_node=own.point_node,
-        point_share=own.point_share,
-        exchange=limits.exchange[topology],
-        exchange_scale=own.exchange_scale,
-        row=period,
-        probe=probe,
-    )
+        start = self._start[topology][given.period] if self._start else followers.idle
+        own, p = reactions.of(given.period), reactions.p[given.period] + moved
+        q = followers.follow(own, p, start, lanes_of, run, limits, out)
+        return lanes_of(np.arange(len(given)), q)
 
-
-def _row_numbers(keys: Ints) -> Ints:
-    """Give equal rows the same number: by a hash of each row that is then checked, else by comparing rows."""
-    if not keys.shape[1]:
-        return np.zeros(len(keys), dtype=np.int64)
-    weights = np.random.default_rng(0).integers(1, 2**62, keys.shape[1]) | 1
-    _, first, member = np.unique((keys * weights).sum(axis=1), return_index=True, return_inverse=True)
-    if (keys[first][member] == keys).all():
-        return member.astype(np.int64)
-    return np.unique(keys, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+    def _followed(self, topology: int, positions: Ints, bus: Ints) -> Followers:
+        """Inverters at buses that follow their curves in a topology and setting."""
+        key = (topology, positions.tobytes())
+        if key not in self._followers:
+            self._followers[key] = Followers(
+                bus, self.compiled.networks[topology], self.compiled.limits[topology], positions,
+                self._factors.at(topology, positions), self.threads,
+            )  # fmt: skip
+        return self._followers[key]

@@ -1,0 +1,152 @@
+"""Worst points of a box that are no corners: where curves of inverters bend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gridclear.powerflow.activations import Activations
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gridclear.jobs.bids import Bids
+    from gridclear.jobs.search import Search
+    from gridclear.network.network import Floats, Ints
+
+#: How often units are moved, and by how much a limit has to come nearer for it.
+_MOVES, _NEARER = 6, 1e-9
+#: What a point without solution counts as.
+_LOST = 1e6
+#: Rays that are looked at in one go.
+_AT_ONCE = 4096
+
+
+def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats) -> Floats:
+    """Climb from points of a box to where a limit is nearest.
+
+    Each unit may go to nothing, to its full share or to where an inverter goes from one piece of its curve to
+    another on the way: between these, limits hardly bend. All units that bring a limit nearer by themselves
+    move together, or where that does not, the best one alone.
+
+    Parameters
+    ----------
+    search : Search
+    bids : Bids
+    unit : (point, column) of int
+        Units of each point, all of one period; -1 beyond.
+    share : (unit,)
+        The box.
+    x : (point, column)
+        Where the points begin.
+
+    Returns
+    -------
+    (point, column)
+    """
+    x, going = x.copy(), np.arange(len(x))
+    over = _violation(search, bids, unit, x)
+    for _ in range(_MOVES):
+        if not len(going):
+            break
+        better, to = _moves(search, bids, unit[going], share, x[going], over[going])
+        alone = better == better.max(axis=1, keepdims=True)
+        alone &= np.cumsum(alone, axis=1) == 1
+        moved, now = x[going], over[going]
+        for chosen in (
+            _one_of_each(bids, unit[going], better) & (better > _NEARER),
+            alone & (better > _NEARER),
+        ):
+            trial = np.where(chosen, to, x[going])
+            tried = _violation(search, bids, unit[going], trial)
+            nearer = tried > now + _NEARER
+            moved[nearer], now[nearer] = trial[nearer], tried[nearer]
+        on = now > over[going]
+        x[going], over[going] = moved, now
+        going = going[on]
+    return x
+
+
+def _moves(
+    search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, over: Floats
+) -> tuple[Floats, Floats]:
+    """How much nearer each unit by itself brings a limit, and its share there: (point, column)."""
+    better, to = np.full(x.shape, -np.inf), x.copy()
+    point, column = np.nonzero((unit >= 0) & (share[unit] > 0.0) & _free(bids, unit, x))
+    for begin in range(0, len(point), _AT_ONCE):
+        rows, columns = point[begin : begin + _AT_ONCE], column[begin : begin + _AT_ONCE]
+        own, others = unit[rows, columns], x[rows]
+        others[np.arange(len(rows)), columns] = 0.0
+        rays = bids.activations.part(own, share[own]).on(*_ground(bids, unit[rows], others))
+        part, worst = _worst(search, rays, search.setting[rays.period])
+        better[rows, columns], to[rows, columns] = worst - over[rows], part * share[own]
+    return better, to
+
+
+def dearest(gain: Floats, x: Floats, over: float) -> Floats:
+    """Keep the slopes of as many units, dearest first, as can take back what a point is over; others are 0.
+
+    Where curves bend, more of a unit presses no further, so that a line through all slopes would claim too
+    much; and those who come later in merit order make way for those before.
+    """
+    pressing = np.maximum(gain, 0.0) * x
+    behind = np.cumsum(pressing[::-1])[::-1] - pressing
+    kept: Floats = np.where((pressing > 0.0) & (behind < over), gain, 0.0)
+    return kept
+
+
+def _groups(bids: Bids, unit: Ints) -> Ints:
+    """Exclusive group of every unit, those of none apart: (point, column)."""
+    return np.where((unit >= 0) & (bids.exclusive[unit] >= 0), bids.exclusive[unit], -2 - unit)
+
+
+def _free(bids: Bids, unit: Ints, x: Floats) -> NDArray[np.bool_]:
+    """Whether no other unit of the exclusive group of each is on: (point, column)."""
+    if (bids.exclusive < 0).all():
+        return np.ones(x.shape, dtype=bool)
+    group = _groups(bids, unit)
+    same = group[:, :, None] == group[:, None, :]
+    same[:, np.arange(x.shape[1]), np.arange(x.shape[1])] = False
+    free: NDArray[np.bool_] = ~(same & (x > 0.0)[:, None, :]).any(axis=2)
+    return free
+
+
+def _one_of_each(bids: Bids, unit: Ints, better: Floats) -> NDArray[np.bool_]:
+    """Of each exclusive group the unit that brings a limit nearest, and all that are in none."""
+    if (bids.exclusive < 0).all():
+        return np.ones(better.shape, dtype=bool)
+    group = _groups(bids, unit)
+    ahead = better[:, None, :] > better[:, :, None]
+    place = np.arange(better.shape[1])
+    ahead |= (better[:, None, :] == better[:, :, None]) & (place[None, :] < place[:, None])
+    chosen: NDArray[np.bool_] = ~((group[:, :, None] == group[:, None, :]) & ahead).any(axis=2)
+    return chosen
+
+
+def _ground(bids: Bids, unit: Ints, x: Floats) -> tuple[Ints, Floats]:
+    """Add up the changes of units at shares: cells, and (point, cell)."""
+    cells = np.unique(bids.activations.cell)
+    point, column = np.nonzero(x)
+    own = bids.activations.part(unit[point, column], x[point, column])
+    value = np.zeros((len(x), len(cells)))
+    np.add.at(value, (np.repeat(point, np.diff(own.first)), np.searchsorted(cells, own.cell)), own.value)
+    return cells, value
+
+
+def _violation(search: Search, bids: Bids, unit: Ints, x: Floats) -> Floats:
+    """Worst violation of points."""
+    states = Activations.dense(bids.activations.period[unit[:, 0]], *_ground(bids, unit, x))
+    return np.minimum(search.violation(states, search.setting[states.period])[0], _LOST)
+
+
+def _worst(search: Search, rays: Activations, setting: Ints) -> tuple[Floats, Floats]:
+    """Share of each ray with the highest violation, of its ends and where it bends; and that violation."""
+    every = np.arange(len(rays))
+    bent, at = search.curve_bends(rays, setting)
+    ray = np.concatenate([every, every, bent])
+    share = np.concatenate([np.zeros(len(rays)), np.ones(len(rays)), at])
+    over = np.minimum(search.violation(rays.part(ray, share), setting[ray])[0], _LOST)
+    by_ray = np.lexsort((-over, ray))
+    first = by_ray[np.searchsorted(ray[by_ray], every)]
+    return share[first], over[first]
