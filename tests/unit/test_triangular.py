@@ -11,7 +11,7 @@ import gridclear as gc
 from gridclear.powerflow.factorise import scale
 from gridclear.powerflow.factors import factors_at
 from gridclear.powerflow.jit import kernel
-from gridclear.powerflow.magnitude import magnitude
+from gridclear.powerflow.magnitude import magnitude_of
 from gridclear.powerflow.simd import LANES, load, store
 from gridclear.powerflow.workspace import workspace
 
@@ -81,7 +81,7 @@ def test_a_node_that_nothing_couples_to_its_stem_is_named() -> None:
 @kernel
 def magnitudes(squares, found):  # type: ignore[no-untyped-def]
     for row in range(len(squares)):
-        store(found, row, magnitude(load(squares, row)))
+        store(found, row, magnitude_of(load(squares, row)))
 
 
 def roots(squares: np.ndarray) -> np.ndarray:

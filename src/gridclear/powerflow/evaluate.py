@@ -10,7 +10,7 @@ import numpy as np
 
 from gridclear.powerflow.gather import gather
 from gridclear.powerflow.jit import inner
-from gridclear.powerflow.magnitude import magnitude as magnitude_of
+from gridclear.powerflow.magnitude import magnitude_of
 from gridclear.powerflow.simd import LANES, larger, load, root, spread, store, where_above
 
 #: Tangent of half the angle up to which the series of ``angles`` is exact to the last digits: 15°.
