@@ -25,8 +25,30 @@ def random_market(seed: int, **options):
     return dataclasses.replace(case, active_bids=bids, active_need=need), net
 
 
-def activation_differs(seed: int, points: int, **options) -> list[str]:
-    case, net = random_market(seed, **options)
+def crowded_market(seed: int, **options):
+    """A market on a roomy grid in which every bid stands three times: more than its element can do."""
+    case, net = random_case(seed, **options)
+    for table in ("line", "trafo"):
+        net[table]["max_loading_percent"] = 1000.0
+    rng, own = np.random.default_rng([seed, 3]), case.active_bids
+    copies = [
+        own.assign(
+            bid=own["bid"] + mark,
+            block=(own["block"] + mark).where(own["block"] != "", ""),
+            price_eur_mwh=(own["price_eur_mwh"] + rng.uniform(0.0, 20.0)).round(1),
+        )
+        for mark in ("", " b", " c")
+    ]
+    bids, need = market.random_need(pd.concat(copies, ignore_index=True), case.horizon.starts, rng)
+    made = gc.Case.from_pandapower(
+        net, name=case.name, start=case.horizon.starts[0], periods=case.horizon.periods, limits=ROOMY,
+        forecast=case.forecast, tap_changers=case.tap_changers, active_bids=bids,
+    )  # fmt: skip
+    return dataclasses.replace(made, active_need=need), net
+
+
+def activation_differs(seed: int, points: int, market_of=random_market, **options) -> list[str]:
+    case, net = market_of(seed, **options)
     losses, problem = seed % 2 == 1, problem_of(case, net)
     result = gc.activate(case, losses=losses, threads=1)
     check_books(case, result)
@@ -64,6 +86,19 @@ def check_books(case: gc.Case, result: gc.Activation) -> None:
 def test_activation_is_that_of_the_plain_oracle(seed):
     several = {"periods": 2, "bids": (3, 5)} if seed < 4 else {"periods": 1, "bids": (4, 8)}
     differs = activation_differs(seed, 5, **several)
+    assert not differs, "\n".join(differs)
+
+
+@pytest.mark.parametrize("seed", [4, 5, 6, 13])
+def test_activation_of_elements_that_offer_more_often_than_they_can_act(seed):
+    differs = activation_differs(seed, 5, crowded_market, periods=1, bids=(3, 5))
+    assert not differs, "\n".join(differs)
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("seed", range(40))
+def test_study_of_crowded_activations(seed):
+    differs = activation_differs(seed, 9, crowded_market)
     assert not differs, "\n".join(differs)
 
 
@@ -118,6 +153,31 @@ def test_small_part_of_a_large_bid_is_taken():
     result = gc.activate(tiny_market(bids, [(0, "up", 0.5)]))
     assert outcomes(result) == {"T": (0.5, "in-part"), "A": (0.0, "not-needed")}
     assert result.accepted["light"].tolist() == ["green", ""]
+
+
+def test_bids_of_one_element_share_what_it_can_do():
+    # A load sheds no more than it consumes; what it takes up in between it can shed once more.
+    net = tiny_net()
+    net.load["min_p_mw"] = 0.0
+    name, most = "town", 1.0
+    bids = [
+        ("A", name, "up", 0.75 * most, 40),
+        ("B", name, "up", 0.75 * most, 50),
+        ("C", name, "up", 0.25 * most, 60, {"min_p_mw": 0.25 * most}),
+        ("D", name, "down", 0.5 * most, 70),
+        ("E", name, "up", 0.25 * most, 80),
+    ]
+    needs = [(0, "up", 5.0 * most), (0, "down", 5.0 * most)]
+    result = gc.activate(tiny_market(bids, needs, net=net))
+    assert outcomes(result) == {
+        "A": (0.75 * most, "taken"),
+        "B": (0.25 * most, "in-part"),
+        "C": (0.0, "used-up"),
+        "D": (0.5 * most, "taken"),
+        "E": (0.25 * most, "taken"),
+    }
+    told = result.accepted["reason"].str.startswith("its element can do no more")
+    assert told.tolist() == [False, True, True, False, False]
 
 
 def test_block_covers_the_smallest_need_of_its_periods():

@@ -8,6 +8,7 @@ prices. Devices stay where the base state has them. Read here as follows, where 
 - The grid's part is that of `sequential`: each unit on top of all that was taken before, the worst counts.
 - Of that, an item is taken up to the share at which one of its needs is covered. With losses, a unit supplies
   what the external grids feed in less (``up``) or more (``down``); the ``up`` of an item goes first.
+- An item is taken no further than its elements can go, beside what was taken of them before: see `headroom`.
 - What is less than the least amount of one of its rows is not taken at all.
 
 As the first amount that differs makes others of all later ones, published amounts of the earlier items are
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from . import headroom
 from .activation import LEAST_SHARE, Item, Period, Unit, bids_of, excess, starts_of, units_of
 from .plain_grid import Problem, number
 from .sequential import AMOUNT, EDGE, LAST, first_crossing
@@ -74,13 +76,17 @@ def differences(
     periods: dict[pd.Timestamp, Period] = {}
     taken: set[tuple[pd.Timestamp, str]] = set()
     on_grid: dict[int, float] = {}
+    moved: headroom.Moves = {}
     found = []
     for item in items_of(problem):
         for start in {unit.start for unit in item.units} - set(periods):
             periods[start] = Period(problem, start)
         shares = {i: mw[i] / offered[i] for i in item.rows}
         said = min(shares.values())
-        judged = _judge(problem, periods, item, left, taken, on_grid, said, losses=losses, points=points)
+        able = headroom.able(periods, item, moved)
+        judged = _judge(
+            problem, periods, item, left, taken, on_grid, said, able, losses=losses, points=points
+        )
         if max(shares.values()) - said > 1e-9:
             found.append(f"{item.name}: rows of one item at different shares {shares}")
         if not any(_same(said, share) for share in (judged.share, *judged.others)):
@@ -98,6 +104,7 @@ def differences(
             left[unit.start, unit.direction] = left.get((unit.start, unit.direction), 0.0) - sum(
                 supplied[i] for i in unit.rows
             )
+        headroom.take(item, said, bids, moved)
         on_grid |= {i: share for i, share in shares.items() if "element" in bids[i]}
     return found + _broken_together(periods, on_grid)
 
@@ -110,6 +117,7 @@ def _judge(
     taken: set[tuple[pd.Timestamp, str]],
     on_grid: Mapping[int, float],
     said: float,
+    able: float,
     *,
     losses: bool,
     points: int,
@@ -122,13 +130,13 @@ def _judge(
         return Judged(0.0, (), "")
     own = "element" in bids_of(problem)[item.rows[0]]
     reach = _reach(periods, on_grid, item, points, 1.0) if own else 1.0
-    share = _wanted(periods, on_grid, item, reach, open_, problem, own and losses)
+    share = _wanted(periods, on_grid, item, reach, able, open_, problem, own and losses)
     others = [0.0] if near else []
     enough = max(item.least, LEAST_SHARE if own else 0.0)
     if own and not _same(said, share):
         # Who leaves so little of a tolerance may say that it stopped at the edge.
         inside = _reach(periods, on_grid, item, points, 1.0 - LAST)
-        others.append(_wanted(periods, on_grid, item, inside, open_, problem, losses))
+        others.append(_wanted(periods, on_grid, item, inside, able, open_, problem, losses))
     if abs(reach - enough) <= EDGE or abs(share - item.least) <= EDGE:
         others += [0.0, reach, share]
     light = "" if near else "green" if reach == 1.0 else "yellow" if item.enough(reach) else "red"
@@ -144,11 +152,15 @@ def _wanted(
     on_grid: Mapping[int, float],
     item: Item,
     reach: float,
+    able: float,
     open_: list[float],
     problem: Problem,
     losses: bool,
 ) -> float:
-    """Largest share up to ``reach`` that covers no more than is needed; 0 if an owner would not accept it."""
+    """Largest share up to what the grid and the elements allow that covers no more than is needed.
+
+    0 if an owner would not accept it.
+    """
     own = "element" in bids_of(problem)[item.rows[0]]
     if own and not item.enough(reach):
         return 0.0
@@ -161,10 +173,11 @@ def _wanted(
         )
         return any(mw > most + 1e-9 for mw, most in zip(supply, open_, strict=True))
 
-    if not too_much(reach):
-        share = reach
+    most = min(reach, able)
+    if not too_much(most):
+        share = most
     else:
-        low, high = 0.0, reach
+        low, high = 0.0, most
         while high - low > AMOUNT / 100:
             middle = (low + high) / 2
             low, high = (low, middle) if too_much(middle) else (middle, high)

@@ -38,12 +38,15 @@ class Room:
         Power at which the element ends that way; NaN where nothing is stated.
     source : (row,) of str
         What states the end; "" for zero, where a load or generator ends by itself.
+    element : (row,) of int
+        A number that only rows of the same element share; -1 where no element is known.
     """
 
     way: Floats
     planned: Floats
     end: Floats
     source: np.ndarray
+    element: Codes
 
     def mw(self, planned: Floats | None = None) -> Floats:
         """MW that the resources can still do, (..., row); NaN where nothing is stated.
@@ -136,8 +139,12 @@ def find_room(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon) -> Room
     usable = bids.good("start", "direction", "p_mw") & (position >= 0)
     planned, end = (np.full(len(bids.frame), np.nan) for _ in range(2))
     source = np.full(len(bids.frame), "", dtype=object)
+    number = np.full(len(bids.frame), -1, dtype=np.int64)
+    before = 0
     for table in INJECTING:
         element = element_places(bids, grid, table)
+        number[element >= 0] = before + element[element >= 0]
+        before += len(grid.tables[table])
         rows = np.flatnonzero(usable & (element >= 0))
         if not len(rows):
             continue
@@ -155,7 +162,7 @@ def find_room(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon) -> Room
         contradict = low.mw[mine] > high.mw[mine]
         end[rows] = np.where(contradict, np.nan, np.where(up, high.mw[mine], low.mw[mine]))
         source[rows] = np.where(up, high.source[mine], low.source[mine])
-    return Room(np.where(rises, 1.0, -1.0), planned, end, source)
+    return Room(np.where(rises, 1.0, -1.0), planned, end, source, number)
 
 
 def element_places(sheet: Sheet, grid: Grid, table: str) -> Codes:

@@ -14,6 +14,7 @@ from gridclear.jobs.bids import resolve_bids
 from gridclear.jobs.dead_bands import dead_bands
 from gridclear.jobs.each import judge_each
 from gridclear.jobs.flow import device_table, restless_periods, status_of
+from gridclear.jobs.headroom import Headroom
 from gridclear.jobs.lights import accepted_shares, light_table
 from gridclear.jobs.merit_order import judge_and_take, take_known
 from gridclear.jobs.needs import DIRECTIONS, Needs
@@ -53,8 +54,8 @@ class Activation(Result):
         reason; one row per bid row of the case, in its order. ``safe_mw``: what the grid allows at its turn.
         ``supplied_mw``: what it covers of the need. ``outcome``: ``taken``, ``in-part``, ``not-needed`` (the
         need is covered at its turn; it is then not qualified by the guarantee ``merit-order``, and has no
-        light), ``too-large`` (its least amount is more than is needed), ``red``, ``excluded`` (another one of
-        its exclusive group is taken).
+        light), ``too-large`` (its least amount is more than is needed), ``used-up`` (its element can do no
+        more with what is taken of it), ``red``, ``excluded`` (another one of its exclusive group is taken).
     prices : DataFrame
         start, direction, need_mw, accepted_mw, supplied_mw, shortfall_mw, price_eur_mwh, state; one row per
         need. The price is that of the dearest row taken, NaN if none is. ``state``: ``covered``, ``short`` or
@@ -122,8 +123,9 @@ def activate(
     Notes
     -----
     Both directions stand in one list, the cheapest first, a block at the mean price of its megawatts, equal
-    prices by name. At its turn each bid is taken as far as it is safe and covers no more than what is still
-    needed in each of its periods; if that is less than its least amount it is passed over, for good.
+    prices by name. At its turn each bid is taken as far as it is safe, its element can do it beside what has
+    been taken of it, and it covers no more than what is still needed in each of its periods; if that is less
+    than its least amount it is passed over, for good.
     """
     if guarantee not in GUARANTEES:
         raise OptionError(f"guarantee is '{guarantee}'; it must be one of {', '.join(GUARANTEES)}")
@@ -142,7 +144,8 @@ def activate(
         search = Search(scenarios, base, base.setting, reacts=devices == "automatic")
         if devices == "optimised":
             search = replace(search, setting=optimised_setting(search, bids))
-        needs = Needs(search, bids, _ways(case, bids), _need(case), losses=losses)
+        headroom = Headroom(case, bids)
+        needs = Needs(search, bids, _ways(case, bids), _need(case), headroom, losses=losses)
         bands = dead_bands(network, base) if search.reacts and guarantee == "any-subset" else None
         if guarantee == "merit-order":
             verdict, taken = judge_and_take(search, bids, needs, progress)

@@ -174,6 +174,7 @@ def accepted_table(
     table.loc[unseen, ["safe_mw", "value", "limit", "value_at_full"]] = np.nan
     table.loc[unseen, "reason"] = "nothing was needed of it when its turn came"
     table.loc[outcome == "too-large", "reason"] = "its least amount is more than was still needed"
+    table.loc[needs.used_up[unit], "reason"] = "its element can do no more beside what was taken of it before"
     return table
 
 
@@ -185,8 +186,8 @@ def _outcomes(bids: Bids, lights: pd.DataFrame, taken: Taken, needs: Needs) -> N
     other = ((held >= 0) & (held != bids.item))[unit]
     red = (lights["light"] == "red").to_numpy()
     found = np.select(
-        [share >= 1.0, share > 0.0, ~needs.asked[unit], other, red],
-        ["taken", "in-part", "not-needed", "excluded", "red"],
+        [share >= 1.0, share > 0.0, ~needs.asked[unit], other, red, needs.used_up[unit]],
+        ["taken", "in-part", "not-needed", "excluded", "red", "used-up"],
         "too-large",
     )
     return found.astype(object)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gridclear.jobs.bids import Bids
+    from gridclear.jobs.headroom import Headroom
     from gridclear.jobs.search import Search
     from gridclear.jobs.taken import Taken
     from gridclear.network.network import Floats, Ints
@@ -36,6 +37,8 @@ class Needs:
     way : (unit,) of int
         Place of each unit's direction in ``DIRECTIONS``.
     need_mw : (period, direction)
+    headroom : Headroom
+        Of the elements, before anything is taken.
     losses : bool
         Whether a bid supplies what the exchange with transmission changes by, or what it injects.
 
@@ -47,12 +50,25 @@ class Needs:
         MW of need that each unit has covered.
     asked : (unit,) of bool
         Units that were needed when their turn came.
+    used_up : (unit,) of bool
+        Units of items of which less is taken, or nothing, because an element can do no more with what was
+        taken of it before.
     """
 
     takes_all = False
 
-    def __init__(self, search: Search, bids: Bids, way: Ints, need_mw: Floats, *, losses: bool) -> None:
+    def __init__(
+        self,
+        search: Search,
+        bids: Bids,
+        way: Ints,
+        need_mw: Floats,
+        headroom: Headroom,
+        *,
+        losses: bool,
+    ) -> None:
         self._search, self._bids, self._way, self._losses = search, bids, way, losses
+        self._headroom = headroom
         self._offered = bids.offered_of_unit
         self._sign = np.where(way == DIRECTIONS.index("up"), 1.0, -1.0)
         # MW that the grid draws with all that is taken, (period,): of use where losses count.
@@ -61,6 +77,7 @@ class Needs:
         self.left = need_mw.copy()
         self.supplied = np.zeros(len(way))
         self.asked = np.zeros(len(way), dtype=bool)
+        self.used_up = np.zeros(len(way), dtype=bool)
 
     def wants(self, units: Ints, begin: Ints) -> NDArray[np.bool_]:
         """Items of which every unit offers something that is still needed."""
@@ -70,14 +87,19 @@ class Needs:
         return wanted
 
     def take(self, units: Ints, begin: Ints, share: Floats, taken: Taken) -> Floats:
-        """Take of each item as much as is safe and covers no more than is left, if its owners agree."""
+        """Take of each item what is safe, in its elements' reach and still needed, if its owners agree."""
         item = self._bids.item[units[begin]]
         blocked = np.logical_or.reduceat((taken.excluding(units) >= 0) | ~self.asked[units], begin)
-        most = np.where(blocked, 0.0, share)
+        able = self._headroom.most(units, begin)
+        most = np.where(blocked, 0.0, np.minimum(share, able))
         found = self._within(units, begin, most, taken) if self._losses else self._by_size(units, begin, most)
         least = self._bids.least_share[item] * (1.0 - 1e-9)
         found = np.where(found < least, 0.0, found)
-        every = np.repeat(found, _counts(units, begin))
+        count = _counts(units, begin)
+        used_up = ~blocked & (able < share) & ((found >= able) | (able < least))
+        self.used_up[units] = np.repeat(used_up, count)
+        every = np.repeat(found, count)
+        self._headroom.take(units, every)
         self.supplied[units] = self._supply(units, every, taken)
         period = self._bids.activations.period[units]
         np.subtract.at(self.left, (period, self._way[units]), self.supplied[units])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gridclear.case import Case
+    from gridclear.case.check_offers import Room
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Floats
 
@@ -214,9 +215,7 @@ def most_mw(case: Case, table: pd.DataFrame, p_max_mw: float | None, drawn: Samp
     drawn = Samples(1, ()) if drawn is None else drawn
     if p_max_mw is not None:
         return np.full((drawn.count, len(table)), float(p_max_mw))
-    frames = {"active_bids": table, "forecast": case.forecast, "storage": case.storage}
-    sheets = {name: checked_sheet(TABLES[name], frame) for name, frame in frames.items()}
-    room = find_room(sheets, case.grid, case.horizon)
+    room = room_of(case, table)
     planned = np.tile(room.planned, (drawn.count, 1))
     period = case.horizon.position(table["start"])
     for own in drawn.elements:
@@ -228,6 +227,13 @@ def most_mw(case: Case, table: pd.DataFrame, p_max_mw: float | None, drawn: Samp
         scaling = element_scaling(case, own.table)[place]
         planned[:, rows] = own.p_mw[:, period[rows], column] * scaling
     return room.mw(planned)
+
+
+def room_of(case: Case, table: pd.DataFrame) -> Room:
+    """Find how far the resource of each row of ``offers``, or of ``active_bids``, can go."""
+    frames = {"active_bids": table, "forecast": case.forecast, "storage": case.storage}
+    sheets = {name: checked_sheet(TABLES[name], frame) for name, frame in frames.items()}
+    return find_room(sheets, case.grid, case.horizon)
 
 
 def with_bids(compiled: CompiledCase, table: pd.DataFrame) -> CompiledCase:

@@ -34,7 +34,7 @@ _DECISION_WORDS = {
     "gap-unknown": "no bound was proved: what the two clearings may still miss is not known",
     "no-own-clearing": "the clearing without the request has no solution",
 }
-_OUTCOMES = ("taken", "in-part", "red", "excluded", "too-large", "not-needed")
+_OUTCOMES = ("taken", "in-part", "red", "excluded", "used-up", "too-large", "not-needed")
 _ROWS = 8
 
 
