@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from tests.oracle.clearing_grid import Grid
     from tests.oracle.clearing_nlp import Continuous
-    from tests.oracle.clearing_problem import Clearing
+    from tests.oracle.clearing_values import Clearing
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import pandapower as pp
 
-    from .clearing_problem import Clearing, Device
+    from .clearing_values import Clearing, Device
 
 _SAME_PERCENT = 1e-4  # of loading, between these admittances and pandapower's own result
 

@@ -16,7 +16,8 @@ import pandapower as pp
 import pandas as pd
 from pandapower.powerflow import LoadflowNotConverged
 
-from .clearing_problem import CURE_UNIT, Clearing, clearing_of
+from .clearing_problem import clearing_of
+from .clearing_values import CURE_UNIT, Clearing
 from .plain_grid import find, given, number, rows, stamps
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     import gridclear
 
-    from .clearing_problem import Device, Store
+    from .clearing_values import Device, Store
 
 AMOUNT = 1e-6  # MW, Mvar or MVA
 ENERGY = 1e-6  # MWh

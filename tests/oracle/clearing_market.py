@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from .clearing_problem import Capability, Clearing
+    from .clearing_values import Capability, Clearing
     from .quadratic import Quadratic
 
 SHORT = 100.0  # dearest offers that a Mvar outside its band is worth

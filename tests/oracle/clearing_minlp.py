@@ -22,7 +22,7 @@ from .quadratic import Quadratic
 if TYPE_CHECKING:
     from .clearing_grid import Grid
     from .clearing_market import Market
-    from .clearing_problem import Clearing
+    from .clearing_values import Clearing
     from .quadratic import Arrays
 
 FEASIBLE = 1e-7

@@ -21,7 +21,7 @@ from .quadratic import Quadratic
 
 if TYPE_CHECKING:
     from .clearing_grid import Grid
-    from .clearing_problem import Clearing
+    from .clearing_values import Clearing
     from .quadratic import Arrays
 
 WATCHED_PERCENT = 50.0  # loading above which a current is in the program from the start

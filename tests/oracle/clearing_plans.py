@@ -11,7 +11,7 @@ from .clearing_judge import energies
 from .plain_grid import given, stamps
 
 if TYPE_CHECKING:
-    from .clearing_problem import Clearing
+    from .clearing_values import Clearing
 
 NOTHING = 1e-7  # of an offer
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .clearing_market import FINE, add_beyond, add_profile, point_nodes
-from .clearing_problem import CURE_UNIT
+from .clearing_values import CURE_UNIT
 
 if TYPE_CHECKING:
     from .clearing_grid import Grid

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .clearing_grid import Grid
-    from .clearing_problem import Clearing
+    from .clearing_values import Clearing
     from .pq_problem import MapProblem
 
 MET_MVAR = 1e-6

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import gridclear
 
     from .clearing_grid import Grid
-    from .clearing_problem import Clearing
+    from .clearing_values import Clearing
 
 
 @dataclass(frozen=True, eq=False)
