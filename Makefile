@@ -31,7 +31,7 @@ demo: $(RUN)
 	$(BIN)/gridclear demo -o result
 
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2 --nbmake --durations 40 tests notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbmake --durations 40 tests notebooks
 
 # All three parts always, so that one round shows everything there is to mend.
 check: $(DEV)
