@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from gridclear.case.cells import Faults, Flags, Floats, quoted, say
-from gridclear.case.schema import INJECTING
+from gridclear.case.schema import INJECTING, TABLES
+from gridclear.case.sheets import checked_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gridclear.case.case import Case
     from gridclear.case.check_tables import Codes
     from gridclear.case.grid import Grid
     from gridclear.case.horizon import Horizon
@@ -163,6 +165,25 @@ def find_room(sheets: Mapping[str, Sheet], grid: Grid, horizon: Horizon) -> Room
         end[rows] = np.where(contradict, np.nan, np.where(up, high.mw[mine], low.mw[mine]))
         source[rows] = np.where(up, high.source[mine], low.source[mine])
     return Room(np.where(rises, 1.0, -1.0), planned, end, source, number)
+
+
+def room_of(case: Case, bids: pd.DataFrame) -> Room:
+    """Find how far the resource of each row can go, like ``find_room``.
+
+    Parameters
+    ----------
+    case : Case
+        Its forecast and storages count.
+    bids : DataFrame
+        Its ``active_bids``, or others of the same columns.
+
+    Returns
+    -------
+    Room
+    """
+    frames = {"active_bids": bids, "forecast": case.forecast, "storage": case.storage}
+    sheets = {name: checked_sheet(TABLES[name], frame) for name, frame in frames.items()}
+    return find_room(sheets, case.grid, case.horizon)
 
 
 def element_places(sheet: Sheet, grid: Grid, table: str) -> Codes:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.case.check_offers import TOLERANCE_MW
-from gridclear.jobs.resources import room_of
+from gridclear.case.check_offers import TOLERANCE_MW, room_of
 
 if TYPE_CHECKING:
     from gridclear.case import Case

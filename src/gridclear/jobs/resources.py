@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gridclear.case.check_offers import find_room
-from gridclear.case.schema import INJECTING, TABLES
-from gridclear.case.sheets import checked_sheet
+from gridclear.case.check_offers import room_of
+from gridclear.case.schema import INJECTING
 from gridclear.errors import CaseError, Issue, OptionError
 from gridclear.network.injections import element_scaling
 from gridclear.network.reactions import reacting
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gridclear.case import Case
-    from gridclear.case.check_offers import Room
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Floats
 
@@ -208,7 +206,7 @@ def most_mw(case: Case, table: pd.DataFrame, p_max_mw: float | None, drawn: Samp
         See ``offers``.
     p_max_mw : float, optional
         What every resource can do in every period; by default what it can do from its forecast, by the rule
-        that a bid must keep too (``find_room``).
+        that a bid must keep too (``room_of``).
     drawn : Samples, optional
         Stand in for the forecast; without, there is one sample: the forecast.
     """
@@ -227,13 +225,6 @@ def most_mw(case: Case, table: pd.DataFrame, p_max_mw: float | None, drawn: Samp
         scaling = element_scaling(case, own.table)[place]
         planned[:, rows] = own.p_mw[:, period[rows], column] * scaling
     return room.mw(planned)
-
-
-def room_of(case: Case, table: pd.DataFrame) -> Room:
-    """Find how far the resource of each row of ``offers``, or of ``active_bids``, can go."""
-    frames = {"active_bids": table, "forecast": case.forecast, "storage": case.storage}
-    sheets = {name: checked_sheet(TABLES[name], frame) for name, frame in frames.items()}
-    return find_room(sheets, case.grid, case.horizon)
 
 
 def with_bids(compiled: CompiledCase, table: pd.DataFrame) -> CompiledCase:

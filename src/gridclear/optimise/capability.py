@@ -1,4 +1,4 @@
-"""What inverters can do: bounds on the reactive power of elements whose offers may be taken."""
+"""What elements can do: bounds on what is taken of all of their offers together."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from gridclear.case.check_offers import TOLERANCE_MW, room_of
+from gridclear.case.schema import INJECTING
 from gridclear.errors import CaseError, Issue
 from gridclear.network.injections import INJECTION_SIGN, element_powers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import pandas as pd
 
     from gridclear.network.compiled import CompiledCase
@@ -27,6 +31,10 @@ _SIDES = 64
 _ROUNDING = 1e-9
 #: Lowest value of a row, its highest, and its highest in the circle.
 _Ends = tuple[float, float, float]
+#: Columns of a row, their values, and its ends.
+_Row = tuple["Ints", "Floats", _Ends]
+#: Elements by grid table and index.
+_Element = tuple[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,28 +90,16 @@ def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capabi
     Notes
     -----
     Active power has priority: where it is fixed, the reactive power keeps within sqrt(S² - P²), the power
-    factor and the curve at that P. A forecast outside of them widens the range up to itself.
+    factor and the curve at that P. A forecast outside of them widens the range up to itself. Active bids of
+    one element, each of which it can serve, may be more together than it can do (``case.check_offers``).
     """
     items, periods = len(offers.most), len(compiled.topology)
     columns = items + 2 * stores.count * periods
-    rows: list[tuple[Ints, Floats, _Ends]] = []
-    forecast = {kind: _forecast(compiled, kind) for kind in _KINDS}
-    for (kind, index), members in _elements(compiled, offers, stores).items():
-        rating = _rating(compiled, kind, index)
-        if rating is None:
-            continue
-        place = compiled.case.grid.tables[kind].index.get_loc(index)
-        p0, q0 = (power[:, place] for power in forecast[kind])
-        store = stores.number(kind, index)
-        for period in range(periods):
-            mine = members[offers.period[members] == period]
-            column, p, q = _moves(offers, stores, store, mine, period)
-            reach = np.concatenate([offers.most[offers.item[mine]], stores.reach(store, period)])
-            spread = p * reach
-            span = (p0[period] + np.minimum(spread, 0).sum(), p0[period] + np.maximum(spread, 0).sum())
-            own = _bounds(rating, float(p0[period]), float(q0[period]), span)
-            every = [(column, along_p * p + along_q * q, ends) for along_p, along_q, ends in own]
-            rows += [row for row in every if _may_bind(row[1] * reach, row[2])]
+    elements = _elements(compiled, offers, stores)
+    rows = [
+        *_of_inverters(compiled, offers, stores, elements),
+        *_of_power(compiled, offers, stores, elements),
+    ]
     if not rows:
         return Capability(sparse.csr_array((0, columns)), np.zeros(0), np.zeros(0), np.zeros(0))
     first = np.cumsum([0, *(len(row[0]) for row in rows)])
@@ -116,21 +112,94 @@ def capability(compiled: CompiledCase, offers: Offers, stores: Stores) -> Capabi
     return Capability(matrix, low, high, outer)
 
 
+def _of_inverters(
+    compiled: CompiledCase, offers: Offers, stores: Stores, elements: Mapping[_Element, Ints]
+) -> Iterator[_Row]:
+    """Rows of what has a rating, a power factor or a curve."""
+    forecast = {kind: _forecast(compiled, kind) for kind in _KINDS}
+    for (kind, index), members in elements.items():
+        rating = _rating(compiled, kind, index) if kind in _KINDS else None
+        if rating is None:
+            continue
+        place = compiled.case.grid.tables[kind].index.get_loc(index)
+        foreseen, q0 = (power[:, place] for power in forecast[kind])
+        store = stores.number(kind, index)
+        for period in range(len(compiled.topology)):
+            mine = members[offers.period[members] == period]
+            column, p, q = _moves(offers, stores, store, mine, period)
+            reach = _reach(offers, stores, store, mine, period)
+            spread = p * reach
+            # What is decided for a storage stands in place of its forecast.
+            replaced = stores.scheduled[store, period] if store >= 0 else 0.0
+            before = float(foreseen[period])
+            p0 = before + replaced
+            span = (p0 + np.minimum(spread, 0).sum(), p0 + np.maximum(spread, 0).sum())
+            for along_p, along_q, ends in _bounds(
+                rating, p0, float(q0[period]), span, float(foreseen[period])
+            ):
+                value = along_p * p + along_q * q
+                if _may_bind(value * reach, ends):
+                    yield column, value, ends
+
+
+def _of_power(
+    compiled: CompiledCase, offers: Offers, stores: Stores, elements: Mapping[_Element, Ints]
+) -> Iterator[_Row]:
+    """Rows of elements whose active bids may be more than they can do."""
+    if not offers.p.any():
+        return
+    left = _left(compiled)
+    for (kind, index), members in elements.items():
+        store, active = stores.number(kind, index), members[offers.p[members] != 0.0]
+        for period in np.unique(offers.period[active]).tolist():
+            mine = active[offers.period[active] == period]
+            column, p, _ = _moves(offers, stores, store, mine, period)
+            # What is decided for a storage stands in place of its forecast.
+            replaced = stores.scheduled[store, period] if store >= 0 else 0.0
+            down, up = (left.get((kind, index, period, way), np.inf) for way in ("down", "up"))
+            ends = (-down - replaced, up - replaced, up - replaced)
+            if _may_bind(p * _reach(offers, stores, store, mine, period), ends):
+                yield column, p, ends
+
+
+def _left(compiled: CompiledCase) -> dict[tuple[str, int, int, str], float]:
+    """Find what elements with active bids can do from their forecast, in p.u., by period and direction."""
+    case = compiled.case
+    bids, lookup = case.active_bids, {kind: case.grid.lookup(kind) for kind in INJECTING}
+    most = (room_of(case, bids).mw() + TOLERANCE_MW) / compiled.s_base_mva
+    columns = (
+        bids["element_type"],
+        bids["element"],
+        case.horizon.position(bids["start"]),
+        bids["direction"],
+        most,
+    )
+    return {
+        (kind, lookup[kind][element], int(at), way): float(mw)
+        for kind, element, at, way, mw in zip(*columns, strict=True)
+        if element and not np.isnan(mw)
+    }
+
+
+def _reach(offers: Offers, stores: Stores, store: int, mine: Ints, period: int) -> Floats:
+    """Largest value of each column of ``_moves``."""
+    return np.concatenate([offers.most[offers.item[mine]], stores.reach(store, period)])
+
+
 def _may_bind(spread: Floats, ends: _Ends) -> bool:
     """Whether a row can be left when every column goes so far; most sides of a polygon are out of reach."""
     low, high = np.minimum(spread, 0.0).sum(), np.maximum(spread, 0.0).sum()
     return bool(low < ends[0] or high > ends[1])
 
 
-def _elements(compiled: CompiledCase, offers: Offers, stores: Stores) -> dict[tuple[str, int], Ints]:
-    """Elements of the grid with offers or free storage, by table and index, and the offers' rows."""
-    lookup = {kind: compiled.case.grid.lookup(kind) for kind in _KINDS}
-    found: dict[tuple[str, int], list[int]] = {("storage", index): [] for index in stores.index.tolist()}
+def _elements(compiled: CompiledCase, offers: Offers, stores: Stores) -> dict[_Element, Ints]:
+    """Elements of the grid with offers or free storage, and the offers' rows."""
+    lookup = {kind: compiled.case.grid.lookup(kind) for kind in INJECTING}
+    found: dict[_Element, list[int]] = {("storage", index): [] for index in stores.index.tolist()}
     for row, (kind, element) in enumerate(
         zip(offers.element_type.tolist(), offers.element.tolist(), strict=True)
     ):
-        if kind in lookup:
-            found.setdefault((kind, lookup[kind][element]), []).append(row)
+        found.setdefault((kind, lookup[kind][element]), []).append(row)
     return {key: np.array(members, dtype=np.int64) for key, members in found.items()}
 
 
@@ -191,20 +260,24 @@ def _moves(
 
 
 def _bounds(
-    rating: _Rating, p0: float, q0: float, span: tuple[float, float]
+    rating: _Rating, p0: float, q0: float, span: tuple[float, float], foreseen: float
 ) -> list[tuple[float, float, _Ends]]:
-    """Bounds ``low <= a·ΔP + b·ΔQ <= high`` as (a, b, (low, high, outer))."""
+    """Bounds ``low <= a·ΔP + b·ΔQ <= high`` on changes of ``p0`` and ``q0``, as (a, b, (low, high, outer)).
+
+    The forecast, which is ``foreseen`` and ``q0``, is never outside.
+    """
     if span[1] - span[0] <= 0.0:
         low, high = _range_at(rating, p0)
         most = max(high, q0) - q0
         return [(0.0, 1.0, (min(low, q0) - q0, most, most))]
-    found = [] if rating.curve is None else _along_curve(rating, p0, q0, span)
+    found = [] if rating.curve is None else _along_curve(rating, p0, q0, span, foreseen)
     if np.isfinite(rating.s_max):
         inner = rating.s_max * np.cos(np.pi / _SIDES)
         for angle in 2.0 * np.pi * np.arange(_SIDES) / _SIDES:
             a, b = float(np.cos(angle)), float(np.sin(angle))
-            at = a * p0 + b * q0
-            found.append((a, b, (-np.inf, max(inner, at) - at, max(rating.s_max, at) - at)))
+            at, never_outside = a * p0 + b * q0, a * foreseen + b * q0
+            ends = (-np.inf, max(inner, never_outside) - at, max(rating.s_max, never_outside) - at)
+            found.append((a, b, ends))
     if np.isfinite(rating.power_factor):
         if span[0] < 0.0 < span[1]:
             what = f"its active power may be {span[0]:g} to {span[1]:g} p.u., with a power factor"
@@ -213,14 +286,13 @@ def _bounds(
         slope = _tangent(rating.power_factor) * (1.0 if span[0] >= 0.0 else -1.0)
         # |Q| <= slope · P, with Q and P those of the forecast and what is taken.
         for sign in (1.0, -1.0):
-            at = sign * q0 - slope * p0
-            most = max(0.0, at) - at
+            most = max(0.0, sign * q0 - slope * foreseen) - (sign * q0 - slope * p0)
             found.append((-slope, sign, (-np.inf, most, most)))
     return found
 
 
 def _along_curve(
-    rating: _Rating, p0: float, q0: float, span: tuple[float, float]
+    rating: _Rating, p0: float, q0: float, span: tuple[float, float], foreseen: float
 ) -> list[tuple[float, float, _Ends]]:
     """Bounds by the straight parts of a curve, where what lies between its ends is convex."""
     if rating.curve is None:
@@ -238,8 +310,9 @@ def _along_curve(
             expected = "a curve that bends outwards, for an element whose active power is decided"
             raise CaseError((Issue("inverters", rating.element, "curve", what, expected),))
         for rise, begin, value in zip(slope.tolist(), place[:-1].tolist(), bound[:-1].tolist(), strict=True):
-            # sign · Q <= value + rise · (P - begin)
-            most = max(value + rise * (p0 - begin) - sign * q0, 0.0)
+            # sign · Q - rise · P <= value - rise · begin
+            end = max(value - rise * begin, sign * q0 - rise * foreseen)
+            most = end - (sign * q0 - rise * p0)
             found.append((-rise, sign, (-np.inf, most, most)))
     return found
 

@@ -77,7 +77,7 @@ def _of_offers(problem: Problem, plan: Plan) -> Iterator[tuple[str, NDArray[np.b
     able = problem.capability
     value = able.matrix @ np.concatenate([share, plan.charge.ravel(), plan.discharge.ravel()])
     outside = (value < able.low - _ROUNDING) | (value > able.high + _ROUNDING)
-    yield "an inverter is asked for more than it can", outside
+    yield "an element is asked for more than it can do", outside
 
 
 def _of_devices(problem: Problem, plan: Plan) -> Iterator[tuple[str, NDArray[np.bool_]]]:
