@@ -17,15 +17,14 @@ import pandas as pd
 from pandapower.powerflow import LoadflowNotConverged
 
 from .clearing_problem import clearing_of
-from .clearing_values import CURE_UNIT, Clearing
+from .clearing_values import CURE_UNIT, Clearing, Device, Store
+from .headroom import beyond_their_ends
 from .plain_grid import find, given, number, rows, stamps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import gridclear
-
-    from .clearing_values import Device, Store
 
 AMOUNT = 1e-6  # MW, Mvar or MVA
 ENERGY = 1e-6  # MWh
@@ -122,6 +121,8 @@ class Judge:
         steps, moves_eur = self._devices(devices, plan)
         self._shares(plan)
         self._capability(plan)
+        for start, what in beyond_their_ends(c, self.elements, plan.p_mw):
+            plan.fault("power", start, what)
         self._stores(devices, plan)
         values = np.full(c.base.shape, np.nan)
         exchange = np.full((2, len(c.points), len(c.starts)), np.nan)

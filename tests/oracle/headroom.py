@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from .activation import Item, Period, bids_of
@@ -17,6 +18,9 @@ from .plain_grid import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .clearing_values import Clearing
+    from .plain_grid import Problem
 
 NEARLY_MW = 1e-6
 #: By element, period and direction: MW.
@@ -59,26 +63,44 @@ def _way(table: str, direction: str) -> float:
 
 def _left(period: Period, table: str, name: str, direction: str, moved: float) -> float:
     element = element_row(period.base, {"element_type": table, "element": name})
+    low, high = _ends(period.problem, table, element)
+    at = float(element["p_mw"]) * float(element["scaling"]) + moved
+    return max(high - at if _way(table, direction) > 0.0 else at - low, 0.0)
+
+
+def beyond_their_ends(
+    clearing: Clearing, elements: Mapping[tuple[str, str], int], p_mw: np.ndarray
+) -> list[tuple[pd.Timestamp, str]]:
+    """Say when loads and generators leave what they can do; ``p_mw`` (element, period) changes injections."""
+    found = []
+    for (table, name), k in elements.items():
+        if table == "storage":
+            continue
+        for base, start, moved in zip(clearing.bases, clearing.starts, p_mw[k], strict=True):
+            element = element_row(base, {"element_type": table, "element": name})
+            low, high = _ends(clearing.problem, table, element)
+            own = float(element["p_mw"]) * float(element["scaling"])
+            at = own + moved * _way(table, "up")
+            if moved and not min(low, own) - NEARLY_MW <= at <= max(high, own) + NEARLY_MW:
+                found.append((start, f"{name}: {at} MW outside of {low}, {high}"))
+    return found
+
+
+def _ends(problem: Problem, table: str, element: pd.Series) -> tuple[float, float]:
+    """Least and most MW of an element in its own sign."""
     columns = [column for column in ("min_p_mw", "max_p_mw", "sn_mva") if column in element]
     stated = {column: float(element[column]) for column in columns if pd.notna(element[column])}
     rating = stated.get("sn_mva", 0.0)
+    rating = rating if rating > 0.0 else np.inf
     if table == "storage":
-        low = stated.get("min_p_mw", -rating if rating > 0.0 else None)
-        high = stated.get("max_p_mw", rating if rating > 0.0 else None)
-    else:
-        both_ways = _ever_below_zero(period, table, name)
-        low = stated.get("min_p_mw", (-rating if rating > 0.0 else None) if both_ways else 0.0)
-        most = stated.get("max_p_mw", 0.0)
-        high = most if most > 0.0 else rating if rating > 0.0 else None
-    end = high if _way(table, direction) > 0.0 else low
-    if end is None:
-        return float("inf")
-    at = float(element["p_mw"]) * float(element["scaling"]) + moved
-    return max(_way(table, direction) * (end - at), 0.0)
+        return stated.get("min_p_mw", -rating), stated.get("max_p_mw", rating)
+    low = -rating if _ever_below_zero(problem, table, str(element["name"])) else 0.0
+    most = stated.get("max_p_mw", 0.0)
+    return stated.get("min_p_mw", low), most if most > 0.0 else rating
 
 
-def _ever_below_zero(period: Period, table: str, name: str) -> bool:
-    net, forecast = period.problem.net, period.problem.forecast
+def _ever_below_zero(problem: Problem, table: str, name: str) -> bool:
+    net, forecast = problem.net, problem.forecast
     values = [float(net[table]["p_mw"][net[table]["name"] == name].iloc[0])]
     if len(forecast):
         own = forecast[(forecast["element_type"] == table) & (forecast["element"] == name)]
