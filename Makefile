@@ -3,6 +3,7 @@
 #   make test    all tests
 #   make check   rules, format and types
 #   make bench   benchmarks against other tools (installs simbench, power-grid-model, lightsim2grid: about 500 MB)
+#   make bench-areas  the P-Q areas beside TensorConvolution+, in an environment of its own (torch: several GB)
 #   make study   the long tests that are marked "study"
 #   make agreement   measure every published network against runpp: writes tests/agreement/networks.csv
 #   make docs    bring docs/case-folder.md in step with the attribute tables
@@ -18,8 +19,9 @@ PINNED := --constraint constraints.txt
 RUN   := $(VENV)/.installed-run
 DEV   := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
+AREAS := .venv-areas/.installed
 
-.PHONY: help demo test check bench study agreement docs clean
+.PHONY: help demo test check bench bench-areas study agreement docs clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -44,6 +46,9 @@ check: $(DEV)
 bench: $(BENCH)
 	$(BIN)/python -m benchmarks
 
+bench-areas: $(BENCH) $(AREAS)
+	$(BIN)/python -m benchmarks areas -o benchmarks/results
+
 docs: $(DEV)
 	$(BIN)/python docs/update.py
 
@@ -54,7 +59,7 @@ agreement: $(DEV) $(BENCH)
 	PYTHONPATH=tests/unit $(BIN)/python tests/agreement/measure.py
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis result
+	rm -rf $(VENV) .venv-areas build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis result
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems ship Python without ensurepip: their pip then fills the new environment instead.
@@ -90,4 +95,11 @@ $(DEV): $(RUN)
 $(BENCH): $(RUN)
 	@echo "installing the peers of the benchmarks into $(VENV)"
 	$(PIP) install $(PINNED) --no-build-isolation --editable '.[bench,data]'
+	@touch $@
+
+# Not pinned by constraints.txt, but for the peer itself: nothing of it is used by gridclear.
+$(AREAS): $(RUN)
+	@echo "installing TensorConvolution+ into .venv-areas (several GB)"
+	$(BIN)/python -m venv .venv-areas
+	.venv-areas/bin/python -m pip --disable-pip-version-check --quiet install TensorConvolutionPlus==0.1.1
 	@touch $@

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from . import clearing, cold, guarantees, lights, maps, memory, output, power_flow, rolling, scaling
+from . import areas, clearing, cold, guarantees, lights, maps, memory, output, power_flow, rolling, scaling
 from .registry import Benchmark, MissingPeerError, Settings, keep_freed_memory
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         guarantees.BENCHMARK,
         clearing.BENCHMARK,
         maps.BENCHMARK,
+        areas.BENCHMARK,
         cold.BENCHMARK,
         rolling.BENCHMARK,
     )
