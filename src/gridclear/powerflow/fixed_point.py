@@ -52,7 +52,7 @@ def approach(structure, factors, injection, given, work, tolerance, max_iteratio
         vr, vi of the workspace hold the start on entry; else it is the voltages without injection.
     work : Workspace
         vr, vi: on return the voltages that were found, and still the start in lanes where that came to nothing.
-        ar, ai, br, bi, hr, hi, yr, yi and size are used.
+        ar, ai, br, bi, hr, hi, yr, yi, size, lane and lane_single are used.
     tolerance : float
         Mismatch in p.u. that is wanted.
     max_iterations : int
@@ -60,8 +60,8 @@ def approach(structure, factors, injection, given, work, tolerance, max_iteratio
     """
     n_free = len(structure.diagonal)
     ar, ai, br, bi, hr, hi = work.ar, work.ai, work.br, work.bi, work.hr, work.hi
-    moving, worst_of = np.ones(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
-    first, last = np.zeros(LANES), np.zeros(LANES)
+    moving, worst_of, first, last = work.lane_single[0], work.lane_single[1], work.lane[0], work.lane[1]
+    moving[:], first[:], last[:] = 1.0, 0.0, 0.0
     squared = tolerance * tolerance
     for i in range(n_free):
         p, q = narrow(load(injection[0], i)), narrow(load(injection[1], i))
@@ -155,7 +155,7 @@ def fixed_point(structure, factors, injection, work, tolerance, proved, max_iter
     injection : (part, node, LANES)
         In p.u.; see ``arrays.Columns``.
     work : Workspace
-        vr, vi hold the start on entry, the solution on return; xr, xi, yr, yi are used.
+        vr, vi hold the start on entry, the solution on return; xr, xi, yr, yi and lane are used.
     tolerance : float
         Mismatch in p.u. at which a lane has arrived.
     proved : float
@@ -168,8 +168,8 @@ def fixed_point(structure, factors, injection, work, tolerance, proved, max_iter
     """
     n_free = len(structure.diagonal)
     vr, vi, xr, xi, yr, yi = work.vr, work.vi, work.xr, work.xi, work.yr, work.yi
-    moving, worst_of = np.ones(LANES), np.empty(LANES)
-    last, slow = np.full(LANES, np.inf), np.zeros(LANES, dtype=np.int64)
+    moving, worst_of, last, slow = work.lane[0], work.lane[1], work.lane[2], work.lane[3]
+    last[:], slow[:] = np.inf, 0.0
     for lane in range(LANES):
         moving[lane] = 1.0 if code[lane] == UNSOLVED else 0.0
     for i in range(n_free):
@@ -201,11 +201,11 @@ def fixed_point(structure, factors, injection, work, tolerance, proved, max_iter
                 continue
             latest = worst_of[lane]
             sweeps[lane] += 1
-            slow[lane] = slow[lane] + 1 if not latest * _SLOW < last[lane] else 0
+            slow[lane] = slow[lane] + 1.0 if not latest * _SLOW < last[lane] else 0.0
             last[lane] = latest
             if latest <= tolerance * tolerance:
                 code[lane], moving[lane] = FIXED_POINT, 0.0
-            elif slow[lane] >= 2:
+            elif slow[lane] >= 2.0:
                 code[lane] = FIXED_POINT if latest <= proved * proved else UNSOLVED
                 moving[lane] = 0.0
             else:
