@@ -109,6 +109,37 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: A
 
 
 @typed
+def load_like(typingctx: Any, array: Any, row: Any, part: Any, like: Any) -> Any:  # noqa: ANN401, ARG001
+    """Read the ``part``-th of a row's parts that are as long as a vector ``like``; no bounds check."""
+    contiguous(array)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
+        return builder.load(_inside(context, builder, sig, args, like), align=like.bits // 8)
+
+    return like(array, types.intp, types.intp, like), codegen
+
+
+@typed
+def store_like(typingctx: Any, array: Any, row: Any, part: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
+    """Write ``value`` where ``load_like`` would read it; no bounds check."""
+    contiguous(array)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
+        builder.store(args[3], _inside(context, builder, sig, args, value), align=value.bits // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), codegen
+
+
+def _inside(context: Any, builder: Any, sig: Any, args: Any, lane: LaneType) -> Any:  # noqa: ANN401
+    row, part = (
+        builder.mul(arg, ir.Constant(arg.type, step))
+        for arg, step in zip(args[1:3], (LANES, lane.width), strict=True)
+    )
+    return address(context, builder, sig.args[0], args[0], builder.add(row, part), lane.vector)
+
+
+@typed
 def drain(typingctx: Any) -> Any:  # noqa: ANN401, ARG001
     """Let everything that went past the caches arrive before what follows."""
 
