@@ -27,7 +27,7 @@ RESERVED = {
 }
 KERNEL = "from gridclear.powerflow.jit import kernel"
 EVERYWHERE = {"numpy", "pandas", "scipy"}
-COMPILES = {"gridclear.powerflow.jit.kernel", "gridclear.powerflow.jit.inner"}
+COMPILES = {f"gridclear.powerflow.jit.{name}" for name in ("kernel", "inner", "allocating")}
 # The face of the package: these may name every layer.
 FACES = ("__init__", "__main__")
 

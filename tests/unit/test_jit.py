@@ -308,3 +308,34 @@ def test_read_only_folder_is_passed_over(bare, monkeypatch):
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: "sealed" not in str(path) and real(path, mode))
     assert user_cache() == bare / "home" / ".cache" / "gridclear"
+
+
+@jit.inner
+def made_inside(values):
+    return np.zeros(len(values))
+
+
+@jit.allocating
+def made(values):
+    return 2.0 * values
+
+
+def test_what_counts_no_references_can_make_no_arrays() -> None:
+    @jit.kernel
+    def refused(values):
+        return made_inside(values).sum()
+
+    with pytest.raises(numba.core.errors.NumbaError, match="array passed into the function"):
+        refused(np.ones(3))
+
+
+def test_references_are_as_before_where_they_are_counted() -> None:
+    @jit.kernel
+    def doubled(values):
+        return made(values)
+
+    values = np.ones(3)
+    before = sys.getrefcount(values)
+    found = [doubled(values) for _ in range(5)]
+    assert sys.getrefcount(values) == before
+    assert all(sys.getrefcount(one) <= sys.getrefcount(values) + 1 and (one == 2.0).all() for one in found)

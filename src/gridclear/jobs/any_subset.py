@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.jobs.box import Box
-from gridclear.jobs.queues import Queues
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.allotment import Offers, allot
 from gridclear.powerflow.rays import LEAST
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.bids import Bids
     from gridclear.jobs.search import Search
     from gridclear.jobs.verdict import Verdict
-    from gridclear.network.network import Floats, Ints
+    from gridclear.network.network import Floats
 
 #: Rounds of allotment and power flows; the box mostly comes to rest after six. Where it swings, lines that
 #: were drawn stay from then on, and a while later the first box that nothing breaks is taken.
@@ -72,11 +71,10 @@ def judge_any_subset(
     usable = verdict.searched & (search.at_nothing()[0] <= TOLERANCE)[bids.activations.period]
     box = Box(search, bids, np.flatnonzero(usable))
     offers = _offers(bids, most, box)
-    rounds = _rounds(bids, len(search.base.solved))
     share, before = most * 0.0, np.full(len(most), np.inf)
     calm = False
     for number in range(_ROUNDS):
-        share = allot(allotment, offers, box.limits(), lambda: rounds)[bids.item]
+        share = allot(allotment, offers, box.limits())[bids.item]
         rest = bool(np.abs(share - before).max(initial=0.0) <= _REST)
         frozen = number >= _FREE_ROUNDS
         broken = box.correct(share, frozen=frozen)
@@ -108,15 +106,6 @@ def _offers(bids: Bids, most: Floats, box: Box) -> Offers:
         size=bids.offered_of_unit,
         exclusive=np.where(bids.marked, bids.exclusive, -1),
     )
-
-
-def _rounds(bids: Bids, periods: int) -> list[Ints]:
-    """Items in rounds of at most one per period, in merit order."""
-    queues, rounds = Queues(bids, periods), []
-    while len(items := queues.heads()):
-        rounds.append(items)
-        queues.advance(items)
-    return rounds
 
 
 def _without_crumbs(bids: Bids, share: Floats) -> Floats:

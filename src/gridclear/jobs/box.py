@@ -101,13 +101,15 @@ class Box:
         period = bids.activations.period
         self._members = [units[period[units] == t] for t in range(self._periods)]
         self.column = np.full(len(bids.item), -1, dtype=np.int64)
-        self._power = []
+        self._power, self._groups = [], []
         for members in self._members:
             self.column[members] = np.arange(len(members))
             own = bids.activations.part(members)
             place = np.searchsorted(self.cells, own.cell)
             shape = (len(members), len(self.cells))
             self._power.append(sparse.csr_array((own.value, place, own.first), shape=shape))
+            group = bids.exclusive[members]
+            self._groups.append([np.flatnonzero(group == number) for number in np.unique(group[group >= 0])])
         # Megawatts of the whole box: bounded where one of its points turned out to have no power flow.
         self._most = np.full(self._periods, np.inf)
         # Rounds in which a corner of the period was broken.
@@ -268,7 +270,7 @@ class Box:
         """Find the limit that stops each unit, and its value with the unit as accepted and in full."""
         count = len(share)
         constraint, free = np.full(count, -1, dtype=np.int64), np.ones(count)
-        corners: dict[int, Floats] = {}
+        stopped, powers = [np.zeros(0, dtype=np.int64)], [np.zeros((2, 0, len(self.cells)))]
         for period, members in enumerate(self._members):
             cuts = list(self._cuts[period].values())
             if not cuts or not len(members):
@@ -282,22 +284,21 @@ class Box:
             )
             with np.errstate(divide="ignore", invalid="ignore"):
                 more = np.where(gain > 0.0, np.maximum(left, 0.0)[:, None] / gain, np.inf)
-            first = more.argmin(axis=0)
-            for column, unit in enumerate(members.tolist()):
-                row = int(first[column])
-                if np.isfinite(more[row, column]):
-                    constraint[unit] = cuts[row].constraint
-                    free[unit] = min(1.0, share[unit] + more[row, column])
-                    corners[unit] = corner[row]
-        units = np.array(sorted(corners), dtype=np.int64)
+            row, column = more.argmin(axis=0), np.arange(len(members))
+            column = column[np.isfinite(more[row, column])]
+            row, own = row[column], members[column]
+            constraint[own] = np.array([cut.constraint for cut in cuts])[row]
+            free[own] = np.minimum(share[own] + more[row, column], 1.0)
+            x, every = corner[row], np.arange(len(own))
+            x[every, column] = share[own]
+            as_accepted = self._power_of(period, x)
+            x[every, column] = 1.0
+            powers.append(np.stack([as_accepted, self._power_of(period, x)]))
+            stopped.append(own)
+        units, power = np.concatenate(stopped), np.concatenate(powers, axis=1)
         value, at_full = np.full(count, np.nan), np.full(count, np.nan)
-        for target, full in ((value, False), (at_full, True)):
-            points = []
-            for unit in units.tolist():
-                x = corners[unit].copy()
-                x[self.column[unit]] = 1.0 if full else share[unit]
-                points.append(x)
-            lanes = self._lanes(self._bids.activations.period[units].tolist(), points)
+        for target, own_power in zip((value, at_full), power, strict=True):
+            lanes = Activations.dense(self._bids.activations.period[units], self.cells, own_power)
             _, target[units] = self._search.confirm(
                 lanes, self._search.setting[lanes.period], constraint[units]
             )
@@ -355,11 +356,12 @@ class Box:
         """Draw the lines of cuts anew at points; says whether any is broken there."""
         found = slopes_of_one(self._search, lanes, self._search.setting[lanes.period], self.cells, constraint)
         broken = False
+        gains = self._gains([period for period, _ in keys], found.slope)
         for row, (period, asked) in enumerate(keys):
             key = asked
             if not found.solved[row]:
                 continue
-            gain = self._power[period] @ found.slope[row]
+            gain = gains[row]
             over = float(found.over[row])
             broken |= over > TOLERANCE
             old = self._cuts[period].get(key)
@@ -377,6 +379,17 @@ class Box:
                 key = (key[0], key[1] + _OTHER_SIDE)
             self._cuts[period][key] = _Cut(int(constraint[row]), over - float(gain @ points[row]), gain, over)
         return broken
+
+    def _gains(self, periods: list[int], slope: Floats) -> list[Floats]:
+        """Slopes by the shares, (column,), from those by the cells, (row, cell)."""
+        period, gains = np.array(periods, dtype=np.int64), [np.zeros(0)] * len(periods)
+        for t in np.unique(period).tolist():
+            rows = np.flatnonzero(period == t)
+            # All rows of a period in one product, and each in a row of its own: it is summed over often.
+            of_shares = np.ascontiguousarray((self._power[t] @ slope[rows].T).T)
+            for row, gain in zip(rows.tolist(), of_shares, strict=True):
+                gains[row] = gain
+        return gains
 
     def _add(self, rows: Ints, keys: list[tuple[int, Key]], which: Ints, points: list[Floats]) -> None:
         """Watch what was found broken at points."""
@@ -397,20 +410,16 @@ class Box:
         """Shares at which a line is highest; of exclusive units the one that lifts it most."""
         members = self._members[period]
         own = share[members]
-        x = np.where(cut.gain > 0.0, own, 0.0 if cut.at is None else np.minimum(cut.at, own))
-        lift = np.maximum(cut.gain, np.finfo(float).tiny) * x
-        group = self._bids.exclusive[members]
-        for number in np.unique(group[group >= 0]):
-            mine = np.flatnonzero(group == number)
-            best = mine[np.argmax(lift[mine])]
+        x: Floats = np.where(cut.gain > 0.0, own, 0.0 if cut.at is None else np.minimum(cut.at, own))
+        for mine in self._groups[period]:
+            lift = np.maximum(cut.gain[mine], np.finfo(float).tiny) * x[mine]
+            best = mine[np.argmax(lift)]
             x[mine[mine != best]] = 0.0
         return x
 
     def _one_of_each(self, period: int, x: Floats, rng: np.random.Generator) -> Floats:
         """Keep one random unit of every exclusive group in random points."""
-        group = self._bids.exclusive[self._members[period]]
-        for number in np.unique(group[group >= 0]):
-            mine = np.flatnonzero(group == number)
+        for mine in self._groups[period]:
             kept = mine[rng.integers(len(mine), size=len(x))]
             x[:, mine] = np.where(mine == kept[:, None], x[:, mine], 0.0)
         return x
@@ -418,8 +427,12 @@ class Box:
     def _lanes(self, periods: list[int], points: list[Floats]) -> Activations:
         period = np.array(periods, dtype=np.int64)
         value = np.zeros((len(period), len(self.cells)))
-        for t in np.unique(period):
+        for t in np.unique(period).tolist():
             rows = np.flatnonzero(period == t)
-            x = np.array([points[row] for row in rows.tolist()])
-            value[rows] = (self._power[t].T @ x.T).T
+            value[rows] = self._power_of(t, np.array([points[row] for row in rows.tolist()]))
         return Activations.dense(period, self.cells, value)
+
+    def _power_of(self, period: int, x: Floats) -> Floats:
+        """Add up the changes of injection, (point, cell), of shares (point, column)."""
+        power: Floats = np.ascontiguousarray((self._power[period].T @ x.T).T)
+        return power

@@ -9,10 +9,9 @@ import numpy as np
 from scipy import optimize, sparse
 
 from gridclear.errors import SolverError
+from gridclear.powerflow.filling import fill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -84,7 +83,7 @@ class Offers:
         return smallest
 
 
-def allot(policy: str, offers: Offers, limits: Limits, rounds: Callable[[], list[Ints]]) -> Floats:
+def allot(policy: str, offers: Offers, limits: Limits) -> Floats:
     """Share of every item under one policy.
 
     Parameters
@@ -95,53 +94,29 @@ def allot(policy: str, offers: Offers, limits: Limits, rounds: Callable[[], list
         megawatts.
     offers : Offers
     limits : Limits
-    rounds : callable
-        Gives the items in rounds such that a round has at most one item per period and none comes before
-        its turn.
 
     Returns
     -------
     (item,)
     """
     if policy == MERIT_ORDER:
-        return _in_merit_order(offers, limits, rounds())
+        return _in_merit_order(offers, limits)
     if policy == PRO_RATA:
         return _pro_rata(offers, limits)
     return _most(offers, limits)
 
 
-def _in_merit_order(offers: Offers, limits: Limits, rounds: list[Ints]) -> Floats:
+def _in_merit_order(offers: Offers, limits: Limits) -> Floats:
     share = np.zeros(offers.items)
     room = limits.room.copy()
-    taken: dict[tuple[int, int], Floats] = {}
-    first = np.searchsorted(offers.item, np.arange(offers.items + 1))
-    for items in rounds:
-        units = np.concatenate([np.arange(first[i], first[i + 1]) for i in items.tolist()])
-        period = offers.period[units]
-        press = limits.press[period, :, offers.column[units]]
-        # Units of one item in one period press together.
-        total = np.zeros_like(room) if len(np.unique(period)) < len(period) else None
-        if total is not None:
-            np.add.at(total, period, press)
-        own = press if total is None else total[period]
-        space = room[period]
-        for at in np.flatnonzero(offers.exclusive[units] >= 0).tolist():
-            key = (int(period[at]), int(offers.exclusive[units[at]]))
-            space[at] += taken.get(key, 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            free = np.where(own > 0.0, np.maximum(space, 0.0) / own, np.inf).min(axis=1, initial=np.inf)
-        free = np.minimum(free, offers.most[units])
-        begin = np.flatnonzero(np.diff(offers.item[units], prepend=-1))
-        found = np.minimum.reduceat(free, begin)
-        found = np.where(found < offers.least[items], 0.0, found)
-        share[items] = found
-        used = press * share[offers.item[units]][:, None]
-        for at in np.flatnonzero(offers.exclusive[units] >= 0).tolist():
-            key = (int(period[at]), int(offers.exclusive[units[at]]))
-            before = taken.get(key, np.zeros(room.shape[1]))
-            taken[key] = np.maximum(before, used[at])
-            used[at] = taken[key] - before
-        np.subtract.at(room, period, used)
+    # Groups are numbered by period.
+    group, together = np.full(len(offers.item), -1), np.flatnonzero(offers.exclusive >= 0)
+    pairs = np.stack([offers.period[together], offers.exclusive[together]], axis=1)
+    groups, group[together] = np.unique(pairs, axis=0, return_inverse=True)
+    fill(
+        np.searchsorted(offers.item, np.arange(offers.items + 1)), offers.period, offers.column, group,
+        offers.most, offers.least, limits.press, room, np.zeros((len(groups), room.shape[1])), share,
+    )  # fmt: skip
     return share
 
 

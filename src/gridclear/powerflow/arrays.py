@@ -216,6 +216,8 @@ class Workspace(NamedTuple):
         Magnitudes of voltage and of current in p.u.
     held : (free, LANES)
         1 where a lane holds the node's voltage magnitude, else 0.
+    lane : (4, LANES); lane_single : (2, LANES), single precision; row : (LANES,) int
+        Notes of the fixed point on each lane, and a row of an array for each.
     low, high : (node, LANES); loading : (branch, LANES); exchange : (5·point, LANES)
         Limits of a block.
     jacobian : (2·fill + free, 4, GROUP); line : (node, 4, GROUP); step : (free, 2, GROUP)
@@ -244,6 +246,9 @@ class Workspace(NamedTuple):
     magnitude: np.ndarray
     current: np.ndarray
     held: np.ndarray
+    lane: np.ndarray
+    lane_single: np.ndarray
+    row: np.ndarray
     low: np.ndarray
     high: np.ndarray
     loading: np.ndarray

@@ -24,9 +24,9 @@ def load_injections(sources, changes, rows, work):
     rows : (LANES,) int
         Scenarios.
     work : Workspace
-        injection is filled, columns is used.
+        injection is filled, columns and row are used.
     """
-    own = np.empty(LANES, dtype=np.int64)
+    own = work.row
     parts, nodes = work.injection.shape[0], work.injection.shape[1]
     for part in range(parts):
         for node in range(nodes):
@@ -89,6 +89,12 @@ def run(
     rows, code, sweeps = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     unsolved, waiting = np.empty(last - first, dtype=np.int64), 0
     limit_row, mismatch = np.full(LANES, -1, dtype=np.int64), np.empty((2, LANES))
+    found = np.empty((2, LANES))
+    injection = work.injection
+    sr, si = injection[0], injection[1]
+    if injection.shape[0] > 2:
+        # What depends on the voltage is added up there.
+        sr, si = work.yr, work.yi
     for block in range((last - first + LANES - 1) // LANES):
         begin = first + block * LANES
         count = min(LANES, last - begin)
@@ -97,23 +103,22 @@ def run(
         code[:] = UNSOLVED
         if not factors.any_pv:
             load_injections(sources, changes, rows, work)
-            injection = work.injection
             sweeps[:] = 0
             given = len(starts.vr) > 0 or injection.shape[0] > 2
             if given:
                 _load_start(factors, starts, rows, work)
             if injection.shape[0] == 2:
                 approach(structure, factors, injection, given, work, tolerance, max_iterations, sweeps)
-                sr, si = _balance(structure, factors, injection, work, mismatch)
+                _balance(structure, factors, injection, sr, si, work, mismatch)
                 _arrive(mismatch, tolerance, code)
             if not _all(code, FIXED_POINT):
                 fixed_point(
                     structure, factors, injection, work, tolerance, proved, max_iterations, code, sweeps
                 )
-                sr, si = _balance(structure, factors, injection, work, mismatch)
+                _balance(structure, factors, injection, sr, si, work, mismatch)
             _finish(
                 structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
-                sr, si,
+                sr, si, found,
             )  # fmt: skip
         for lane in range(count):
             if code[lane] == UNSOLVED:
@@ -125,13 +130,13 @@ def run(
             rows[lane] = unsolved[begin + min(lane, count - 1)]
         load_injections(sources, changes, rows, work)
         newton(
-            structure, factors, work.injection, work.vr, work.vi, work, rows, count, starts, tolerance,
+            structure, factors, injection, work.vr, work.vi, work, rows, count, starts, tolerance,
             proved, code, sweeps,
         )  # fmt: skip
-        sr, si = _balance(structure, factors, work.injection, work, mismatch)
+        _balance(structure, factors, injection, sr, si, work, mismatch)
         _finish(
             structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
-            sr, si,
+            sr, si, found,
         )  # fmt: skip
     drain()
 
@@ -139,7 +144,7 @@ def run(
 @inner
 def _load_start(factors, starts, rows, work):
     if len(starts.vr) > 0:
-        from_rows = np.empty(LANES, dtype=np.int64)
+        from_rows = work.row
         for lane in range(LANES):
             from_rows[lane] = starts.row[rows[lane]]
         gather(starts.vr, from_rows, work.vr)
@@ -165,25 +170,35 @@ def _all(code, value):
 
 
 @inner
-def _balance(structure, factors, injection, work, mismatch):
-    """Currents and mismatch at the voltages in the workspace; returns the injections at these voltages."""
-    sr, si = injection[0], injection[1]
+def _balance(structure, factors, injection, sr, si, work, mismatch):
+    """Currents and mismatch at the voltages in the workspace; fills sr, si where they depend on the voltage."""
     if injection.shape[0] > 2:
-        at_voltage(injection, work.vr, work.vi, work.yr, work.yi)
-        sr, si = work.yr, work.yi
+        at_voltage(injection, work.vr, work.vi, sr, si)
     balance(
         structure, factors, sr, si, work.vr, work.vi, work.magnitude, work.current, work.xr, work.xi,
         work.held, mismatch,
     )  # fmt: skip
-    return sr, si
 
 
 @inner
 def _finish(
-    structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row, sr, si
+    structure,
+    factors,
+    limits,
+    out,
+    work,
+    rows,
+    count,
+    code,
+    sweeps,
+    mismatch,
+    proved,
+    limit_row,
+    sr,
+    si,
+    found,
 ):
     """Scan and store a block; what is not proved is left unsolved by the fixed point, lost by Newton."""
-    found = np.empty((2, LANES))
     for lane in range(count):
         if code[lane] <= NEWTON and not mismatch[0, lane] <= proved:
             code[lane] = UNSOLVED if code[lane] <= FIXED_POINT else NO_SOLUTION

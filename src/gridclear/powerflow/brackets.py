@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gridclear.powerflow.arrays import NEWTON
-from gridclear.powerflow.jit import inner
+from gridclear.powerflow.jit import allocating, inner
 
 #: Rays that follow one another stop this much before the tolerance, and may begin this much behind there:
 #: rounding must not break at the beginning of a ray what held at the end of the one before.
@@ -96,7 +96,7 @@ class Samples(NamedTuple):
     probed: np.ndarray
 
 
-@inner
+@allocating
 def new_brackets(tracks):
     """Nothing is known of any track."""
     return Brackets(
@@ -114,7 +114,7 @@ def new_brackets(tracks):
     )
 
 
-@inner
+@allocating
 def new_samples(tracks):
     """Room for the samples of tracks."""
     return Samples(
@@ -271,7 +271,7 @@ def trials_below(brackets, t, trial, n):
     return n + 3
 
 
-@inner
+@allocating
 def _root(brackets, samples, aim, t):
     """Where the constraint that breaks meets its limit: share, error to be expected and slope; NaN: unknown.
 

@@ -11,7 +11,18 @@ import numpy as np
 from gridclear.powerflow.gather import gather
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.magnitude import magnitude_of
-from gridclear.powerflow.simd import LANES, larger, load, root, spread, store, where_above
+from gridclear.powerflow.simd import (
+    LANES,
+    STRIPS,
+    fused,
+    larger,
+    load,
+    load_part,
+    root,
+    spread_part,
+    store,
+    where_above,
+)
 
 #: Tangent of half the angle up to which the series of ``angles`` is exact to the last digits: 15°.
 _STEEPEST = 0.1316
@@ -61,43 +72,47 @@ def balance(structure, factors, sr, si, vr, vi, magnitude, current, cr, ci, held
     admittance, shunt = factors.admittance, factors.shunt
     for i in range(len(shunt)):
         g, b = shunt[i].real, shunt[i].imag
-        x, y = load(vr, i), load(vi, i)
-        store(cr, i, g * x - b * y)
-        store(ci, i, g * y + b * x)
+        for at in range(STRIPS * i, STRIPS * (i + 1)):
+            x, y = load_part(vr, at), load_part(vi, at)
+            store(cr, at, g * x - b * y)
+            store(ci, at, fused(spread_part(g), y, b * x))
     m = len(structure.from_node)
     for k in range(m):
-        f, t = structure.from_node[k], structure.to_node[k]
-        a, b, c, d = load(vr, f), load(vi, f), load(vr, t), load(vi, t)
-        yf, yt = admittance[k, 0], admittance[k, 1]
-        x = yf.real * a - yf.imag * b + yt.real * c - yt.imag * d
-        y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
-        store(cr, f, load(cr, f) + x)
-        store(ci, f, load(ci, f) + y)
-        store(current, k, magnitude_of(x * x + y * y))
-        yf, yt = admittance[k, 2], admittance[k, 3]
-        x = yf.real * a - yf.imag * b + yt.real * c - yt.imag * d
-        y = yf.real * b + yf.imag * a + yt.real * d + yt.imag * c
-        store(cr, t, load(cr, t) + x)
-        store(ci, t, load(ci, t) + y)
-        store(current, m + k, magnitude_of(x * x + y * y))
-    worst, total = spread(0.0), spread(0.0)
-    for i in range(len(structure.diagonal)):
-        a, b, x, y = load(vr, i), load(vi, i), load(cr, i), load(ci, i)
-        store(magnitude, i, magnitude_of(a * a + b * b))
-        p = a * x + b * y - load(sr, i)
-        q = b * x - a * y - load(si, i)
-        miss = p * p + q * q
-        if structure.is_pv[i] == 1:
-            miss = p * p + (1.0 - load(held, i)) * (q * q)
-        total = total + miss
-        worst = larger(miss, worst)
-    for i in range(len(structure.diagonal), len(shunt)):
-        a, b = load(vr, i), load(vi, i)
-        store(magnitude, i, magnitude_of(a * a + b * b))
-        # What is injected at a slack node changes no voltage, but must be a number.
-        total = total + 0.0 * (load(sr, i) + load(si, i))
-    store(mismatch, 0, root(worst))
-    store(mismatch, 1, total)
+        ff, ft, tf, tt = admittance[k, 0], admittance[k, 1], admittance[k, 2], admittance[k, 3]
+        for part in range(STRIPS):
+            f, t = STRIPS * structure.from_node[k] + part, STRIPS * structure.to_node[k] + part
+            a, b, c, d = load_part(vr, f), load_part(vi, f), load_part(vr, t), load_part(vi, t)
+            x = ff.real * a - ff.imag * b + ft.real * c - ft.imag * d
+            y = fused(spread_part(ff.real), b, ff.imag * a) + ft.real * d + ft.imag * c
+            store(cr, f, load_part(cr, f) + x)
+            store(ci, f, load_part(ci, f) + y)
+            store(current, STRIPS * k + part, magnitude_of(x * x + y * y))
+            x = tf.real * a - tf.imag * b + tt.real * c - tt.imag * d
+            y = fused(spread_part(tf.real), b, tf.imag * a) + tt.real * d + tt.imag * c
+            store(cr, t, load_part(cr, t) + x)
+            store(ci, t, load_part(ci, t) + y)
+            store(current, STRIPS * (m + k) + part, magnitude_of(x * x + y * y))
+    for part in range(STRIPS):
+        worst, total = spread_part(0.0), spread_part(0.0)
+        for i in range(len(structure.diagonal)):
+            at = STRIPS * i + part
+            a, b, x, y = load_part(vr, at), load_part(vi, at), load_part(cr, at), load_part(ci, at)
+            store(magnitude, at, magnitude_of(a * a + b * b))
+            p = a * x + b * y - load_part(sr, at)
+            q = b * x - a * y - load_part(si, at)
+            miss = p * p + q * q
+            if structure.is_pv[i] == 1:
+                miss = p * p + (1.0 - load_part(held, at)) * (q * q)
+            total = total + miss
+            worst = larger(miss, worst)
+        for i in range(len(structure.diagonal), len(shunt)):
+            at = STRIPS * i + part
+            a, b = load_part(vr, at), load_part(vi, at)
+            store(magnitude, at, magnitude_of(a * a + b * b))
+            # What is injected at a slack node changes no voltage, but must be a number.
+            total = total + 0.0 * (load_part(sr, at) + load_part(si, at))
+        store(mismatch, part, root(worst))
+        store(mismatch, STRIPS + part, total)
     for lane in range(LANES):
         # A NaN anywhere is in the sum, whatever the comparison made of it.
         if not np.isfinite(mismatch[1, lane]):
@@ -146,45 +161,48 @@ def worst_limit(structure, limits, work, sr, si, vr, vi, found):
     n = work.low.shape[0]
     m = len(structure.from_node)
     cr, ci, exchange = work.xr, work.xi, work.exchange
-    high, which = spread(-np.inf), spread(-1.0)
-    for i in range(n):
-        vm = load(work.magnitude, i)
-        below = load(work.low, i) - vm
-        which = where_above(below, high, spread(1.0 * i), which)
-        high = larger(below, high)
-        above = vm - load(work.high, i)
-        which = where_above(above, high, spread(1.0 * (n + i)), which)
-        high = larger(above, high)
-    for k in range(m):
-        at_from = load(work.current, k) * limits.per_rated[k, 0]
-        at_to = load(work.current, m + k) * limits.per_rated[k, 1]
-        over = larger(at_to, at_from) - load(work.loading, k)
-        which = where_above(over, high, spread(1.0 * (2 * n + k)), which)
-        high = larger(over, high)
     unit = 1.0 / limits.exchange_scale
-    for e in range(len(limits.point_node)):
-        i = limits.point_node[e]
-        share = limits.point_share[e]
-        a, b, x, y = load(vr, i), load(vi, i), load(cr, i), load(ci, i)
-        p = (a * x + b * y - load(sr, i)) * share
-        q = (b * x - a * y - load(si, i)) * share
-        for j in range(5):
-            limit = load(exchange, 5 * e + j)
-            if j == 0:
-                over = limit - p
-            elif j == 1:
-                over = p - limit
-            elif j == 2:
-                over = limit - q
-            elif j == 3:
-                over = q - limit
-            else:
-                over = root(p * p + q * q) - limit
-            over = over * unit
-            which = where_above(over, high, spread(1.0 * (2 * n + m + 5 * e + j)), which)
+    for part in range(STRIPS):
+        high, which = spread_part(-np.inf), spread_part(-1.0)
+        for i in range(n):
+            at = STRIPS * i + part
+            vm = load_part(work.magnitude, at)
+            below = load_part(work.low, at) - vm
+            which = where_above(below, high, spread_part(1.0 * i), which)
+            high = larger(below, high)
+            above = vm - load_part(work.high, at)
+            which = where_above(above, high, spread_part(1.0 * (n + i)), which)
+            high = larger(above, high)
+        for k in range(m):
+            at_from = load_part(work.current, STRIPS * k + part) * limits.per_rated[k, 0]
+            at_to = load_part(work.current, STRIPS * (m + k) + part) * limits.per_rated[k, 1]
+            over = larger(at_to, at_from) - load_part(work.loading, STRIPS * k + part)
+            which = where_above(over, high, spread_part(1.0 * (2 * n + k)), which)
             high = larger(over, high)
-    store(found, 0, high)
-    store(found, 1, which)
+        for e in range(len(limits.point_node)):
+            i = limits.point_node[e]
+            share = limits.point_share[e]
+            at = STRIPS * i + part
+            a, b, x, y = load_part(vr, at), load_part(vi, at), load_part(cr, at), load_part(ci, at)
+            p = (a * x + b * y - load_part(sr, at)) * share
+            q = (b * x - a * y - load_part(si, at)) * share
+            for j in range(5):
+                limit = load_part(exchange, STRIPS * (5 * e + j) + part)
+                if j == 0:
+                    over = limit - p
+                elif j == 1:
+                    over = p - limit
+                elif j == 2:
+                    over = limit - q
+                elif j == 3:
+                    over = q - limit
+                else:
+                    over = root(p * p + q * q) - limit
+                over = over * unit
+                which = where_above(over, high, spread_part(1.0 * (2 * n + m + 5 * e + j)), which)
+                high = larger(over, high)
+        store(found, part, high)
+        store(found, STRIPS + part, which)
 
 
 @inner
@@ -236,21 +254,23 @@ def angles(vr, vi, vm, w_unit, w_angle, va, room):
         Room; row 0 is used.
     """
     degree = 180.0 / np.pi
-    steep = spread(0.0)
-    half_turn, turn = spread(180.0), spread(360.0)
-    for i in range(len(w_unit)):
-        a, b = load(vr, i), load(vi, i)
-        c, s = w_unit[i].real, w_unit[i].imag
-        u = (b * c - a * s) / (load(vm, i) + (a * c + b * s))
-        t = u * u
-        steep = larger(t, steep)
-        series = spread(1.0 / 17.0)
-        for k in range(15, 0, -2):
-            series = 1.0 / k - t * series
-        angle = 2.0 * degree * u * series + w_angle[i]
-        angle = where_above(angle, half_turn, angle - turn, angle)
-        store(va, i, where_above(0.0 - half_turn, angle, angle + turn, angle))
-    store(room, 0, steep)
+    for part in range(STRIPS):
+        steep = spread_part(0.0)
+        half_turn, turn = spread_part(180.0), spread_part(360.0)
+        for i in range(len(w_unit)):
+            at = STRIPS * i + part
+            a, b = load_part(vr, at), load_part(vi, at)
+            c, s = w_unit[i].real, w_unit[i].imag
+            u = (b * c - a * s) / (load_part(vm, at) + (a * c + b * s))
+            t = u * u
+            steep = larger(t, steep)
+            series = spread_part(1.0 / 17.0)
+            for k in range(15, 0, -2):
+                series = 1.0 / k - t * series
+            angle = 2.0 * degree * u * series + w_angle[i]
+            angle = where_above(angle, half_turn, angle - turn, angle)
+            store(va, at, where_above(0.0 - half_turn, angle, angle + turn, angle))
+        store(room, part, steep)
     for lane in range(LANES):
         if room[0, lane] > _STEEPEST * _STEEPEST:
             for i in range(len(w_unit)):

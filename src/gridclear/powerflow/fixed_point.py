@@ -22,14 +22,20 @@ from gridclear.powerflow.arrays import FIXED_POINT, UNSOLVED
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import (
     LANES,
+    STRIP,
+    STRIPS,
     larger,
     load,
+    load_like,
+    load_part,
     narrow,
     reciprocal_root,
     root,
     spread,
+    spread_part,
     spread_single,
     store,
+    store_like,
     where_above,
     widen,
 )
@@ -52,7 +58,7 @@ def approach(structure, factors, injection, given, work, tolerance, max_iteratio
         vr, vi of the workspace hold the start on entry; else it is the voltages without injection.
     work : Workspace
         vr, vi: on return the voltages that were found, and still the start in lanes where that came to nothing.
-        ar, ai, br, bi, hr, hi, yr, yi and size are used.
+        ar, ai, br, bi, hr, hi, yr, yi, size, lane and lane_single are used.
     tolerance : float
         Mismatch in p.u. that is wanted.
     max_iterations : int
@@ -60,8 +66,8 @@ def approach(structure, factors, injection, given, work, tolerance, max_iteratio
     """
     n_free = len(structure.diagonal)
     ar, ai, br, bi, hr, hi = work.ar, work.ai, work.br, work.bi, work.hr, work.hi
-    moving, worst_of = np.ones(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
-    first, last = np.zeros(LANES), np.zeros(LANES)
+    moving, worst_of, first, last = work.lane_single[0], work.lane_single[1], work.lane[0], work.lane[1]
+    moving[:], first[:], last[:] = 1.0, 0.0, 0.0
     squared = tolerance * tolerance
     for i in range(n_free):
         p, q = narrow(load(injection[0], i)), narrow(load(injection[1], i))
@@ -76,17 +82,17 @@ def approach(structure, factors, injection, given, work, tolerance, max_iteratio
         store(hi, i, q)
         store(ar, i, x)
         store(ai, i, y)
-        _forward(structure, factors.lur_single, factors.lui_single, br, bi, i, x, y)
+        _forward(structure, factors.lur_single, factors.lui_single, br, bi, i, 0, x, y)
     for iteration in range(max_iterations):
         if iteration > 0:
             for i in range(n_free):
                 _forward(
-                    structure, factors.lur_single, factors.lui_single, br, bi, i, load(ar, i), load(ai, i)
+                    structure, factors.lur_single, factors.lui_single, br, bi, i, 0, load(ar, i), load(ai, i)
                 )
         still, half = load(moving, 0), spread_single(np.float32(0.5))
         worst = spread_single(np.float32(0.0))
         for i in range(n_free - 1, -1, -1):
-            x, y = _back(structure, factors.lur_single, factors.lui_single, br, bi, i)
+            x, y = _back(structure, factors.lur_single, factors.lui_single, br, bi, i, 0, still)
             start = factors.start_single[i]
             a, b = x + start.real, y + start.imag
             x, y = _single_current(load(hr, i), load(hi, i), a, b)
@@ -129,19 +135,21 @@ def _solve(structure, factors, work, all_lanes):
     """Voltages of the currents in work.ar, work.ai, in all lanes or in those that row 0 of work.size marks."""
     n_free = len(structure.diagonal)
     yr, yi = work.yr, work.yi
-    for i in range(n_free):
-        x, y = widen(load(work.ar, i)), widen(load(work.ai, i))
-        _forward(structure, factors.lur, factors.lui, yr, yi, i, x, y)
-    learnt, half = load(work.size, 0), spread(0.5)
-    for i in range(n_free - 1, -1, -1):
-        x, y = _back(structure, factors.lur, factors.lui, yr, yi, i)
-        x, y = _times(factors.to_voltage[i], x, y)
-        x, y = x + factors.wr[i], y + factors.wi[i]
-        if not all_lanes:
-            x = where_above(learnt, half, x, load(work.vr, i))
-            y = where_above(learnt, half, y, load(work.vi, i))
-        store(work.vr, i, x)
-        store(work.vi, i, y)
+    half, single_part = spread_part(0.5), narrow(spread_part(0.0))
+    for part in range(STRIPS):
+        for i in range(n_free):
+            x, y = load_like(work.ar, i, part, single_part), load_like(work.ai, i, part, single_part)
+            _forward(structure, factors.lur, factors.lui, yr, yi, i, part, widen(x), widen(y))
+        learnt = load_part(work.size, part)
+        for i in range(n_free - 1, -1, -1):
+            x, y = _back(structure, factors.lur, factors.lui, yr, yi, i, part, half)
+            x, y = _times(factors.to_voltage[i], x, y)
+            x, y = x + factors.wr[i], y + factors.wi[i]
+            if not all_lanes:
+                x = where_above(learnt, half, x, load_like(work.vr, i, part, half))
+                y = where_above(learnt, half, y, load_like(work.vi, i, part, half))
+            store_like(work.vr, i, part, x)
+            store_like(work.vi, i, part, y)
 
 
 @inner
@@ -155,7 +163,7 @@ def fixed_point(structure, factors, injection, work, tolerance, proved, max_iter
     injection : (part, node, LANES)
         In p.u.; see ``arrays.Columns``.
     work : Workspace
-        vr, vi hold the start on entry, the solution on return; xr, xi, yr, yi are used.
+        vr, vi hold the start on entry, the solution on return; xr, xi, yr, yi and lane are used.
     tolerance : float
         Mismatch in p.u. at which a lane has arrived.
     proved : float
@@ -166,46 +174,60 @@ def fixed_point(structure, factors, injection, work, tolerance, proved, max_iter
     sweeps : (LANES,) int
         Is increased by the sweeps made.
     """
-    n_free = len(structure.diagonal)
     vr, vi, xr, xi, yr, yi = work.vr, work.vi, work.xr, work.xi, work.yr, work.yi
-    moving, worst_of = np.ones(LANES), np.empty(LANES)
-    last, slow = np.full(LANES, np.inf), np.zeros(LANES, dtype=np.int64)
+    moving, worst_of, last, slow = work.lane[0], work.lane[1], work.lane[2], work.lane[3]
+    last[:], slow[:] = np.inf, 0.0
     for lane in range(LANES):
         moving[lane] = 1.0 if code[lane] == UNSOLVED else 0.0
+    for part in range(STRIPS):
+        _sweep(
+            structure, factors, injection, part, vr, vi, xr, xi, yr, yi, moving, worst_of, last, slow,
+            tolerance, proved, max_iterations, code, sweeps,
+        )  # fmt: skip
+
+
+@inner
+def _sweep(
+    structure, factors, injection, part, vr, vi, xr, xi, yr, yi, moving, worst_of, last, slow, tolerance,
+    proved, max_iterations, code, sweeps,
+):  # fmt: skip
+    """Sweep over one strip; arguments as in ``fixed_point``."""
+    n_free, half = len(structure.diagonal), spread_part(0.5)
     for i in range(n_free):
-        _, x, y = _current(injection, i, load(vr, i), load(vi, i))
-        store(xr, i, x)
-        store(xi, i, y)
+        a, b = load_like(vr, i, part, half), load_like(vi, i, part, half)
+        _, x, y = _current(injection, i, part, a, b)
+        store_like(xr, i, part, x)
+        store_like(xi, i, part, y)
     for _ in range(max_iterations):
         for i in range(n_free):
-            x, y = _times(factors.to_current[i], load(xr, i), load(xi, i))
-            _forward(structure, factors.lur, factors.lui, yr, yi, i, x, y)
-        still, half = load(moving, 0), spread(0.5)
-        worst = spread(0.0)
+            x, y = load_like(xr, i, part, half), load_like(xi, i, part, half)
+            x, y = _times(factors.to_current[i], x, y)
+            _forward(structure, factors.lur, factors.lui, yr, yi, i, part, x, y)
+        still, worst = load_part(moving, part), spread_part(0.0)
         for i in range(n_free - 1, -1, -1):
-            x, y = _back(structure, factors.lur, factors.lui, yr, yi, i)
+            x, y = _back(structure, factors.lur, factors.lui, yr, yi, i, part, half)
             x, y = _times(factors.to_voltage[i], x, y)
             a, b = x + factors.wr[i], y + factors.wi[i]
-            square, x, y = _current(injection, i, a, b)
-            c, d = load(xr, i), load(xi, i)
+            square, x, y = _current(injection, i, part, a, b)
+            c, d = load_like(xr, i, part, half), load_like(xi, i, part, half)
             p, q = x - c, y - d
             worst = larger(square * (p * p + q * q), worst)
-            store(xr, i, where_above(still, half, x, c))
-            store(xi, i, where_above(still, half, y, d))
-            store(vr, i, where_above(still, half, a, load(vr, i)))
-            store(vi, i, where_above(still, half, b, load(vi, i)))
-        store(worst_of, 0, worst)
+            store_like(xr, i, part, where_above(still, half, x, c))
+            store_like(xi, i, part, where_above(still, half, y, d))
+            store_like(vr, i, part, where_above(still, half, a, load_like(vr, i, part, half)))
+            store_like(vi, i, part, where_above(still, half, b, load_like(vi, i, part, half)))
+        store(worst_of, part, worst)
         going = False
-        for lane in range(LANES):
+        for lane in range(STRIP * part, STRIP * (part + 1)):
             if moving[lane] == 0.0:
                 continue
             latest = worst_of[lane]
             sweeps[lane] += 1
-            slow[lane] = slow[lane] + 1 if not latest * _SLOW < last[lane] else 0
+            slow[lane] = slow[lane] + 1.0 if not latest * _SLOW < last[lane] else 0.0
             last[lane] = latest
             if latest <= tolerance * tolerance:
                 code[lane], moving[lane] = FIXED_POINT, 0.0
-            elif slow[lane] >= 2:
+            elif slow[lane] >= 2.0:
                 code[lane] = FIXED_POINT if latest <= proved * proved else UNSOLVED
                 moving[lane] = 0.0
             else:
@@ -215,35 +237,38 @@ def fixed_point(structure, factors, injection, work, tolerance, proved, max_iter
 
 
 @inner
-def _forward(structure, lur, lui, yr, yi, i, x, y):
+def _forward(structure, lur, lui, yr, yi, i, part, x, y):
     """One step of the forward substitution: the current x + jy of node i, and all that comes from below."""
     for k in range(structure.hung_start[i], structure.hung_start[i + 1]):
         j = structure.l_col[structure.hung[k]]
-        x, y = x + load(yr, j), y + load(yi, j)
+        x, y = x + load_like(yr, j, part, x), y + load_like(yi, j, part, x)
     for k in range(structure.rest_start[i], structure.rest_start[i + 1]):
         slot = structure.rest[k]
         j = structure.l_col[slot]
-        x, y = _less(x, y, lur[slot], lui[slot], load(yr, j), load(yi, j))
-    store(yr, i, x)
-    store(yi, i, y)
+        x, y = _less(x, y, lur[slot], lui[slot], load_like(yr, j, part, x), load_like(yi, j, part, x))
+    store_like(yr, i, part, x)
+    store_like(yi, i, part, y)
 
 
 @inner
-def _back(structure, lur, lui, yr, yi, i):
+def _back(structure, lur, lui, yr, yi, i, part, like):
     """One step of the backward substitution; returns node i's scaled voltage beyond that without injection."""
     fill = len(structure.l_col)
-    x, y = load(yr, i), load(yi, i)
+    x, y = load_like(yr, i, part, like), load_like(yi, i, part, like)
     fr, fi = lur[2 * fill + i], lui[2 * fill + i]
     stem = structure.stem[i]
     if stem >= 0:
-        x, y = (load(yr, stem) + fr * x) - fi * y, (load(yi, stem) + fr * y) + fi * x
+        c, d = load_like(yr, stem, part, like), load_like(yi, stem, part, like)
+        x, y = (c + fr * x) - fi * y, (d + fr * y) + fi * x
     else:
         for k in range(structure.u_start[i], structure.u_start[i + 1]):
             j = structure.u_col[k]
-            x, y = _less(x, y, lur[fill + k], lui[fill + k], load(yr, j), load(yi, j))
+            x, y = _less(
+                x, y, lur[fill + k], lui[fill + k], load_like(yr, j, part, like), load_like(yi, j, part, like)
+            )
         x, y = fr * x - fi * y, fr * y + fi * x
-    store(yr, i, x)
-    store(yi, i, y)
+    store_like(yr, i, part, x)
+    store_like(yi, i, part, y)
     return x, y
 
 
@@ -260,14 +285,14 @@ def _less(x, y, fr, fi, c, d):
 
 
 @inner
-def _current(injection, i, a, b):
+def _current(injection, i, part, a, b):
     """|V|² and conj(S/V) of node i at V = a + jb."""
-    p, q = load(injection[0], i), load(injection[1], i)
+    p, q = load_like(injection[0], i, part, a), load_like(injection[1], i, part, a)
     square = a * a + b * b
     if injection.shape[0] > 2:
         magnitude = root(square)
-        p = p + magnitude * load(injection[2], i) + square * load(injection[4], i)
-        q = q + magnitude * load(injection[3], i) + square * load(injection[5], i)
+        p = p + magnitude * load_like(injection[2], i, part, a) + square * load_like(injection[4], i, part, a)
+        q = q + magnitude * load_like(injection[3], i, part, a) + square * load_like(injection[5], i, part, a)
     scale = 1.0 / square
     return square, (p * a + q * b) * scale, (p * b - q * a) * scale
 

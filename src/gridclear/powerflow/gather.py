@@ -9,6 +9,11 @@ from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import LANES
 from gridclear.powerflow.tiles import SIDE, number_at, tile_in, tile_out, tile_stream
 
+#: Columns up to which the rows of the next block are asked for while those of this one are read, so that memory
+#: delivers them while this one is solved. Of more columns they would be gone again from the second cache: there
+#: only the next tile's are.
+_FEW = 256
+
 
 @inner
 def gather(values, rows, block):
@@ -31,10 +36,11 @@ def gather_at(address, columns, rows, block):
             for column in range(columns):
                 block[column, lane] = number_at(address, rows[lane] * columns + column)
         return
+    ahead = LANES if columns <= _FEW else SIDE
     for lane in range(0, LANES, SIDE):
         for column in range(0, columns - SIDE, SIDE):
-            tile_in(address, columns, rows, lane, column, block)
-        tile_in(address, columns, rows, lane, columns - SIDE, block)
+            tile_in(address, columns, rows, lane, column, block, ahead)
+        tile_in(address, columns, rows, lane, columns - SIDE, block, ahead)
 
 
 @inner

@@ -17,7 +17,7 @@ _NOTHING = np.float32(1e-36)
 
 @inner
 def magnitude_of(square):
-    """Square root of LANES squares in double precision; of 0 it is 0.
+    """Square root of a vector of squares in double precision; of 0 it is 0.
 
     With r ≈ 1/√a to seven digits, from single precision, and d = 1 - a·r²: √a = a·r·(1 - d)^(-1/2), of whose
     series the terms up to d² are taken; the next is beyond double precision. The last digit may differ from

@@ -10,7 +10,7 @@ import numpy as np
 
 from gridclear.powerflow.arrays import BAD_INPUT, NEWTON, NO_SOLUTION, UNSOLVED
 from gridclear.powerflow.jacobian import STRIDE, factorise_jacobian, fill_jacobian, substitute
-from gridclear.powerflow.jit import inner
+from gridclear.powerflow.jit import allocating, inner
 from gridclear.powerflow.simd import GROUP, LANES, larger, load_few, spread_few, store, where_above
 
 #: A voltage below this (p.u.) or above it is no operating point that a grid can have.
@@ -23,7 +23,7 @@ _MAX_STEPS = 40
 _OVER_LIMIT = 10.0
 
 
-@inner
+@allocating
 def newton(
     structure, factors, injection, vr, vi, work, rows, count, starts, tolerance, proved, code, iterations
 ):
@@ -131,7 +131,7 @@ def _dc_angles(structure, factors, injection, work, lane):
         angle[i] += factors.dc_angle[i]
 
 
-@inner
+@allocating
 def _iterate(structure, factors, injection, group, vr, vi, work, tolerance, proved, code, iterations):
     """Newton's steps on one group until each of its lanes has arrived or failed; arrived lanes get NEWTON."""
     n_free = len(structure.diagonal)

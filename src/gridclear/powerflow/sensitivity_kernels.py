@@ -34,7 +34,7 @@ from gridclear.powerflow.jacobian import (
     substitute,
     substitute_transposed,
 )
-from gridclear.powerflow.jit import inner, kernel
+from gridclear.powerflow.jit import allocating, inner, kernel
 from gridclear.powerflow.simd import GROUP, LANES, load_few, spread_few, store
 from gridclear.powerflow.tiles import SIDE, tile_out
 
@@ -130,7 +130,7 @@ def adjoint(
             solved[begin + lane] = good[lane]
 
 
-@inner
+@allocating
 def _load_states(structure, factors, vr, vi, work, first, last):
     """Voltages, currents drawn and held voltages of a block; returns the injections at its voltages."""
     rows, mismatch = np.empty(LANES, dtype=np.int64), np.empty((2, LANES))
@@ -167,7 +167,7 @@ def _hold(factors, injection, work, si, i, lane):
     injection[1, i, lane] += high if high - spare < spare - low else low
 
 
-@inner
+@allocating
 def _linearise(structure, factors, measures, moves, work, room, group, sr, si, proved, good):
     """Factors of the Jacobian, quantities and their gradients, and pushes of all controls, of one group."""
     miss, total = np.empty(GROUP), spread_few(0.0)

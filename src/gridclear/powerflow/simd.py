@@ -2,8 +2,9 @@
 
 numba leaves the lane loop to LLVM, which must fear that arrays overlap and often falls back to scalars. A
 value of these types is one LLVM vector: loads, arithmetic and stores are explicit, every lane does the same,
-and there is no remainder loop. Three sizes: a block of LANES scenarios in double and in single precision,
-and GROUP of them, for methods whose working arrays are large. Only kernels use these names.
+and there is no remainder loop. Three sizes, in double and in single precision: a block of LANES scenarios;
+STRIP of them, as many as a processor's registers hold a few vectors of; and GROUP of them, for methods whose
+working arrays are large. Only kernels use these names.
 """
 
 from __future__ import annotations
@@ -16,12 +17,18 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, overload, register_model
 
 #: Scenarios side by side, a power of two: enough to hide latencies, few enough for a block to stay in cache.
 LANES = 32
 #: Scenarios side by side where the arrays of a whole block would not stay in cache; divides LANES.
 GROUP = 8
+
+#: Scenarios side by side in loops without chains from row to row, and how many strips a block has: all, where
+#: 32 registers of 64 bytes hold eight vectors of a block; few, where it takes half of 16 of 32 bytes for one.
+STRIP = LANES if "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2] else GROUP
+STRIPS = LANES // STRIP
 
 #: numba's decorator, with a type for mypy.
 typed: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
@@ -40,6 +47,7 @@ class LaneType(types.Type):  # type: ignore[misc] # numba has no types
 
 
 LANE, SINGLE, FEW = LaneType(64, LANES), LaneType(32, LANES), LaneType(64, GROUP)
+PART = LaneType(64, STRIP)
 
 
 @register_model(LaneType)
@@ -82,13 +90,15 @@ def _loader(lane_of: Callable[[Any], LaneType], name: str, what: str) -> Callabl
 
 #: Row ``index`` of a C-contiguous array whose last axis has LANES entries; no bounds check.
 load = _loader(lambda array: LANE if array.dtype == types.float64 else SINGLE, "load", "LANES entries.")
+#: Entries STRIP·index … of a C-contiguous float64 array; no bounds check.
+load_part = _loader(lambda _: PART, "load_part", "STRIP entries.")
 #: Entries GROUP·index … of a C-contiguous float64 array; no bounds check.
 load_few = _loader(lambda _: FEW, "load_few", "GROUP entries.")
 
 
 @typed
 def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
-    """Write ``value`` where ``load`` or ``load_few`` would read it; no bounds check."""
+    """Write ``value`` where ``load``, ``load_part`` or ``load_few`` would read it; no bounds check."""
     contiguous(array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
@@ -96,6 +106,37 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: A
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), codegen
+
+
+@typed
+def load_like(typingctx: Any, array: Any, row: Any, part: Any, like: Any) -> Any:  # noqa: ANN401, ARG001
+    """Read the ``part``-th of a row's parts that are as long as a vector ``like``; no bounds check."""
+    contiguous(array)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
+        return builder.load(_inside(context, builder, sig, args, like), align=like.bits // 8)
+
+    return like(array, types.intp, types.intp, like), codegen
+
+
+@typed
+def store_like(typingctx: Any, array: Any, row: Any, part: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
+    """Write ``value`` where ``load_like`` would read it; no bounds check."""
+    contiguous(array)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
+        builder.store(args[3], _inside(context, builder, sig, args, value), align=value.bits // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), codegen
+
+
+def _inside(context: Any, builder: Any, sig: Any, args: Any, lane: LaneType) -> Any:  # noqa: ANN401
+    row, part = (
+        builder.mul(arg, ir.Constant(arg.type, step))
+        for arg, step in zip(args[1:3], (LANES, lane.width), strict=True)
+    )
+    return address(context, builder, sig.args[0], args[0], builder.add(row, part), lane.vector)
 
 
 @typed
@@ -127,11 +168,21 @@ def _splat(lane: LaneType, name: str, what: str) -> Callable[..., Any]:
 spread = _splat(LANE, "spread", "The same double in LANES lanes.")
 spread_single = _splat(SINGLE, "spread_single", "The same single in LANES lanes.")
 spread_few = _splat(FEW, "spread_few", "The same double in GROUP lanes.")
-_SPREAD = {LANE: spread, SINGLE: spread_single, FEW: spread_few}
+spread_part = _splat(PART, "spread_part", "The same double in STRIP lanes.")
+#: A single number to one of a vector's lanes each; strips may be as wide as blocks or groups.
+_SPREAD = {
+    PART: spread_part,
+    LaneType(32, STRIP): _splat(LaneType(32, STRIP), "spread_part_single", "The same single in STRIP lanes."),
+    LANE: spread,
+    SINGLE: spread_single,
+    FEW: spread_few,
+}
 
 
-def _cast(target: LaneType, instruction: str, name: str, what: str) -> Callable[..., Any]:
+def _cast(bits: int, instruction: str, name: str, what: str) -> Callable[..., Any]:
     def function(typingctx: Any, value: Any) -> Any:  # noqa: ANN401, ARG001
+        target = LaneType(bits, value.width)
+
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
             return getattr(builder, instruction)(args[0], target.vector)
 
@@ -141,8 +192,8 @@ def _cast(target: LaneType, instruction: str, name: str, what: str) -> Callable[
     return typed(function)
 
 
-widen = _cast(LANE, "fpext", "widen", "Single to double precision.")
-narrow = _cast(SINGLE, "fptrunc", "narrow", "Double to single precision.")
+widen = _cast(64, "fpext", "widen", "Single to double precision.")
+narrow = _cast(32, "fptrunc", "narrow", "Double to single precision.")
 
 
 def _binary(name: str) -> Callable[..., Any]:
@@ -192,10 +243,22 @@ def reciprocal_root(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
     """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
-        ones = ir.Constant(SINGLE.vector, [1.0] * SINGLE.width)
-        return builder.fdiv(ones, _root(builder, SINGLE, args[0], "arcp"), flags=("arcp", "contract"))
+        ones = ir.Constant(a.vector, [1.0] * a.width)
+        return builder.fdiv(ones, _root(builder, a, args[0], "arcp"), flags=("arcp", "contract"))
 
-    return SINGLE(SINGLE), codegen
+    return a(a), codegen
+
+
+@typed
+def fused(typingctx: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ANN401, ARG001
+    """a·b + c per lane, rounded once where the processor can: where a sum of two products leaves a choice."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+        kind = ir.FunctionType(a.vector, [a.vector] * 3)
+        name = f"llvm.fmuladd.v{a.width}f{a.bits}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+    return a(a, a, a), codegen
 
 
 @typed

@@ -12,8 +12,6 @@ from gridclear.powerflow.simd import address, contiguous, typed
 
 #: Scenarios and columns of a tile.
 SIDE = 8
-#: How many tiles ahead memory is asked for.
-_SIDES_AHEAD = 1
 _VECTOR = ir.VectorType(ir.DoubleType(), SIDE)
 #: Which entries of two vectors make the new pair, in each round.
 _ROUNDS = (
@@ -43,11 +41,11 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: 
 
 
 def _prefetch(builder: Any, pointer: Any) -> None:  # noqa: ANN401
-    """Ask for a line of memory; never a fault, wherever it points."""
+    """Ask for a line of memory, into the second cache; never a fault, wherever it points."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    to_read, keep, data = (ir.Constant(number, value) for value in (0, 3, 1))
+    to_read, keep, data = (ir.Constant(number, value) for value in (0, 2, 1))
     builder.call(function, [builder.bitcast(pointer, byte), to_read, keep, data])
 
 
@@ -82,8 +80,12 @@ def tile_in(
     lane: Any,  # noqa: ANN401, ARG001
     column: Any,  # noqa: ANN401, ARG001
     block: Any,  # noqa: ANN401
+    ahead: Any,  # noqa: ANN401, ARG001
 ) -> Any:  # noqa: ANN401
-    """(rows[lane + j], column + i) of a C-contiguous array at an address → block[column + i, lane + j]."""
+    """(rows[lane + j], column + i) of a C-contiguous array at an address → block[column + i, lane + j].
+
+    The same columns ``ahead`` rows further on are asked for.
+    """
     contiguous(rows, block)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
@@ -93,15 +95,15 @@ def tile_in(
             row = _entry(context, builder, kinds[2], args[2], args[3], j)
             entry = builder.add(builder.mul(row, args[1]), args[4])
             tile.append(builder.load(_at(builder, args[0], entry, _VECTOR), align=8))
-            # Scenarios mostly follow one another: the next tile of these columns is asked for in good time.
-            step = builder.mul(args[1], ir.Constant(entry.type, _SIDES_AHEAD * SIDE))
+            # Scenarios mostly follow one another.
+            step = builder.mul(args[1], args[6])
             _prefetch(builder, _at(builder, args[0], builder.add(entry, step), _VECTOR))
         for i, vector in enumerate(_transposed(builder, tile)):
             row = builder.add(args[4], ir.Constant(args[4].type, i))
             builder.store(vector, _place(context, builder, kinds[5], args[5], row, args[3]), align=8)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, rows, types.intp, types.intp, block), codegen
+    return types.void(types.intp, types.intp, rows, types.intp, types.intp, block, types.intp), codegen
 
 
 def _writer(name: str, what: str, *, past_caches: bool) -> Any:  # noqa: ANN401

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints, Network
 
 #: Entries of one block's arrays in one piece of work: enough to forget the overhead of a call.
-_PIECE = 2**18
+_PIECE = 2**20
 #: Most blocks of a piece: few enough to share out and to show progress.
-_MOST_BLOCKS = 32
+_MOST_BLOCKS = 128
 #: Bytes of a line of memory.
 _LINE = 64
 
@@ -76,6 +76,9 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         magnitude=magnitude,
         current=rows(2 * m),
         held=rows(free),
+        lane=rows(4),
+        lane_single=aligned((2, LANES), np.float32),
+        row=np.zeros(LANES, dtype=np.int64),
         low=rows(n if scan else 0),
         high=rows(n if scan else 0),
         loading=rows(m if scan else 0),
