@@ -67,9 +67,18 @@ def random_case(
 
 
 def curved_case(
-    seed: int, *, blocks: bool = True, bids: tuple[int, int] = (4, 12), periods: int | None = None
+    seed: int,
+    *,
+    blocks: bool = True,
+    bids: tuple[int, int] = (4, 12),
+    periods: int | None = None,
+    bent: bool = False,
 ) -> tuple[gc.Case, pp.pandapowerNet]:
-    """A random case with curves on most of its plants, steep and flat, and the net with the same curves."""
+    """A random case with curves on most of its plants, steep and flat, and the net with the same curves.
+
+    ``bent``: most bids are of these plants, and most of their curves bend sharply on the way of such a bid,
+    so that limits are nearest inside a box.
+    """
     case, net = random_case(seed, blocks=blocks, bids=bids, periods=periods)
     rng = np.random.default_rng([seed, 77])
     plants = net.sgen["name"].to_numpy()
@@ -77,9 +86,14 @@ def curved_case(
     chosen = chosen if len(chosen) else plants[:1]
     if not len(chosen):
         raise ValueError("no plant")
+    offers = _of_plants(case, chosen, rng) if bent else case.active_bids.copy()
     inverters, points = [], []
     for name in chosen:
         p_mw = float(net.sgen["p_mw"][net.sgen["name"] == name].iloc[0])
+        if bent and rng.random() < 0.7:
+            inverters.append((name, 2.0 * p_mw, f"curve of {name}"))
+            points += [(f"curve of {name}", *point) for point in _knee(rng)]
+            continue
         inverters.append((name, p_mw * float(rng.uniform(1.0, 1.7)), f"curve of {name}"))
         most = rng.uniform(0.15, 0.6, 2)
         if rng.random() < 0.6:
@@ -96,7 +110,6 @@ def curved_case(
                 (f"curve of {name}", np.nan, at, q)
                 for at, q in ((0, rng.choice([0, 0.2])), (knee, 0), (1, way * most[1]))
             ]
-    offers = case.active_bids.copy()
     offers.loc[(offers["element_type"] == "sgen") & offers["element"].isin(chosen), "tan_phi"] = np.nan
     tables = (
         pd.DataFrame(inverters, columns=["element", "s_max_mva", "reaction"]),
@@ -113,6 +126,30 @@ def curved_case(
         connection_points=exchange, inverters=tables[0], reaction_curves=tables[1],
     )  # fmt: skip
     return made, told
+
+
+def _of_plants(case: gc.Case, plants: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    """The bids, most of them moved to some plants; never more than there is, up or down."""
+    offers, forecast = case.active_bids.copy(), case.forecast
+    lowest = forecast[forecast["element_type"] == "sgen"].groupby("element")["p_mw"].min()
+    for name in offers["bid"].unique()[rng.random(offers["bid"].nunique()) < 0.75]:
+        rows = offers["bid"] == name
+        plant, direction = str(rng.choice(plants)), str(rng.choice(["up", "down"], p=[0.7, 0.3]))
+        p_mw = float(lowest[plant]) * float(rng.uniform(0.3, 0.8))
+        least = offers.loc[rows, "min_p_mw"] / offers.loc[rows, "p_mw"]
+        offers.loc[rows, ["element_type", "element", "direction"]] = ["sgen", plant, direction]
+        offers.loc[rows, "p_mw"], offers.loc[rows, "min_p_mw"] = p_mw, least * p_mw
+    return offers
+
+
+def _knee(rng: np.random.Generator) -> list[tuple[float, float, float]]:
+    """Points (V, P, Q) of a curve over the active power that bends sharply between 0.2 and 0.8 of it, or twice."""
+    at, width = float(rng.uniform(0.2, 0.75)), float(rng.uniform(0.01, 0.1))
+    first, then, last = rng.uniform(-0.5, 0.5, 3) * (1.0, 1.0, float(rng.random() < 0.5))
+    return [
+        (np.nan, p, float(q))
+        for p, q in ((0.0, first * 0.3), (at, 0.0), (at + width, then), (1.0, then + 0.5 * last))
+    ]
 
 
 def _grid(rng: np.random.Generator) -> pp.pandapowerNet:
