@@ -1,8 +1,8 @@
-"""Boxes with inverters on curves: no point of them breaks anything, and they are hardly smaller than the best.
+"""Boxes with inverters on curves: no point breaks anything, and they are hardly smaller than the best box.
 
-Points are solved by the oracle's own Newton method, which takes the curves into its mismatch, and the worst of
-them by ``runpp`` with Broyden's method around it. From the worst points of a box the oracle climbs on, so that
-what is worst where a curve bends is found, too.
+Points are solved by the oracle's own Newton method, which takes the curves into its mismatch, and the worst
+of them by ``runpp`` with Broyden's method around it. From the worst points of a box the oracle climbs on, so
+that what is worst where a curve bends is found, too.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ starts (sides raised one after the other in many orders, all together, at random
 nor a trade between two sides gains anything. Indivisible bids and smallest amounts: all combinations of
 which of them are taken.
 
-Where inverters follow curves, a box can be worst between its corners. Points at which the best box turns out to
-break something (`boxes.climbed`) then belong to all boxes that hold them, and the search is done again.
+Where inverters follow curves, a box can be worst between its corners. Points at which the best box turns out
+to break something (`boxes.climbed`) then belong to all boxes that hold them, and it is searched again.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def best_box(
 ) -> Box:
     """Search the best safe box of a period (the links of its blocks to other periods are left out).
 
-    Without ``bends`` a box counts as safe with its corners and some random points, so that with curves the best
-    one may be too large.
+    Without ``bends`` a box counts as safe with its corners and some random points, so that with curves the
+    best one may be too large.
     """
     period = Period(problem, start)
     units = units_in(problem, period)

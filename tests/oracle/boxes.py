@@ -3,8 +3,8 @@
 The box of a period holds every activation from nothing to the accepted share of each unit (see `activation`).
 Where a group of exclusive bids is named, it is cut: no two items of a group are above nothing at once.
 `breaks` looks for the worst point of the published boxes: all corners where there are few units, else corners
-that aim at every single constraint, and random subsets and partial activations. From the worst of these it can
-climb on, one unit after the other: where something bends inside a box, the worst point is no corner.
+that aim at every single constraint, and random subsets and partial activations. From the worst of these it
+can climb on, one unit after the other: where something bends inside a box, the worst point is no corner.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def breaks(
     """Find the worst point of the published boxes; None if nothing was accepted anywhere.
 
     ``random`` is the number of random points of each period, ``starts`` names the periods (all). Not
-    ``fast``: every point is solved by ``runpp``, for few of them. ``climb``, which must be fast: see `climbed`.
+    ``fast``: every point is solved by ``runpp``, for few of them. ``climb``: see `climbed`; only if ``fast``.
     """
     worst = None
     tried = 0
@@ -146,7 +146,7 @@ def _measured(period: Period, shares: dict[int, float]) -> Worst:
 
 
 def climbed(states: FastStates, box: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Points as far beyond single limits as moving one unit after the other leads to, from the worst of ``x``.
+    """Points as far beyond limits as moving one unit after the other leads to, from the worst of ``x``.
 
     Every unit in turn goes to the best of a grid over its side of the box, which then closes in on it.
     """

@@ -143,7 +143,7 @@ def _of_plants(case: gc.Case, plants: np.ndarray, rng: np.random.Generator) -> p
 
 
 def _knee(rng: np.random.Generator) -> list[tuple[float, float, float]]:
-    """Points (V, P, Q) of a curve over the active power that bends sharply between 0.2 and 0.8 of it, or twice."""
+    """Points (V, P, Q) of a curve over the active power that bends sharply between 0.2 and 0.85 of it."""
     at, width = float(rng.uniform(0.2, 0.75)), float(rng.uniform(0.01, 0.1))
     first, then, last = rng.uniform(-0.5, 0.5, 3) * (1.0, 1.0, float(rng.random() < 0.5))
     return [
