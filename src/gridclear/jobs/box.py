@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +39,7 @@ _BINDING, _FLIPPED = 1e-4, 24
 #: Random points per period that the box must stand, and those from which bends of curves are looked for.
 _POINTS, _STARTS = 96, 8
 #: Points of bends with the same shares to so many digits are one; and how often the line there is drawn.
-_DIGITS, _REDRAWN = 6, 24
+_DIGITS, _REDRAWN = 6, 12
 
 
 #: Constraint and point of view of a line.
@@ -61,8 +61,10 @@ class _Cut:
         Violation that the power flow found at the last corner; NaN before.
     at : (column,) or None
         Of a line where curves bend: shares from which on units press no further, infinite where they do.
+    point : (column,) or None
+        Where it was drawn first, and always goes through.
     drawn : int
-        How often such a line was drawn.
+        How often it was drawn.
     """
 
     constraint: int
@@ -70,7 +72,23 @@ class _Cut:
     gain: Floats
     over: float
     at: Floats | None = None
+    point: Floats | None = None
     drawn: int = 1
+
+    def through(self, x: Floats, over: float) -> _Cut:
+        """Turn a line around its first point until it goes through another one, at most by half.
+
+        The slopes at the other point would claim too much of what is between: where units are taken back a
+        limit mostly becomes steeper.
+        """
+        if self.point is None:
+            return self
+        top = self.offset + float(self.gain @ self.point)
+        fall = float(self.gain @ (self.point - x))
+        turn = min(max((top - over) / fall, 0.5), 1.5) if fall > 0.0 else 1.0
+        gain = turn * self.gain
+        offset = top - float(gain @ self.point)
+        return replace(self, offset=offset, gain=gain, over=over, drawn=self.drawn + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +249,7 @@ class Box:
     def _draw_bends(
         self, rows: Ints, lanes: Activations, points: list[Floats], over: Floats, which: Ints, share: Floats
     ) -> None:
-        """Draw lines of what is broken at points where curves bend; arguments by point, of which some rows."""
+        """Draw lines of what is broken at points where curves bend, of which ``rows`` are looked at."""
         own = lanes.part(rows)
         found = slopes_of_one(self._search, own, self._search.setting[own.period], self.cells, which[rows])
         # Several points may have climbed to one that is the same in all that presses there.
@@ -247,7 +265,7 @@ class Box:
             drawn.add((period, int(which[row]), where))
             key = (int(which[row]), _LATER + len(self._cuts[period]))
             offset = float(over[row] - gain @ x)
-            self._cuts[period][key] = _Cut(key[0], offset, gain, float(over[row]), at)
+            self._cuts[period][key] = _Cut(key[0], offset, gain, float(over[row]), at, x)
 
     def rests(self, share: Floats) -> bool:
         """Whether no regulator acts at the worst corners, next to them and at random points of the box."""
@@ -399,9 +417,7 @@ class Box:
             broken |= over > TOLERANCE
             old = self._cuts[period].get(key)
             if old is not None and old.at is not None:
-                gain = np.maximum(gain, 0.0)
-                offset = over - float(gain @ points[row])
-                self._cuts[period][key] = _Cut(old.constraint, offset, gain, over, old.at, old.drawn + 1)
+                self._cuts[period][key] = old.through(points[row], over)
                 continue
             if old is not None and frozen and self._breaks[period] >= _SWINGS:
                 old.over = over
