@@ -163,9 +163,9 @@ def _pieces(
         part = _passing(from_, to)
         if not number_of_cuts % 4:
             part[:] = np.nan
-        every, (told, number) = np.arange(len(ray)), np.nonzero(np.isfinite(part))
+        every, (told, column) = np.arange(len(ray)), np.nonzero(np.isfinite(part))
         width, inset = (high - low)[told], 0.4 * resolution
-        centre = np.clip(low[told] + part[told, number] * width, low[told] + inset, high[told] - inset)
+        centre = np.clip(low[told] + part[told, column] * width, low[told] + inset, high[told] - inset)
         around = np.maximum(_AROUND * width, 0.98 * inset)
         before = np.maximum(centre - around, low[told] + 0.02 * inset)
         behind = np.minimum(centre + around, high[told] - 0.02 * inset)
@@ -175,14 +175,14 @@ def _pieces(
         cut = [before, behind, low[rest] + third, high[rest] - third]
         at_cut, place = mark(ray[bracket], np.concatenate(cut))
         # Each bracket falls into the parts between its cuts.
-        whose, at = np.concatenate([every, bracket, every]), np.concatenate([low, *cut, high])
-        order = np.lexsort((at, whose))
-        numbers = np.concatenate([at_low, at_cut, at_high])[order]
+        whose, where = np.concatenate([every, bracket, every]), np.concatenate([low, *cut, high])
+        order = np.lexsort((where, whose))
+        marked = np.concatenate([at_low, at_cut, at_high])[order]
         places = np.concatenate([from_, place, to])[order]
-        whose, at = whose[order], at[order]
+        whose, where = whose[order], where[order]
         first = np.flatnonzero(whose[1:] == whose[:-1])
-        ray, low, high = ray[whose[first]], at[first], at[first + 1]
-        at_low, at_high = numbers[first], numbers[first + 1]
+        ray, low, high = ray[whose[first]], where[first], where[first + 1]
+        at_low, at_high = marked[first], marked[first + 1]
         from_, to = places[first], places[first + 1]
     of, stop, begin, at_begin = (np.concatenate(column) for column in zip(*ends, strict=True))
     order = np.lexsort((begin, of))
