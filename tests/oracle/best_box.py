@@ -5,6 +5,9 @@ corner's excess changes with the sides of the box, every step drawn back to wher
 starts (sides raised one after the other in many orders, all together, at random), until neither a program
 nor a trade between two sides gains anything. Indivisible bids and smallest amounts: all combinations of
 which of them are taken.
+
+Where inverters follow curves, a box can be worst between its corners. Points at which the best box turns out
+to break something (`boxes.climbed`) then belong to all boxes that hold them, and it is searched again.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy as np
 from scipy.optimize import brentq, linprog
 
 from .activation import LEAST_SHARE, NAME, Period, Unit, items_of
-from .boxes import corners, published_box, random_points, units_in
+from .boxes import EDGE, climbed, corners, published_box, random_points, units_in
 from .fast_states import FastStates
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 INNER_POINTS = 32  # of each box that are tried beside its corners
 GAIN = 1e-5  # of all that is offered: less is no gain
 FAR = 1e9  # tolerances, in the place of "no solution"
+SEARCHES = 12  # with points between the corners that the one before has brought to light
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,14 @@ class Box:
     mw: float
 
 
-def best_box(problem: Problem, start: pd.Timestamp, *, seed: int = 0, most_units: int = 8) -> Box:
-    """Search the best safe box of a period (the links of its blocks to other periods are left out)."""
+def best_box(
+    problem: Problem, start: pd.Timestamp, *, seed: int = 0, most_units: int = 8, bends: bool = False
+) -> Box:
+    """Search the best safe box of a period (the links of its blocks to other periods are left out).
+
+    Without ``bends`` a box counts as safe with its corners and some random points, so that with curves the
+    best one may be too large.
+    """
     period = Period(problem, start)
     units = units_in(problem, period)
     if len(units) > most_units:
@@ -48,6 +58,10 @@ def best_box(problem: Problem, start: pd.Timestamp, *, seed: int = 0, most_units
         return Box({}, 0.0)
     search = Search(problem, period, units, np.random.default_rng(seed))
     sides = search.best()
+    for _ in range(SEARCHES if bends else 0):
+        if not search.learns(sides):
+            break
+        sides = search.best()
     return Box(dict(zip(search.names, sides.tolist(), strict=True)), float(search.mw @ sides))
 
 
@@ -69,10 +83,24 @@ class Search:
         self.states, self.rng = FastStates(period, units), rng
         inner = random_points(units, INNER_POINTS, rng)
         self.corners = np.unique(np.concatenate([corners(units), inner]), axis=0)
+        self.points = np.zeros((0, len(units)))  # shares that are looked at in every box that holds them
 
     def over(self, sides: np.ndarray) -> np.ndarray:
-        """Excess at all corners of one box, (corner, constraint)."""
-        return self.states.over(self.corners * sides[self.side])
+        """Excess at all corners of one box and at the points that it holds, (corner, constraint)."""
+        return self.states.over(self.tried(sides[None])[0])
+
+    def tried(self, sides: np.ndarray) -> np.ndarray:
+        """Shares at which boxes are looked at: their corners, and points; (box, corner, unit)."""
+        box = sides[:, None, self.side]
+        return np.concatenate([self.corners * box, np.minimum(self.points, box)], axis=1)
+
+    def learns(self, sides: np.ndarray) -> bool:
+        """Look for what a box breaks between its corners, and keep the points that do."""
+        box = sides[self.side]
+        found = climbed(self.states, box, self.corners * box)
+        broken = found[self.states.over(found).max(axis=1) > EDGE]
+        self.points = np.concatenate([self.points, broken])
+        return len(broken) > 0
 
     def worst(self, sides: np.ndarray) -> float:
         """Largest excess of a box, less one tolerance: safe up to zero."""
@@ -126,7 +154,7 @@ class Search:
         """The best box within reach, with the excess of each corner linear in the sides."""
         count = len(sides)
         step = np.where(sides > 0.5, -1e-4, 1e-4)
-        moved = self.corners[:, None, :] * (sides + np.diag(step))[:, self.side]
+        moved = self.tried(sides + np.diag(step)).transpose(1, 0, 2)
         there = self.states.over(moved.reshape(-1, len(self.side))).reshape(*moved.shape[:2], -1)
         with np.errstate(invalid="ignore"):
             slopes = (there - here[:, None, :]) / step[:, None]

@@ -3,7 +3,8 @@
 The box of a period holds every activation from nothing to the accepted share of each unit (see `activation`).
 Where a group of exclusive bids is named, it is cut: no two items of a group are above nothing at once.
 `breaks` looks for the worst point of the published boxes: all corners where there are few units, else corners
-that aim at every single constraint, and random subsets and partial activations.
+that aim at every single constraint, and random subsets and partial activations. From the worst of these it
+can climb on, one unit after the other: where something bends inside a box, the worst point is no corner.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MOST_CORNERS = 12  # units of which all combinations are tried
+CLIMBED = 12  # constraints, those that come nearest to their limits, which points climb to
+GRID, ZOOMS, SWEEPS = 9, 4, 4  # points per unit, how often they close in, times that all units are moved
 # two tools that agree to 1e-8 p.u. may see a state at the very edge of its tolerance on either side
 EDGE = 1.01
 
@@ -81,11 +84,12 @@ def breaks(
     seed: int = 0,
     starts: Iterable[pd.Timestamp] | None = None,
     fast: bool = True,
+    climb: bool = False,
 ) -> Worst | None:
     """Find the worst point of the published boxes; None if nothing was accepted anywhere.
 
     ``random`` is the number of random points of each period, ``starts`` names the periods (all). Not
-    ``fast``: every point is solved by ``runpp``, for few of them.
+    ``fast``: every point is solved by ``runpp``, for few of them. ``climb``: see `climbed`; only if ``fast``.
     """
     worst = None
     tried = 0
@@ -104,6 +108,8 @@ def breaks(
             points.append(aimed_corners(states, box))
         points.append(random_points(units, random, rng))
         x = np.concatenate(points) * box
+        if states is not None and climb:
+            x = np.concatenate([x, climbed(states, box, x)])
         tried += len(x)
         found = _worst_of(period, units, x, states)
         if worst is None or found.over > worst.over:
@@ -137,6 +143,37 @@ def _measured(period: Period, shares: dict[int, float]) -> Worst:
         period.start, key, int(row["side"]), float(row["value"]), float(row["effective"]), float(over.max()),
         shares, 1,
     )  # fmt: skip
+
+
+def climbed(states: FastStates, box: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Points as far beyond limits as moving one unit after the other leads to, from the worst of ``x``.
+
+    Every unit in turn goes to the best of a grid over its side of the box, which then closes in on it.
+    """
+    over = states.over(x)
+    best = over.max(axis=0)
+    chosen = np.argsort(-np.where(np.isnan(best), -np.inf, best))[:CLIMBED]
+    at, here = x[over[:, chosen].argmax(axis=0)], best[chosen]
+    shut_out, each = clashes(states.units), np.arange(len(chosen))
+    for _ in range(SWEEPS):
+        before = here.copy()
+        for unit in range(len(box)):
+            middle, reach = np.full(len(chosen), 0.5 * box[unit]), 0.5 * box[unit]
+            for _ in range(ZOOMS):
+                asked = np.clip(middle[:, None] + reach * np.linspace(-1.0, 1.0, GRID), 0.0, box[unit])
+                asked[(at[:, shut_out[unit]] > 0.0).any(axis=1)] = 0.0
+                points = np.repeat(at[:, None], GRID, axis=1)
+                points[:, :, unit] = asked
+                found = states.over(points.reshape(-1, len(box))).reshape(len(chosen), GRID, -1)
+                found = found[each, :, chosen]
+                to = found.argmax(axis=1)
+                middle, reach = asked[each, to], 2.0 * reach / (GRID - 1)
+                nearer = found[each, to] > here
+                at[nearer, unit] = middle[nearer]
+                here = np.where(nearer, found[each, to], here)
+        if (here <= before + 1e-3).all():
+            break
+    return at
 
 
 def clashes(units: Sequence[Unit]) -> np.ndarray:

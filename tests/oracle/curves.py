@@ -7,6 +7,8 @@ them: see `plain_grid.solve`. Read here as follows:
   says, within the circle of ``s_max_mva`` at its active power; beyond the circle it is nothing.
 - Its active power is the element's own, scaled, and that of all activations of bids on the element.
 - The voltage is that of the element's bus. Beyond the ends a curve is flat.
+
+`Inverters` says the same of many states at once, for `fast_states`.
 """
 
 from __future__ import annotations
@@ -69,6 +71,38 @@ def follow(net: pp.pandapowerNet, run: Callable[[pp.pandapowerNet], bool]) -> bo
         gap_before, q_before, before = gap, q, np.abs(gap).max()
         net.sgen.loc[index, "q_mvar"] = q + inverse @ gap
     raise RuntimeError("the oracle finds no state in which every inverter is on its curve")
+
+
+class Inverters:
+    """The inverters of a net under shares of units: what they give, and how it changes with the voltage.
+
+    ``bus`` is (inverter,), an index of ``net.bus``; ``offers`` is (unit, inverter), MW of the whole unit on
+    each inverter's element.
+    """
+
+    def __init__(self, net: pp.pandapowerNet, offers: np.ndarray) -> None:
+        own = net.sgen.loc[net["reactions"]["sgen"]]
+        self.bus, self.works = own["bus"].to_numpy(), own["in_service"].to_numpy()
+        self.given_mvar = np.where(self.works, own["q_mvar"] * own["scaling"], 0.0)
+        self.p_mw, self.offers = (own["p_mw"] * own["scaling"]).to_numpy(), offers
+        self.rating = net["reactions"]["s_max_mva"].to_numpy()
+        self.by_voltage = (net["reactions"]["column"] == "vm_pu").to_numpy()
+        self.points = list(net["reactions"]["points"])
+
+    def reactive(self, vm_pu: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mvar at voltages, and Mvar per p.u. of voltage; both and ``vm_pu`` are (inverter, point)."""
+        p_mw = self.p_mw[:, None] + (x @ self.offers).T
+        rating = self.rating[:, None]
+        room = np.sqrt(np.maximum(rating**2 - p_mw**2, 0.0))
+        at = np.where(self.by_voltage[:, None], vm_pu, p_mw / rating)
+        q, rise = np.empty(at.shape), np.zeros(at.shape)
+        for k, (xs, ys) in enumerate(self.points):
+            q[k] = self.rating[k] * np.interp(at[k], xs, ys)
+            if self.by_voltage[k]:
+                slope = np.concatenate([[0.0], np.diff(ys) / np.diff(xs), [0.0]])
+                rise[k] = self.rating[k] * slope[np.searchsorted(xs, at[k])]
+        works = self.works[:, None]
+        return np.where(works, np.clip(q, -room, room), 0.0), np.where(works & (np.abs(q) <= room), rise, 0.0)
 
 
 def wanted(net: pp.pandapowerNet) -> np.ndarray:

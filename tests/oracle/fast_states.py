@@ -4,6 +4,9 @@ The network is the one that pandapower has made of the period's net for ``runpp`
 injections and Jacobian in the base state). The Jacobian stays that of the base state (the "dishonest" Newton
 method): it converges linearly, and every state is accepted by its power mismatch alone. States that do not
 converge so are left to ``runpp``, one by one. Limits are evaluated from voltages and currents here.
+
+Inverters on curves are injections that depend on the voltage: what they give is part of the mismatch, and
+the slopes of their curves are added to the Jacobian, a small matrix per state.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from pandapower.pypower import idx_brch as br
 from pandapower.pypower import idx_bus as bu
 
 from .activation import Period, Unit, excess
+from .curves import Inverters
 from .plain_grid import find, given, rows
 
 if TYPE_CHECKING:
@@ -49,12 +54,26 @@ class FastStates:
             for row in unit.rows:
                 bus = period.net.sgen["bus"].loc[period.sgens[row]]
                 self.offer[k, self.node[bus]] += complex(*period.injection(row)) / self.base_mva
+        self.inverters = _inverters(period, self.units)
+        if self.inverters is not None:
+            self._follow(self.inverters)
         table = period.base.constraints
         self.side, self.tolerance = table["side"].to_numpy(float), table["tolerance"].to_numpy()
         self.effective, self.base = table["effective"].to_numpy(), table["base"].to_numpy()
         self.currents = _currents(net, inner)
         self.points = _connection_points(period, self.node)
         self._check()
+
+    def _follow(self, inverters: Inverters) -> None:
+        """Take what inverters give out of the given injections, and find where they stand in the Jacobian."""
+        self.at = self.node[inverters.bus]
+        row = pd.Index(self.pq).get_indexer(pd.Index(self.at))
+        if (row < 0).any():
+            raise NotImplementedError("an inverter where the voltage is held")
+        np.subtract.at(self.power, self.at, 1j * inverters.given_mvar / self.base_mva)
+        # Columns of the inverse: how the state changes by the reactive power of each inverter.
+        self.by_q = self.inverse[:, len(self.angles) + row]
+        self.own = len(self.angles) + row
 
     def over(self, shares: ArrayLike) -> np.ndarray:
         """Excess over every effective limit in tolerances, (point, constraint); inf without a solution.
@@ -86,17 +105,27 @@ class FastStates:
             for _ in range(ROUNDS):
                 volts = vm * np.exp(1j * va)
                 miss = volts * np.conj(self.admittance[0] @ volts) - wanted
+                if self.inverters is not None:
+                    q, rise = (part / self.base_mva for part in self.inverters.reactive(vm[self.at], x))
+                    np.subtract.at(miss, self.at, 1j * q)
                 residual = np.concatenate([miss.real[self.angles], miss.imag[self.pq]])
                 good = np.abs(residual).max(axis=0, initial=0.0) * self.base_mva <= MISMATCH_MVA
                 open_ = ~good & np.isfinite(residual).all(axis=0)
                 if not open_.any():
                     break
                 step = self.inverse @ residual[:, open_]
+                if self.inverters is not None:
+                    step += self._bent(step[self.own], rise[:, open_])
                 va[np.ix_(self.angles, open_)] -= step[: len(self.angles)]
                 vm[np.ix_(self.pq, open_)] -= step[len(self.angles) :]
         # a state far from the base one is left to runpp, which would not start from there
         good &= (np.abs(volts) > 0.5).all(axis=0)
         return volts, good
+
+    def _bent(self, step: np.ndarray, rise: np.ndarray) -> np.ndarray:
+        """What the slopes of the curves add to steps; ``step`` is that of the inverters' voltages."""
+        matrix = np.eye(len(self.at)) - self.by_q[self.own] * rise.T[:, None, :]
+        return self.by_q @ (rise * np.linalg.solve(matrix, step.T[:, :, None])[:, :, 0].T)
 
     def values(self, volts: np.ndarray, x: np.ndarray) -> np.ndarray:
         """What `measure` measures, (point, constraint): volts, loadings, exchange."""
@@ -128,6 +157,18 @@ class FastStates:
         there = ~np.isnan(self.base)
         if not good.all() or not np.allclose(mine[there], self.base[there], rtol=1e-7, atol=1e-7):
             raise AssertionError("the fast states differ from runpp in the base state")
+
+
+def _inverters(period: Period, units: Sequence[Unit]) -> Inverters | None:
+    net = period.net
+    if "reactions" not in net:
+        return None
+    offers = np.zeros((len(units), len(net["reactions"])))
+    for k, unit in enumerate(units):
+        for row in unit.rows:
+            moved = net.sgen["moves"].loc[period.sgens[row]]
+            offers[k] += period.injection(row)[0] * (net["reactions"]["sgen"] == moved)
+    return Inverters(period.base.net, offers)
 
 
 def _currents(

@@ -13,8 +13,10 @@ import pandas as pd
 
 import gridclear as gc
 
-from .activation import Period
+from .activation import Period, Unit
+from .boxes import corners, units_in
 from .curves import with_reactions
+from .fast_states import FastStates
 from .plain_grid import Problem
 
 START = pd.Timestamp("2025-01-15T10:00Z")
@@ -67,9 +69,19 @@ def random_case(
 
 
 def curved_case(
-    seed: int, *, blocks: bool = True, bids: tuple[int, int] = (4, 12), periods: int | None = None
+    seed: int,
+    *,
+    blocks: bool = True,
+    bids: tuple[int, int] = (4, 12),
+    periods: int | None = None,
+    bent: bool = False,
 ) -> tuple[gc.Case, pp.pandapowerNet]:
-    """A random case with curves on most of its plants, steep and flat, and the net with the same curves."""
+    """A random case with curves on most of its plants, steep and flat, and the net with the same curves.
+
+    ``bent``, for one period: most bids are of these plants, most of their curves bend sharply on the way of
+    such a bid, and where that brings a limit nearer inside the box of all offers than at any of its corners,
+    the limit mostly lies in between.
+    """
     case, net = random_case(seed, blocks=blocks, bids=bids, periods=periods)
     rng = np.random.default_rng([seed, 77])
     plants = net.sgen["name"].to_numpy()
@@ -77,9 +89,14 @@ def curved_case(
     chosen = chosen if len(chosen) else plants[:1]
     if not len(chosen):
         raise ValueError("no plant")
+    offers = _of_plants(case, chosen, rng) if bent else case.active_bids.copy()
     inverters, points = [], []
     for name in chosen:
         p_mw = float(net.sgen["p_mw"][net.sgen["name"] == name].iloc[0])
+        if bent and rng.random() < 0.7:
+            inverters.append((name, 2.0 * p_mw, f"curve of {name}"))
+            points += [(f"curve of {name}", *point) for point in _knee(rng)]
+            continue
         inverters.append((name, p_mw * float(rng.uniform(1.0, 1.7)), f"curve of {name}"))
         most = rng.uniform(0.15, 0.6, 2)
         if rng.random() < 0.6:
@@ -96,7 +113,6 @@ def curved_case(
                 (f"curve of {name}", np.nan, at, q)
                 for at, q in ((0, rng.choice([0, 0.2])), (knee, 0), (1, way * most[1]))
             ]
-    offers = case.active_bids.copy()
     offers.loc[(offers["element_type"] == "sgen") & offers["element"].isin(chosen), "tan_phi"] = np.nan
     tables = (
         pd.DataFrame(inverters, columns=["element", "s_max_mva", "reaction"]),
@@ -104,7 +120,7 @@ def curved_case(
     )
     told = with_reactions(net, *tables)
     problem = Problem(told, active_bids=offers, forecast=case.forecast, tap_changers=case.tap_changers)
-    limits, exchange = _limits(problem, told, rng)
+    limits, exchange = (_inner_limits(problem, told, rng), None) if bent else _limits(problem, told, rng)
     for name in ("line", "trafo"):
         net[name]["max_loading_percent"] = told[name]["max_loading_percent"]
     made = gc.Case.from_pandapower(
@@ -113,6 +129,30 @@ def curved_case(
         connection_points=exchange, inverters=tables[0], reaction_curves=tables[1],
     )  # fmt: skip
     return made, told
+
+
+def _of_plants(case: gc.Case, plants: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    """The bids, most of them moved to some plants; never more than there is, up or down."""
+    offers, forecast = case.active_bids.copy(), case.forecast
+    lowest = forecast[forecast["element_type"] == "sgen"].groupby("element")["p_mw"].min()
+    for name in offers["bid"].unique()[rng.random(offers["bid"].nunique()) < 0.75]:
+        rows = offers["bid"] == name
+        plant, direction = str(rng.choice(plants)), str(rng.choice(["up", "down"], p=[0.7, 0.3]))
+        p_mw = float(lowest[plant]) * float(rng.uniform(0.3, 0.8))
+        least = offers.loc[rows, "min_p_mw"] / offers.loc[rows, "p_mw"]
+        offers.loc[rows, ["element_type", "element", "direction"]] = ["sgen", plant, direction]
+        offers.loc[rows, "p_mw"], offers.loc[rows, "min_p_mw"] = p_mw, least * p_mw
+    return offers
+
+
+def _knee(rng: np.random.Generator) -> list[tuple[float, float, float]]:
+    """Points (V, P, Q) of a curve over the active power that bends sharply between 0.2 and 0.85 of it."""
+    at, width = float(rng.uniform(0.2, 0.75)), float(rng.uniform(0.01, 0.1))
+    first, then, last = rng.uniform(-0.5, 0.5, 3) * (1.0, 1.0, float(rng.random() < 0.5))
+    return [
+        (np.nan, p, float(q))
+        for p, q in ((0.0, first * 0.3), (at, 0.0), (at + width, then), (1.0, then + 0.5 * last))
+    ]
 
 
 def _grid(rng: np.random.Generator) -> pp.pandapowerNet:
@@ -306,6 +346,70 @@ def _limits(
     high = between(np.flatnonzero(table["kind"] == "overvoltage"), 1, 0.1, 1.2)
     limits = gc.Limits(vm_min_pu=round(min(low, 0.99), 4), vm_max_pu=round(max(high, 1.0), 4))
     return limits, _exchange(problem, rng) if rng.random() < 0.4 else None
+
+
+def _inner_limits(problem: Problem, net: pp.pandapowerNet, rng: np.random.Generator) -> gc.Limits:
+    """Limits that are safe at all corners of the box of what is offered, as far as others are not inside."""
+    period = Period(problem, pd.Timestamp(problem.active_bids["start"].min()))
+    units = units_in(problem, period)
+    if not units:
+        raise ValueError("no bid that moves anything")
+    states = FastStates(period, units)
+    outer = corners(units)
+    bends = _bends(period, units)
+    inner = rng.random((600, len(units)))
+    kind = rng.integers(0, 4, inner.shape)
+    inner = np.select(
+        [kind == 0, kind == 1, kind == 2], [0.0 * inner, np.ones_like(inner), bends + 0.0 * inner], inner
+    )
+    table = period.base.constraints
+    side = table["side"].to_numpy()
+    base, at_corners, inside = (_furthest(states, x, side) for x in (0.0 * outer[:1], outer, inner))
+
+    def limit(rows: np.ndarray, least: float) -> float:
+        """Limit of several values: between corners and what is further inside, else about where all leads."""
+        before, corner, far = (
+            float(side[rows[0]] * value[rows].max()) for value in (base, at_corners, inside)
+        )
+        if abs(far - corner) > least and side[rows[0]] * (far - corner) > 0.0 and rng.random() < 0.8:
+            return corner + float(rng.uniform(0.05, 0.9)) * (far - corner)
+        return before + float(rng.uniform(0.8, 2.0)) * (corner - before)
+
+    for name in ("line", "trafo"):
+        net[name]["max_loading_percent"] = 100.0
+        for row in np.flatnonzero(table["element_type"] == name):
+            named = net[name]["name"] == table["element"].iloc[row]
+            chosen = max(limit(np.array([row]), 0.02), 1.0)
+            net[name].loc[named, "max_loading_percent"] = round(chosen, 3)
+    low, high = (
+        round(limit(np.flatnonzero(table["kind"] == kind), 1e-5), 6)
+        for kind in ("undervoltage", "overvoltage")
+    )
+    return gc.Limits(vm_min_pu=min(low, 0.995), vm_max_pu=max(high, 1.0))
+
+
+def _furthest(states: FastStates, x: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Furthest value of every constraint at some shares, upwards or, with the other sign, downwards."""
+    volts, good = states.voltages(x)
+    if not good.any():
+        raise ValueError("no state has a solution")
+    values = side * states.values(volts[:, good], x[good])
+    return np.where(np.isnan(values).all(axis=0), -np.inf, np.nan_to_num(values, nan=-np.inf).max(axis=0))
+
+
+def _bends(period: Period, units: list[Unit]) -> np.ndarray:
+    """Share of each unit at which its own inverter's curve bends first; a half where none does."""
+    bends, net = np.full(len(units), 0.5), period.net
+    for k, unit in enumerate(units):
+        row = unit.rows[0]
+        own = net["reactions"][net["reactions"]["sgen"] == net.sgen["moves"].loc[period.sgens[row]]]
+        if len(own) and own["column"].iloc[0] == "p_pu":
+            p_mw = own["points"].iloc[0][0] * own["s_max_mva"].iloc[0]
+            begin = float((net.sgen["p_mw"] * net.sgen["scaling"]).loc[own["sgen"].iloc[0]])
+            at = (p_mw - begin) / period.injection(row)[0]
+            inside = at[(at > 0.0) & (at < 1.0)]
+            bends[k] = inside.min() if len(inside) else 0.5
+    return bends
 
 
 def _exchange(problem: Problem, rng: np.random.Generator) -> pd.DataFrame:

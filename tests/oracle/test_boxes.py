@@ -9,11 +9,11 @@ import pytest
 
 from .activation import Period, excess, items_of, starts_of
 from .best_box import Search, best_box, published_mw
-from .boxes import breaks, corners, random_points, units_in
+from .boxes import breaks, climbed, corners, random_points, units_in
 from .fast_states import FastStates
 from .lossless import T0, T1, lossless_net, offer, problem, published
 from .plain_grid import NO_SOLUTION, problem_of
-from .random_cases import random_case
+from .random_cases import curved_case, random_case
 
 EXCHANGE = ("exchange", "ext_grid", "grid")
 THREE = [offer(name, 1.0, element=element) for name, element in (("a", "town"), ("b", "park"), ("c", "town"))]
@@ -105,6 +105,34 @@ def test_fast_states_are_those_of_runpp(seed):
         expected = excess(period.state(shares)).to_numpy()
         # in tolerances: 1e-3 of 1e-6 p.u., of 1e-4 % or of 1e-5 MVA, and rounding of what is large
         assert np.allclose(states.over(x)[0], expected, rtol=1e-7, atol=2e-3)
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_fast_states_follow_curves_as_runpp_does(bent):
+    of = problem_of(*curved_case(0, blocks=False, bids=(3, 8), periods=1, bent=bent))
+    period = Period(of, min(starts_of(of).values()))
+    units = units_in(of, period)
+    states = FastStates(period, units)
+    for x in random_points(units, 4, np.random.default_rng(0)):
+        shares = {row: share for unit, share in zip(units, x, strict=True) for row in unit.rows}
+        expected = excess(period.state(shares)).to_numpy()
+        assert np.allclose(states.over(x)[0], expected, rtol=1e-7, atol=1e-2)
+
+
+def test_points_climb_to_where_a_limit_is_nearest_inside_a_box():
+    """What is furthest beyond at a third of either unit is found from the corners."""
+
+    class Peaked:
+        units = units_in(of := problem(offer("a", 1.0), offer("b", 1.0)), Period(of, T0))
+
+        def over(self, x):
+            far = np.abs(np.asarray(x) - [0.3, 0.15]).sum(axis=1)
+            return np.stack([1.0 - far, far - 5.0, np.full(len(far), np.nan)], axis=1)
+
+    box = np.array([0.9, 0.5])
+    found = climbed(Peaked(), box, corners(Peaked.units) * box)
+    assert found[0] == pytest.approx([0.3, 0.15], abs=2e-3)
+    assert ((found >= 0.0) & (found <= box)).all()
 
 
 def test_loads_that_depend_on_the_voltage_are_refused():

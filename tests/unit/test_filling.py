@@ -20,7 +20,9 @@ def one_by_one(offers: Offers, limits: Limits) -> list[float]:
         for unit, item in enumerate(offers.item.tolist()):
             if item not in share or offers.period[unit] != period:
                 continue
-            press = limits.press[period, row, offers.column[unit]] * share[item]
+            column = offers.column[unit]
+            reach = np.inf if limits.reach is None else limits.reach[period, row, column]
+            press = limits.press[period, row, column] * min(share[item], reach)
             group = int(offers.exclusive[unit])
             if group < 0:
                 single += press
@@ -50,8 +52,9 @@ def one_by_one(offers: Offers, limits: Limits) -> list[float]:
     return shares
 
 
+@pytest.mark.parametrize("bends", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_items_take_what_those_before_them_have_left(seed: int) -> None:
+def test_items_take_what_those_before_them_have_left(seed: int, bends: bool) -> None:
     rng = np.random.default_rng(seed)
     periods, rows, columns, items = 3, 4, 6, 8
     # One unit of an item in each of some periods; a group of two that exclude one another.
@@ -68,7 +71,9 @@ def test_items_take_what_those_before_them_have_left(seed: int) -> None:
         exclusive=np.where((item == 1) | (item == 4), 0, -1),
     )
     press = rng.random((periods, rows, columns)) * (rng.random((periods, rows, columns)) < 0.7)
-    limits = Limits(press, rng.random((periods, rows)) * 1.5)
+    room = rng.random((periods, rows)) * 1.5
+    reach = np.where(rng.random(press.shape) < 0.5, rng.random(press.shape), np.inf)
+    limits = Limits(press, room, reach if bends else None)
     np.testing.assert_allclose(allot(MERIT_ORDER, offers, limits), one_by_one(offers, limits), atol=1e-9)
 
 

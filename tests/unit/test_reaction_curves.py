@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import case_support as support
 import numpy as np
 import pandas as pd
 import pytest
 
 import gridclear as gc
-from gridclear.jobs.bends import dearest
+from gridclear.jobs.box import _Cut
 from gridclear.network.compiled import compile_case
 from gridclear.network.reactions import Reactions
 from gridclear.network.samples import ElementSamples, Samples, sampled_case
+from gridclear.optimise.allotment import Limits, Offers, allot
 from gridclear.powerflow.base import base_state
 from gridclear.powerflow.reacting import react
 from gridclear.powerflow.scenarios import Scenarios
@@ -225,10 +228,65 @@ def test_what_finds_no_rest_is_said_and_what_has_no_solution_is_not():
     assert unsettled.tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize(("over", "kept"), [(0.5, [0.0, 2.0, 0.0, 0.0]), (1.5, [1.0, 2.0, 0.0, 0.0])])
-def test_the_dearest_units_that_can_make_way_do(over, kept):
-    gain, at = np.array([1.0, 2.0, -1.0, 0.5]), np.array([1.0, 0.5, 1.0, 0.0])
-    assert dearest(gain, at, over).tolist() == kept
+def shares(policy, room, *, reach=((0.4, np.inf),), least=(0.0, 0.0)):
+    """Allot two units that press 1 and 2 on one row, the first up to its reach."""
+    units, one = np.arange(2), np.ones(2)
+    offers = Offers(units, 0 * units, units, one, np.array(least), np.array([3.0, 2.0]), -1 + 0 * units)
+    limits = Limits(np.array([[[1.0, 2.0]]]), np.array([[room]]), np.array([reach]))
+    return allot(policy, offers, limits, lambda: [np.array([0]), np.array([1])])
+
+
+@pytest.mark.parametrize(
+    ("policy", "room", "expected"),
+    [
+        ("merit-order", 1.4, (1.0, 0.5)),  # the first in full: beyond 0.4 it presses no further
+        ("merit-order", 0.3, (0.3, 0.0)),  # there is no room for what it presses up to there
+        ("pro-rata", 0.9, (0.3, 0.3)),  # both stop before the reach
+        ("pro-rata", 1.4, (1.0, 0.5)),  # only the second stops
+        ("most-mw", 0.9, (1.0, 0.25)),
+        ("most-mw", 0.2, (0.2, 0.0)),
+        ("most-mw", 2.4, (1.0, 1.0)),
+    ],
+)
+def test_who_presses_no_further_is_not_stopped(policy, room, expected):
+    assert shares(policy, room) == pytest.approx(expected, abs=1e-9)
+
+
+def test_units_of_one_item_press_together_up_to_their_reaches():
+    units, item = np.arange(2), np.zeros(2, dtype=np.int64)
+    offers = Offers(item, item, units, np.ones(2), np.zeros(1), np.ones(2), item - 1)
+    for policy, (room, expected) in itertools.product(
+        ("merit-order", "pro-rata", "most-mw"), ((1.5, 0.5), (2.4, 1.0))
+    ):
+        limits = Limits(np.array([[[1.0, 2.0]]]), np.array([[room]]), np.array([[[0.4, np.inf]]]))
+        share = allot(policy, offers, limits, lambda: [np.array([0])])
+        most = max(share[0], 0.0)
+        assert min(most, 0.4) + 2.0 * most <= room + 1e-9
+        assert most >= expected - 1e-9
+
+
+def test_a_line_where_curves_bend_turns_around_its_first_point():
+    line = _Cut(3, -1.0, np.array([2.0, 1.0]), 1.0, np.array([np.inf, 0.5]), np.array([1.0, 0.0]))
+    turned = line.through(np.array([0.5, 0.0]), -0.2)
+    assert turned.offset + turned.gain @ [0.5, 0.0] == pytest.approx(-0.2)
+    assert turned.offset + turned.gain @ [1.0, 0.0] == pytest.approx(1.0)
+    # No further than by half; and a point from which it does not fall says nothing.
+    assert line.through(np.array([0.5, 0.0]), -5.0).gain.tolist() == [3.0, 1.5]
+    assert line.through(np.array([1.0, 0.0]), -5.0).gain.tolist() == [2.0, 1.0]
+
+
+def test_places_pass_nothing_where_an_inverter_changes_its_piece():
+    reactions = compile_case(case_of()).reactions
+    vm = np.linspace(0.9, 1.1, 401)[:, None]
+    for p in (0.2, 3.45, 3.6):
+        at = np.full(vm.shape, p) / (3.5 / reactions.rating[0])
+        works = np.ones(vm.shape, dtype=bool)
+        piece = reactions.reactive(works, at, vm).piece
+        above = reactions.places(works, at, vm) > 0.0
+        np.testing.assert_array_equal(
+            (piece[1:] != piece[:-1]).any(axis=1), (above[1:] != above[:-1]).any(axis=1)
+        )
+    assert np.isnan(reactions.places(np.zeros((1, 1), dtype=bool), np.ones((1, 1)), np.ones((1, 1)))).all()
 
 
 def test_a_period_without_rest_is_no_state(monkeypatch):

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 #: Rounds of allotment and power flows; the box mostly comes to rest after six. Where it swings, lines that
 #: were drawn stay from then on, and a while later the first box that nothing breaks is taken.
 _ROUNDS, _FREE_ROUNDS, _CALMING = 40, 7, 6
+#: Where inverters follow curves, points that are worst come to light one after another.
+_ROUNDS_ON_CURVES = 160
 #: The box is at rest when no share moves more than this.
 _REST = 1e-5
-#: A box that found no rest shrinks by this until it is safe.
-_SHRINK, _SHRINKS = 0.9, 60
+#: A box that found no rest shrinks until it is safe: by this part at first, by twice as much each time, and
+#: by the last part at most.
+_SHRINK, _MOST_SHRINK, _SHRINKS = 1e-3, 0.1, 66
 
 
 def judge_any_subset(
@@ -73,7 +76,8 @@ def judge_any_subset(
     offers = _offers(bids, most, box)
     share, before = most * 0.0, np.full(len(most), np.inf)
     calm = False
-    for number in range(_ROUNDS):
+    most_rounds = _ROUNDS_ON_CURVES if search.curved else _ROUNDS
+    for number in range(most_rounds):
         share = allot(allotment, offers, box.limits())[bids.item]
         rest = bool(np.abs(share - before).max(initial=0.0) <= _REST)
         frozen = number >= _FREE_ROUNDS
@@ -84,15 +88,15 @@ def judge_any_subset(
                 break
         before = share
         if progress is not None:
-            progress(number + 1, _ROUNDS)
-    for _ in range(0 if calm else _SHRINKS):
-        share = _without_crumbs(bids, share * _SHRINK)
-        if not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS)):
+            progress(number + 1, most_rounds)
+    for number in range(0 if calm else _SHRINKS):
+        share = _without_crumbs(bids, share * (1.0 - min(_SHRINK * 2.0**number, _MOST_SHRINK)))
+        if not (box.correct(share, frozen=True) or box.probe(share, most_rounds)):
             calm = True
             break
     _fill(verdict, bids, box, share, calm=calm and (not at_rest or box.rests(share)))
     if progress is not None:
-        progress(_ROUNDS, _ROUNDS)
+        progress(most_rounds, most_rounds)
     return verdict
 
 

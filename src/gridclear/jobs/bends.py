@@ -84,18 +84,6 @@ def _moves(
     return better, to
 
 
-def dearest(gain: Floats, x: Floats, over: float) -> Floats:
-    """Keep the slopes of as many units, dearest first, as can take back what a point is over; others are 0.
-
-    Where curves bend, more of a unit presses no further, so that a line through all slopes would claim too
-    much; and those who come later in merit order make way for those before.
-    """
-    pressing = np.maximum(gain, 0.0) * x
-    behind = np.cumsum(pressing[::-1])[::-1] - pressing
-    kept: Floats = np.where((pressing > 0.0) & (behind < over), gain, 0.0)
-    return kept
-
-
 def _groups(bids: Bids, unit: Ints) -> Ints:
     """Exclusive group of every unit, those of none apart: (point, column)."""
     return np.where((unit >= 0) & (bids.exclusive[unit] >= 0), bids.exclusive[unit], -2 - unit)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
-from gridclear.jobs.bends import climbed, dearest
+from gridclear.jobs.bends import climbed
 from gridclear.jobs.slopes import slopes_of_all, slopes_of_one
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.allotment import Limits
@@ -38,6 +38,8 @@ _SWINGS = 4
 _BINDING, _FLIPPED = 1e-4, 24
 #: Random points per period that the box must stand, and those from which bends of curves are looked for.
 _POINTS, _STARTS = 96, 8
+#: Points of bends with the same shares to so many digits are one; and how often the line there is drawn.
+_DIGITS, _REDRAWN = 6, 12
 
 
 #: Constraint and point of view of a line.
@@ -58,7 +60,11 @@ class _Cut:
     over : float
         Violation that the power flow found at the last corner; NaN before.
     at : (column,) or None
-        Point of a line that stays, where a curve bends: shares of units that do not press there.
+        Of a line where curves bend: shares from which on units press no further, infinite where they do.
+    point : (column,) or None
+        Where it was drawn first, and always goes through.
+    drawn : int
+        How often it was drawn.
     """
 
     constraint: int
@@ -66,6 +72,23 @@ class _Cut:
     gain: Floats
     over: float
     at: Floats | None = None
+    point: Floats | None = None
+    drawn: int = 1
+
+    def through(self, x: Floats, over: float) -> _Cut:
+        """Turn a line around its first point until it goes through another one, at most by half.
+
+        The slopes at the other point would claim too much of what is between: where units are taken back a
+        limit mostly becomes steeper.
+        """
+        if self.point is None:
+            return self
+        top = self.offset + float(self.gain @ self.point)
+        fall = float(self.gain @ (self.point - x))
+        turn = min(max((top - over) / fall, 0.5), 1.5) if fall > 0.0 else 1.0
+        gain = turn * self.gain
+        offset = top - float(gain @ self.point)
+        return replace(self, offset=offset, gain=gain, over=over, drawn=self.drawn + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +149,17 @@ class Box:
         columns = 1 + max((len(members) for members in self._members), default=0)
         press = np.zeros((self._periods, rows, columns))
         room = np.full((self._periods, rows), np.inf)
+        reach = np.full(press.shape, np.inf) if self._search.curved else None
         for period, cuts in enumerate(self._cuts):
             for row, cut in enumerate(cuts.values()):
                 press[period, row, : len(cut.gain)] = np.maximum(cut.gain, 0.0)
                 room[period, row] = _AIM - cut.offset
+                if reach is not None and cut.at is not None:
+                    reach[period, row, : len(cut.gain)] = cut.at
             members = self._members[period]
             press[period, -1, : len(members)] = self._bids.offered_of_unit[members]
             room[period, -1] = self._most[period]
-        return Limits(press, np.maximum(room, 0.0))
+        return Limits(press, np.maximum(room, 0.0), reach)
 
     def correct(self, share: Floats, *, frozen: bool) -> bool:
         """Solve the worst corner of every watched constraint, and draw its line anew there.
@@ -152,7 +178,10 @@ class Box:
         """
         views = [self._views(period, share) for period in range(self._periods)]
         self._look_around(views, share)
-        keys = [(t, key) for t, cuts in enumerate(self._cuts) for key, cut in cuts.items() if cut.at is None]
+        keys = [
+            (t, key) for t, cuts in enumerate(self._cuts) for key, cut in cuts.items()
+            if cut.at is None or cut.drawn < _REDRAWN
+        ]  # fmt: skip
         corners = [self._corner(period, self._cuts[period][key], share) for period, key in keys]
         constraint = np.array([key[0] for _, key in keys], dtype=np.int64)
         lanes = self._lanes([period for period, _ in keys], corners)
@@ -160,12 +189,19 @@ class Box:
         over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         # A corner may break something that nobody watches yet.
         fresh = np.flatnonzero((over > TOLERANCE) & (which >= 0) & (which != constraint))
-        fresh = fresh[[(int(which[k]), keys[k][1][1]) not in self._cuts[keys[k][0]] for k in fresh.tolist()]]
-        self._add(fresh, keys, which, corners)
+        new = np.array([self._is_new(*keys[k], int(which[k])) for k in fresh.tolist()], dtype=bool)
+        self._add(fresh[new], keys, which, corners)
+        if self._search.curved:
+            # A line that was drawn from elsewhere does not hold beyond a bend.
+            self._draw_bends(fresh[~new], lanes, corners, over, which, share)
         hit = {keys[row][0] for row in np.flatnonzero(~(over <= TOLERANCE)).tolist()}
         self._breaks[sorted(hit)] += 1
         self._bow_out([period for period, _ in keys], over, share)
         return broken or bool((~(over <= TOLERANCE)).any())
+
+    def _is_new(self, period: int, key: Key, which: int) -> bool:
+        """Whether a constraint is not watched from the point of view of a line at a corner."""
+        return self._cuts[period][key].at is None and (which, key[1]) not in self._cuts[period]
 
     def probe(self, share: Floats, seed: int) -> bool:
         """Solve random points of the box; what breaks there is watched from now on. Says whether any does."""
@@ -181,7 +217,7 @@ class Box:
         return bool(broken.any())
 
     def _bent(self, share: Floats, seed: int) -> bool:
-        """Look for what breaks where curves bend; lines that are drawn there stay. Says whether any does."""
+        """Look for what breaks where curves bend, and draw lines there. Says whether anything does."""
         # A period that has stood this look at the same shares need not do so again.
         fresh = [
             t for t, members in enumerate(self._members)
@@ -207,16 +243,31 @@ class Box:
         over, which = self._search.violation(lanes, setting)
         self._bow_out(periods, over, share)
         rows = np.flatnonzero((over > TOLERANCE) & (which >= 0))
-        found = slopes_of_one(self._search, lanes.part(rows), setting[rows], self.cells, which[rows])
-        for row, slope in zip(rows[found.solved].tolist(), found.slope[found.solved], strict=True):
-            period, at = periods[row], points[row]
-            gain = dearest(self._power[period] @ slope, at, float(over[row]) - _AIM)
-            offset = float(over[row] - gain @ at)
-            key = (int(which[row]), _LATER + len(self._cuts[period]))
-            self._cuts[period][key] = _Cut(key[0], offset, gain, float(over[row]), at)
+        self._draw_bends(rows, lanes, points, over, which, share)
         broken = {periods[row] for row in np.flatnonzero(~(over <= TOLERANCE)).tolist()}
         self._stood |= {t: share[self._members[t]] for t in fresh if t not in broken}
         return bool(broken)
+
+    def _draw_bends(
+        self, rows: Ints, lanes: Activations, points: list[Floats], over: Floats, which: Ints, share: Floats
+    ) -> None:
+        """Draw lines of what is broken at points where curves bend, of which ``rows`` are looked at."""
+        own = lanes.part(rows)
+        found = slopes_of_one(self._search, own, self._search.setting[own.period], self.cells, which[rows])
+        # Several points may have climbed to one that is the same in all that presses there.
+        drawn = set()
+        for row, slope in zip(rows[found.solved].tolist(), found.slope[found.solved], strict=True):
+            period, x = int(lanes.period[row]), points[row]
+            gain = np.maximum(self._power[period] @ slope, 0.0)
+            # Units in full press on; those that stand where something bends do not.
+            at = np.where((gain > 0.0) & (x >= share[self._members[period]]), np.inf, x)
+            where = np.round(np.where(gain > 0.0, at, 0.0), _DIGITS).tobytes()
+            if (period, int(which[row]), where) in drawn:
+                continue
+            drawn.add((period, int(which[row]), where))
+            key = (int(which[row]), _LATER + len(self._cuts[period]))
+            offset = float(over[row] - gain @ x)
+            self._cuts[period][key] = _Cut(key[0], offset, gain, float(over[row]), at, x)
 
     def rests(self, share: Floats) -> bool:
         """Whether no regulator acts at the worst corners, next to them and at random points of the box."""
@@ -276,6 +327,8 @@ class Box:
             if not cuts or not len(members):
                 continue
             gain = np.maximum(np.array([cut.gain for cut in cuts]), 0.0)
+            beyond = [cut.at is not None and share[members] >= cut.at for cut in cuts]
+            gain[np.array([np.broadcast_to(row, len(members)) for row in beyond])] = 0.0
             corner = np.array([self._corner(period, cut, share) for cut in cuts])
             left = (
                 _AIM
@@ -365,6 +418,9 @@ class Box:
             over = float(found.over[row])
             broken |= over > TOLERANCE
             old = self._cuts[period].get(key)
+            if old is not None and old.at is not None:
+                self._cuts[period][key] = old.through(points[row], over)
+                continue
             if old is not None and frozen and self._breaks[period] >= _SWINGS:
                 old.over = over
                 # A line that knew of it says nothing new.
@@ -410,7 +466,7 @@ class Box:
         """Shares at which a line is highest; of exclusive units the one that lifts it most."""
         members = self._members[period]
         own = share[members]
-        x: Floats = np.where(cut.gain > 0.0, own, 0.0 if cut.at is None else np.minimum(cut.at, own))
+        x: Floats = np.where(cut.gain > 0.0, own, 0.0) if cut.at is None else np.minimum(cut.at, own)
         for mine in self._groups[period]:
             lift = np.maximum(cut.gain[mine], np.finfo(float).tiny) * x[mine]
             best = mine[np.argmax(lift)]

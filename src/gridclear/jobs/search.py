@@ -101,11 +101,15 @@ class Search:
         """Find where inverters go from one piece of their curves to another: rays, and shares just before."""
         return bends(rays, setting, self._curve_pieces, _BEND_PARTS, _BEND)
 
-    def _curve_pieces(self, activations: Activations, setting: Ints) -> Ints:
-        """Tell pieces of rays apart by setting and by the pieces of the curves: (scenario, 1 + inverter)."""
-        return np.hstack([setting[:, None], self.scenarios.pieces(activations, setting)])
+    def _curve_pieces(self, activations: Activations, setting: Ints) -> tuple[Ints, Floats]:
+        """Tell pieces of rays apart by setting and by the pieces of the curves: (scenario, 1 + inverter).
 
-    def _settled_pieces(self, activations: Activations, setting: Ints) -> Ints:
+        And where on its piece each is, so that the next one can be told beforehand.
+        """
+        piece, place = self.scenarios.pieces(activations, setting)
+        return np.hstack([setting[:, None], piece]), place
+
+    def _settled_pieces(self, activations: Activations, setting: Ints) -> tuple[Ints, Floats]:
         """Tell pieces apart likewise after the devices have reacted."""
         return self._curve_pieces(activations, self.settled(activations, setting))
 

@@ -104,6 +104,29 @@ class Reactions:
             piece=np.where(works, 3 * segment + 1 + side, 0),
         )
 
+    def places(self, works: NDArray[np.bool_], p: Floats, vm: Floats) -> Floats:
+        """Say how far from the points of its curve, and inside its rating, each inverter is.
+
+        Parameters
+        ----------
+        works, p, vm : (state, inverter)
+            As of ``reactive``.
+
+        Returns
+        -------
+        (state, point or rating)
+            Continuous; an inverter changes its piece where one of its numbers begins or ceases to be above 0.
+            NaN for what does not work.
+        """
+        room = np.sqrt(np.maximum(self.rating**2 - p**2, 0.0))
+        found = []
+        for at, (x, y) in enumerate(self.curves):
+            given = vm[:, at] if self.by_voltage[at] else p[:, at] / self.rating[at]
+            inside = room[:, at] / self.rating[at] - np.abs(np.interp(given, x, y))
+            own = np.column_stack([given[:, None] - x, -inside])
+            found.append(np.where(works[:, at, None], own, np.nan))
+        return np.hstack(found)
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:

@@ -1,4 +1,4 @@
-"""How much of each offer fits under linear limits that only grow with the shares: three policies."""
+"""How much of each offer fits under limits that only grow with the shares, piece by piece: three policies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HALVINGS = 40
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """Rows of ``sum of press · share <= room``, per period.
+    """Rows of ``sum of press · min(share, reach) <= room``, per period.
 
     Attributes
     ----------
@@ -37,10 +37,24 @@ class Limits:
         What a full unit adds to each row, not negative; zero in rows and columns that are only padding.
     room : (period, row)
         What may be added; rows of padding have infinite room.
+    reach : (period, row, column) or None
+        Share up to which a unit presses on a row, infinite where it always does; None: everywhere.
     """
 
     press: Floats
     room: Floats
+    reach: Floats | None = None
+
+    def pressed(self, period: Ints, column: Ints, share: Floats) -> Floats:
+        """Find what units add to the rows of their periods at some shares, (unit, row)."""
+        press: Floats = self.press[period, :, column]
+        return press * self.within(period, column, share)
+
+    def within(self, period: Ints, column: Ints, share: Floats) -> Floats:
+        """Find the parts of shares with which units press, (unit, row)."""
+        if self.reach is None:
+            return share[:, None]
+        return np.minimum(share[:, None], self.reach[period, :, column])
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +127,11 @@ def _in_merit_order(offers: Offers, limits: Limits) -> Floats:
     group, together = np.full(len(offers.item), -1), np.flatnonzero(offers.exclusive >= 0)
     pairs = np.stack([offers.period[together], offers.exclusive[together]], axis=1)
     groups, group[together] = np.unique(pairs, axis=0, return_inverse=True)
+    everywhere = np.zeros((0, *limits.press.shape[1:]))
     fill(
         np.searchsorted(offers.item, np.arange(offers.items + 1)), offers.period, offers.column, group,
-        offers.most, offers.least, limits.press, room, np.zeros((len(groups), room.shape[1])), share,
+        offers.most, offers.least, limits.press, everywhere if limits.reach is None else limits.reach,
+        room, np.zeros((len(groups), room.shape[1])), share,
     )  # fmt: skip
     return share
 
@@ -152,7 +168,10 @@ def _filled(offers: Offers, limits: Limits, most: Floats) -> Floats:
         trial = _at(offers, level, most, growing, low)
         top = _used(offers, limits, _at(offers, level, most, growing, high))
         tight = (top > room).reshape(room.shape)
-        pressing = (limits.press[offers.period, :, offers.column] * tight[offers.period] > 0.0).any(axis=1)
+        presses = limits.press[offers.period, :, offers.column] > 0.0
+        if limits.reach is not None:
+            presses &= trial[offers.item][:, None] < limits.reach[offers.period, :, offers.column]
+        pressing = (presses & tight[offers.period]).any(axis=1)
         stop = np.zeros(offers.items, dtype=bool)
         stop[offers.item[pressing]] = True
         full = np.flatnonzero(tight.any(axis=1))
@@ -179,53 +198,55 @@ def _used(offers: Offers, limits: Limits, share: Floats) -> Floats:
     alone = offers.exclusive < 0
     table = np.zeros((limits.press.shape[0], limits.press.shape[2]))
     table[offers.period[alone], offers.column[alone]] = amount[alone]
-    used += np.einsum("trc,tc->tr", limits.press, table)
+    if limits.reach is None:
+        used += np.einsum("trc,tc->tr", limits.press, table)
+    else:
+        used += (limits.press * np.minimum(table[:, None, :], limits.reach)).sum(axis=2)
     for period, group in sorted(
         set(zip(offers.period[~alone].tolist(), offers.exclusive[~alone].tolist(), strict=True))
     ):
         mine = np.flatnonzero((offers.period == period) & (offers.exclusive == group))
-        used[period] += (limits.press[period][:, offers.column[mine]] * amount[mine]).max(axis=1)
+        used[period] += limits.pressed(offers.period[mine], offers.column[mine], amount[mine]).max(axis=0)
     return used
 
 
 def _most(offers: Offers, limits: Limits) -> Floats:
-    """Linear program; with semicontinuous shares where there are least amounts."""
+    """Linear program; with whole numbers for least amounts, and for where units cease to press."""
     items, most = offers.items, offers.of_item(offers.most)
     most = np.where(most < offers.least, 0.0, most)
-    rows = _Rows(items)
+    rows = _Rows(most)
     for period in range(len(limits.room)):
         mine = np.flatnonzero(offers.period == period)
         press = limits.press[period][:, offers.column[mine]]
+        reach = None if limits.reach is None else limits.reach[period][:, offers.column[mine]]
+        whole = press if reach is None else press * np.minimum(most[offers.item[mine]], reach)
         # A row that has room for everything says nothing.
-        for row in np.flatnonzero(press.sum(axis=1) > limits.room[period]).tolist():
+        for row in np.flatnonzero(whole.sum(axis=1) > limits.room[period]).tolist():
             alone = offers.exclusive[mine] < 0
             # In units of what the largest presses: solvers look at absolute differences.
             press[row] /= (scale := press[row].max())
-            entries = [(offers.item[mine[alone]], press[row, alone])]
+            column = (
+                offers.item[mine] if reach is None else rows.within(offers.item[mine], press[row], reach[row])
+            )
+            entries = [(column[alone], press[row, alone])]
             for group in np.unique(offers.exclusive[mine[~alone]]):
                 # The largest of the group: one number that is at least each of its members.
-                member = mine[offers.exclusive[mine] == group]
+                member = offers.exclusive[mine] == group
                 largest = rows.column()
-                for item, weight in zip(offers.item[member], press[row, np.isin(mine, member)], strict=True):
+                for item, weight in zip(column[member], press[row, member], strict=True):
                     rows.add([(np.array([item, largest]), np.array([weight, -1.0]))], 0.0)
                 entries.append((np.array([largest]), np.ones(1)))
             rows.add(entries, limits.room[period, row] / scale)
-    partial = np.flatnonzero((offers.least > _CRUMB) & (most > 0.0))
-    taken = np.array([rows.column() for _ in partial], dtype=np.int64)
-    for item, flag in zip(partial.tolist(), taken.tolist(), strict=True):
-        pair = np.array([item, flag])
+    for item in np.flatnonzero((offers.least > _CRUMB) & (most > 0.0)).tolist():
+        pair = np.array([item, rows.flag()])
         rows.add([(pair, np.array([1.0, -most[item]]))], 0.0)
         rows.add([(pair, np.array([-1.0, offers.least[item]]))], 0.0)
     value = np.bincount(offers.item, weights=offers.size, minlength=items)
-    whole = np.zeros(rows.width, dtype=np.int64)
-    whole[taken] = 1
-    upper = np.concatenate([most, np.full(rows.width - items, np.inf)])
-    upper[taken] = 1.0
     found = optimize.milp(
-        -np.concatenate([value, np.zeros(rows.width - items)]),
+        -np.concatenate([value, np.zeros(len(rows.upper) - items)]),
         constraints=rows.constraint(),
-        integrality=whole,
-        bounds=optimize.Bounds(0.0, upper),
+        integrality=np.array(rows.whole),
+        bounds=optimize.Bounds(0.0, np.array(rows.upper)),
     )
     if found.status != 0:
         raise SolverError(f"allotment of the most megawatts: {found.message}")
@@ -234,18 +255,41 @@ def _most(offers: Offers, limits: Limits) -> Floats:
 
 
 class _Rows:
-    """Rows ``sum of number · column <= room`` of a linear program, as they come."""
+    """Rows ``sum of number · column <= room`` of a program, as they come.
 
-    def __init__(self, width: int) -> None:
-        self.width = width
+    Parameters
+    ----------
+    most : (item,)
+        Upper bounds of the first columns, the shares.
+    """
+
+    def __init__(self, most: Floats) -> None:
+        self.upper, self.whole = most.tolist(), [0] * len(most)
         self._columns: list[Ints] = []
         self._numbers: list[Floats] = []
         self._room: list[float] = []
 
-    def column(self) -> int:
+    def column(self, upper: float = np.inf, *, whole: bool = False) -> int:
         """Give a new column."""
-        self.width += 1
-        return self.width - 1
+        self.upper.append(upper)
+        self.whole.append(int(whole))
+        return len(self.upper) - 1
+
+    def flag(self) -> int:
+        """Give a new column that is 0 or 1."""
+        return self.column(1.0, whole=True)
+
+    def within(self, item: Ints, press: Floats, reach: Floats) -> Ints:
+        """Columns of what units press with, at least the smaller of their share and their reach."""
+        column = item.copy()
+        for at in np.flatnonzero((press > 0.0) & (reach < np.array(self.upper)[item])).tolist():
+            share, part, beyond = int(item[at]), self.column(), self.flag()
+            more = self.upper[share] - reach[at]
+            self.add([(np.array([share, beyond]), np.array([1.0, -more]))], float(reach[at]))
+            self.add([(np.array([part, beyond]), np.array([-1.0, reach[at]]))], 0.0)
+            self.add([(np.array([share, part, beyond]), np.array([1.0, -1.0, -more]))], 0.0)
+            column[at] = part
+        return column
 
     def add(self, entries: list[tuple[Ints, Floats]], room: float) -> None:
         """Add one row."""
@@ -263,7 +307,7 @@ class _Rows:
                 np.concatenate([*self._columns, *empty]).astype(np.int64),
                 first,
             ),
-            shape=(len(self._room), self.width),
+            shape=(len(self._room), len(self.upper)),
         )
         # Units of one item in one row are one entry: the solver refuses two.
         matrix.sum_duplicates()

@@ -9,7 +9,7 @@ from gridclear.powerflow.simd import rounded
 
 
 @kernel
-def fill(first, period, column, group, most, least, press, room, taken, share):
+def fill(first, period, column, group, most, least, press, reach, room, taken, share):
     """Give every item the largest share that its rows have room for, and take that from them.
 
     Parameters
@@ -26,6 +26,8 @@ def fill(first, period, column, group, most, least, press, room, taken, share):
         Smallest share that is not nothing.
     press : (period, row, column)
         What a full unit adds to each row, not negative.
+    reach : (period, row, column)
+        Share up to which a unit presses on a row; without periods: everywhere.
     room : (period, row), changed here
         What may be added.
     taken : (group, row), changed here
@@ -37,14 +39,13 @@ def fill(first, period, column, group, most, least, press, room, taken, share):
         begin, end = first[i], first[i + 1]
         smallest = np.inf
         for unit in range(begin, end):
-            smallest = min(
-                smallest, most[unit], _free(begin, end, unit, period, column, group, press, room, taken)
-            )
+            free = _free(begin, end, unit, period, column, group, most, press, reach, room, taken)
+            smallest = min(smallest, most[unit], free)
         share[i] = smallest if smallest >= least[i] and begin < end else 0.0
         for unit in range(begin, end):
             t, g = period[unit], group[unit]
             for row in range(press.shape[1]):
-                used = rounded(press[t, row, column[unit]] * share[i])
+                used = rounded(press[t, row, column[unit]] * _within(reach, t, row, column[unit], share[i]))
                 if g >= 0:
                     before = taken[g, row]
                     taken[g, row] = max(before, used)
@@ -53,16 +54,26 @@ def fill(first, period, column, group, most, least, press, room, taken, share):
 
 
 @inner
-def _free(begin, end, unit, period, column, group, press, room, taken):
+def _within(reach, t, row, column, share):
+    """Part of a share with which a unit presses."""
+    return min(share, reach[t, row, column]) if len(reach) else share
+
+
+@inner
+def _free(begin, end, unit, period, column, group, most, press, reach, room, taken):
     """Share of a unit that every row has room for; units of one item in one period press together."""
     t, g = period[unit], group[unit]
     least = np.inf
     for row in range(press.shape[1]):
-        own = 0.0
+        own, whole = 0.0, 0.0
         for other in range(begin, end):
             if period[other] == t:
-                own += press[t, row, column[other]]
+                pressing = press[t, row, column[other]]
+                own += pressing
+                whole += pressing * _within(reach, t, row, column[other], most[other])
         if own > 0.0:
             space = room[t, row] + (taken[g, row] if g >= 0 else 0.0)
-            least = min(least, max(space, 0.0) / own)
+            # Who presses no further is not stopped by a row that has room for all that it presses.
+            if len(reach) == 0 or whole > space:
+                least = min(least, max(space, 0.0) / own)
     return least

@@ -282,8 +282,8 @@ class Scenarios:
         share_out(climb_piece, lambda: None, range(len(pieces)), self.threads, None, len(rays))
         return crossing
 
-    def pieces(self, activations: Activations, setting: Ints) -> Ints:
-        """Find on which piece of its curve every inverter is, see ``Answer.piece``; -1 without solution.
+    def pieces(self, activations: Activations, setting: Ints) -> tuple[Ints, Floats]:
+        """Find on which piece of its curve every inverter is, and where there.
 
         Parameters
         ----------
@@ -292,12 +292,15 @@ class Scenarios:
 
         Returns
         -------
-        (scenario, inverter) of int
-            No columns where no inverter follows a curve.
+        piece : (scenario, inverter) of int
+            See ``Answer.piece``; -1 without solution, and no columns where no inverter follows a curve.
+        place : (scenario, place)
+            See ``Reactions.places``; NaN without solution.
         """
         reactions = self.compiled.reactions
         if reactions is None:
-            return np.zeros((len(activations), 0), dtype=np.int64)
+            return np.zeros((len(activations), 0), dtype=np.int64), np.zeros((len(activations), 0))
+        place = np.full((len(activations), sum(x.shape[1] + 1 for x in reactions.curves)), np.nan)
         piece = np.full((len(activations), len(reactions)), -1, dtype=np.int64)
         _, moved = activations.split(reactions.first_cell, len(reactions))
         for topology, positions, rows in self._groups(activations.period, setting):
@@ -310,9 +313,10 @@ class Scenarios:
             period, good = activations.period[rows], out.code <= NEWTON
             vm = followers.vm((out.node_r + 1j * out.node_i)[: len(rows)])
             works = reactions.works[period] & (followers.node >= 0)
-            answer = reactions.reactive(works, reactions.p[period] + moved[rows], vm)
-            piece[rows[good]] = answer.piece[good]
-        return piece
+            p = reactions.p[period] + moved[rows]
+            piece[rows[good]] = reactions.reactive(works, p, vm).piece[good]
+            place[rows[good]] = reactions.places(works, p, vm)[good]
+        return piece, place
 
     def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, Ints]]:
         """Scenarios by topology and setting; in a group by period, so that neighbours share their limits."""
