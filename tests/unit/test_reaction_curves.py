@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import gridclear as gc
-from gridclear.jobs.box import _Cut
+from gridclear.jobs.corners import Cut
 from gridclear.network.compiled import compile_case
 from gridclear.network.reactions import Reactions
 from gridclear.network.samples import ElementSamples, Samples, sampled_case
@@ -233,7 +233,7 @@ def shares(policy, room, *, reach=((0.4, np.inf),), least=(0.0, 0.0)):
     units, one = np.arange(2), np.ones(2)
     offers = Offers(units, 0 * units, units, one, np.array(least), np.array([3.0, 2.0]), -1 + 0 * units)
     limits = Limits(np.array([[[1.0, 2.0]]]), np.array([[room]]), np.array([reach]))
-    return allot(policy, offers, limits, lambda: [np.array([0]), np.array([1])])
+    return allot(policy, offers, limits)
 
 
 @pytest.mark.parametrize(
@@ -259,14 +259,14 @@ def test_units_of_one_item_press_together_up_to_their_reaches():
         ("merit-order", "pro-rata", "most-mw"), ((1.5, 0.5), (2.4, 1.0))
     ):
         limits = Limits(np.array([[[1.0, 2.0]]]), np.array([[room]]), np.array([[[0.4, np.inf]]]))
-        share = allot(policy, offers, limits, lambda: [np.array([0])])
+        share = allot(policy, offers, limits)
         most = max(share[0], 0.0)
         assert min(most, 0.4) + 2.0 * most <= room + 1e-9
         assert most >= expected - 1e-9
 
 
 def test_a_line_where_curves_bend_turns_around_its_first_point():
-    line = _Cut(3, -1.0, np.array([2.0, 1.0]), 1.0, np.array([np.inf, 0.5]), np.array([1.0, 0.0]))
+    line = Cut(3, -1.0, np.array([2.0, 1.0]), 1.0, np.array([np.inf, 0.5]), np.array([1.0, 0.0]))
     turned = line.through(np.array([0.5, 0.0]), -0.2)
     assert turned.offset + turned.gain @ [0.5, 0.0] == pytest.approx(-0.2)
     assert turned.offset + turned.gain @ [1.0, 0.0] == pytest.approx(1.0)

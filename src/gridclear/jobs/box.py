@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from gridclear.jobs.bends import climbed
+from gridclear.jobs.corners import Corners, Cut, Key
 from gridclear.jobs.slopes import slopes_of_all, slopes_of_one
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.allotment import Limits
@@ -34,61 +34,10 @@ _FOUND = 9
 _LATER = 1000
 #: A period that broke in so many rounds is one that swings.
 _SWINGS = 4
-#: Corners this near to their limits have their neighbours looked at: so many, each with one unit turned.
-_BINDING, _FLIPPED = 1e-4, 24
-#: Random points per period that the box must stand, and those from which bends of curves are looked for.
-_POINTS, _STARTS = 96, 8
+#: Points per period from which bends of curves are looked for.
+_STARTS = 8
 #: Points of bends with the same shares to so many digits are one; and how often the line there is drawn.
 _DIGITS, _REDRAWN = 6, 12
-
-
-#: Constraint and point of view of a line.
-Key = tuple[int, int]
-
-
-@dataclass
-class _Cut:
-    """One constraint of one period as a linear function of the shares, newest at its worst corner.
-
-    Attributes
-    ----------
-    constraint : int
-    offset : float
-        Violation at share 0 by this line.
-    gain : (column,)
-        Its slope by the shares.
-    over : float
-        Violation that the power flow found at the last corner; NaN before.
-    at : (column,) or None
-        Of a line where curves bend: shares from which on units press no further, infinite where they do.
-    point : (column,) or None
-        Where it was drawn first, and always goes through.
-    drawn : int
-        How often it was drawn.
-    """
-
-    constraint: int
-    offset: float
-    gain: Floats
-    over: float
-    at: Floats | None = None
-    point: Floats | None = None
-    drawn: int = 1
-
-    def through(self, x: Floats, over: float) -> _Cut:
-        """Turn a line around its first point until it goes through another one, at most by half.
-
-        The slopes at the other point would claim too much of what is between: where units are taken back a
-        limit mostly becomes steeper.
-        """
-        if self.point is None:
-            return self
-        top = self.offset + float(self.gain @ self.point)
-        fall = float(self.gain @ (self.point - x))
-        turn = min(max((top - over) / fall, 0.5), 1.5) if fall > 0.0 else 1.0
-        gain = turn * self.gain
-        offset = top - float(gain @ self.point)
-        return replace(self, offset=offset, gain=gain, over=over, drawn=self.drawn + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,27 +68,17 @@ class Box:
 
     def __init__(self, search: Search, bids: Bids, units: Ints) -> None:
         self._search, self._bids, self.units = search, bids, units
-        self.cells = np.unique(bids.activations.cell)
-        self._periods = len(search.base.solved)
-        period = bids.activations.period
-        self._members = [units[period[units] == t] for t in range(self._periods)]
-        self.column = np.full(len(bids.item), -1, dtype=np.int64)
-        self._power, self._groups = [], []
-        for members in self._members:
-            self.column[members] = np.arange(len(members))
-            own = bids.activations.part(members)
-            place = np.searchsorted(self.cells, own.cell)
-            shape = (len(members), len(self.cells))
-            self._power.append(sparse.csr_array((own.value, place, own.first), shape=shape))
-            group = bids.exclusive[members]
-            self._groups.append([np.flatnonzero(group == number) for number in np.unique(group[group >= 0])])
+        self._corners = Corners(search, bids, units)
+        self.column = self._corners.column
+        self._members, self._cells = self._corners.members, self._corners.cells
+        self._periods = len(self._members)
         # Megawatts of the whole box: bounded where one of its points turned out to have no power flow.
         self._most = np.full(self._periods, np.inf)
         # Rounds in which a corner of the period was broken.
         self._breaks = np.zeros(self._periods, dtype=np.int64)
         # Shares of periods at which nothing broke where curves bend.
         self._stood: dict[int, Floats] = {}
-        self._cuts: list[dict[Key, _Cut]] = [{} for _ in self._members]
+        self._cuts: list[dict[Key, Cut]] = [{} for _ in self._members]
         self._look_around([np.zeros((1, len(members))) for members in self._members], np.ones(len(bids.item)))
 
     def limits(self) -> Limits:
@@ -176,15 +115,15 @@ class Box:
         bool
             Something is broken.
         """
-        views = [self._views(period, share) for period in range(self._periods)]
+        views = [self._corners.views(period, share) for period in range(self._periods)]
         self._look_around(views, share)
         keys = [
             (t, key) for t, cuts in enumerate(self._cuts) for key, cut in cuts.items()
             if cut.at is None or cut.drawn < _REDRAWN
         ]  # fmt: skip
-        corners = [self._corner(period, self._cuts[period][key], share) for period, key in keys]
+        corners = [self._corners.corner(period, self._cuts[period][key], share) for period, key in keys]
         constraint = np.array([key[0] for _, key in keys], dtype=np.int64)
-        lanes = self._lanes([period for period, _ in keys], corners)
+        lanes = self._corners.lanes([period for period, _ in keys], corners)
         broken = self._draw(keys, constraint, corners, lanes, frozen=frozen)
         over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         # A corner may break something that nobody watches yet.
@@ -207,8 +146,8 @@ class Box:
         """Solve random points of the box; what breaks there is watched from now on. Says whether any does."""
         if self._search.curved and self._bent(share, seed):
             return True
-        periods, points = self._points(share, seed)
-        lanes = self._lanes(periods, points)
+        periods, points = self._corners.points(share, seed, self._cuts)
+        lanes = self._corners.lanes(periods, points)
         over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         broken = ~(over <= TOLERANCE)
         keys: list[tuple[int, Key]] = [(period, (0, _FOUND)) for period in periods]
@@ -235,10 +174,10 @@ class Box:
             # From everything, from nothing, and from random points.
             part[0], part[1] = 1.0, 0.0
             unit[some] = members
-            x[some] = self._one_of_each(periods[begin], part * share[members], rng)
+            x[some] = self._corners.one_of_each(periods[begin], part * share[members], rng)
         x = climbed(self._search, self._bids, unit, share, x)
         points = [own[: len(self._members[t])] for t, own in zip(periods, x, strict=True)]
-        lanes = self._lanes(periods, points)
+        lanes = self._corners.lanes(periods, points)
         setting = self._search.setting[lanes.period]
         over, which = self._search.violation(lanes, setting)
         self._bow_out(periods, over, share)
@@ -253,12 +192,12 @@ class Box:
     ) -> None:
         """Draw lines of what is broken at points where curves bend, of which ``rows`` are looked at."""
         own = lanes.part(rows)
-        found = slopes_of_one(self._search, own, self._search.setting[own.period], self.cells, which[rows])
+        found = slopes_of_one(self._search, own, self._search.setting[own.period], self._cells, which[rows])
         # Several points may have climbed to one that is the same in all that presses there.
         drawn = set()
         for row, slope in zip(rows[found.solved].tolist(), found.slope[found.solved], strict=True):
             period, x = int(lanes.period[row]), points[row]
-            gain = np.maximum(self._power[period] @ slope, 0.0)
+            gain = np.maximum(self._corners.power[period] @ slope, 0.0)
             # Units in full press on; those that stand where something bends do not.
             at = np.where((gain > 0.0) & (x >= share[self._members[period]]), np.inf, x)
             where = np.round(np.where(gain > 0.0, at, 0.0), _DIGITS).tobytes()
@@ -267,61 +206,23 @@ class Box:
             drawn.add((period, int(which[row]), where))
             key = (int(which[row]), _LATER + len(self._cuts[period]))
             offset = float(over[row] - gain @ x)
-            self._cuts[period][key] = _Cut(key[0], offset, gain, float(over[row]), at, x)
+            self._cuts[period][key] = Cut(key[0], offset, gain, float(over[row]), at, x)
 
     def rests(self, share: Floats) -> bool:
         """Whether no regulator acts at the worst corners, next to them and at random points of the box."""
-        periods, points = self._points(share, 0)
+        periods, points = self._corners.points(share, 0, self._cuts)
         for period, cuts in enumerate(self._cuts):
-            points += [self._corner(period, cut, share) for cut in cuts.values()]
+            points += [self._corners.corner(period, cut, share) for cut in cuts.values()]
             periods += [period] * len(cuts)
-        lanes = self._lanes(periods, points)
+        lanes = self._corners.lanes(periods, points)
         setting = self._search.setting[lanes.period]
         return bool((settle(self._search.scenarios, lanes, setting).setting == setting).all())
-
-    def _points(self, share: Floats, seed: int) -> tuple[list[int], list[Floats]]:
-        """Periods and shares of random points, of half the worst corners and of their neighbours."""
-        periods: list[int] = []
-        points: list[Floats] = []
-        for period, members in enumerate(self._members):
-            if not len(members):
-                continue
-            rng = np.random.default_rng([seed, period])
-            part = rng.random((_POINTS, len(members)))
-            active = rng.random((_POINTS, len(members))) < rng.random((_POINTS, 1))
-            whole = np.arange(_POINTS)[:, None] % 2 == 0
-            x = np.where(active, np.where(whole, 1.0, part), 0.0) * share[members]
-            half = [0.5 * self._corner(period, cut, share) for cut in self._cuts[period].values()]
-            x = np.vstack([self._one_of_each(period, x, rng), *half, *self._flips(period, share)])
-            periods += [period] * len(x)
-            points += list(x)
-        return periods, points
-
-    def _flips(self, period: int, share: Floats) -> list[Floats]:
-        """Corners next to the worst ones: what presses little there may press more when it is turned.
-
-        A current bends upwards, so that a unit whose slope says that it relieves may still load when it is
-        taken as a whole.
-        """
-        own = share[self._members[period]]
-        points = []
-        for cut in self._cuts[period].values():
-            if not cut.over > -_BINDING:
-                continue
-            corner = self._corner(period, cut, share)
-            usable = np.flatnonzero((own > 0.0) & (self._bids.exclusive[self._members[period]] < 0))
-            weakest = usable[np.argsort(np.abs(cut.gain[usable]) * own[usable], kind="stable")][:_FLIPPED]
-            for column in weakest.tolist():
-                turned = corner.copy()
-                turned[column] = own[column] - corner[column]
-                points.append(turned)
-        return points
 
     def witnesses(self, share: Floats) -> Witnesses:
         """Find the limit that stops each unit, and its value with the unit as accepted and in full."""
         count = len(share)
         constraint, free = np.full(count, -1, dtype=np.int64), np.ones(count)
-        stopped, powers = [np.zeros(0, dtype=np.int64)], [np.zeros((2, 0, len(self.cells)))]
+        stopped, powers = [np.zeros(0, dtype=np.int64)], [np.zeros((2, 0, len(self._cells)))]
         for period, members in enumerate(self._members):
             cuts = list(self._cuts[period].values())
             if not cuts or not len(members):
@@ -329,7 +230,7 @@ class Box:
             gain = np.maximum(np.array([cut.gain for cut in cuts]), 0.0)
             beyond = [cut.at is not None and share[members] >= cut.at for cut in cuts]
             gain[np.array([np.broadcast_to(row, len(members)) for row in beyond])] = 0.0
-            corner = np.array([self._corner(period, cut, share) for cut in cuts])
+            corner = np.array([self._corners.corner(period, cut, share) for cut in cuts])
             left = (
                 _AIM
                 - np.array([cut.offset for cut in cuts])
@@ -344,28 +245,18 @@ class Box:
             free[own] = np.minimum(share[own] + more[row, column], 1.0)
             x, every = corner[row], np.arange(len(own))
             x[every, column] = share[own]
-            as_accepted = self._power_of(period, x)
+            as_accepted = self._corners.power_of(period, x)
             x[every, column] = 1.0
-            powers.append(np.stack([as_accepted, self._power_of(period, x)]))
+            powers.append(np.stack([as_accepted, self._corners.power_of(period, x)]))
             stopped.append(own)
         units, power = np.concatenate(stopped), np.concatenate(powers, axis=1)
         value, at_full = np.full(count, np.nan), np.full(count, np.nan)
         for target, own_power in zip((value, at_full), power, strict=True):
-            lanes = Activations.dense(self._bids.activations.period[units], self.cells, own_power)
+            lanes = Activations.dense(self._bids.activations.period[units], self._cells, own_power)
             _, target[units] = self._search.confirm(
                 lanes, self._search.setting[lanes.period], constraint[units]
             )
         return Witnesses(constraint, value, at_full, free)
-
-    def _views(self, period: int, share: Floats) -> Floats:
-        """Choose where constraints are looked at from: everything on, everything up, everything down."""
-        members = self._members[period]
-        own = share[members]
-        up = (
-            self._power[period][:, self.cells < self._search.scenarios.compiled.networks[0].n_bus].sum(axis=1)
-            > 0
-        )
-        return np.array([own, np.where(up, own, 0.0), np.where(up, 0.0, own)])
 
     def _look_around(self, views: list[Floats], share: Floats) -> None:
         """Linearise all constraints at some points; watch those that a corner may bring near their limits."""
@@ -379,14 +270,14 @@ class Box:
             points += list(own)
         if not points:
             return
-        lanes = self._lanes([period for period, _ in keys], points)
-        for row, found in slopes_of_all(self._search, lanes, self._search.setting[lanes.period], self.cells):
+        lanes = self._corners.lanes([period for period, _ in keys], points)
+        for row, found in slopes_of_all(self._search, lanes, self._search.setting[lanes.period], self._cells):
             period, x = keys[row][0], points[row]
             if not found.solved[0]:
                 continue
             members = self._members[period]
             limited = np.flatnonzero(np.isfinite(found.over[0]))
-            gain = np.asarray((self._power[period] @ found.slope[0][limited].T).T)
+            gain = np.asarray((self._corners.power[period] @ found.slope[0][limited].T).T)
             offset = found.over[0][limited] - gain @ x
             worst = offset + np.maximum(gain, 0.0) @ share[members]
             near = np.flatnonzero(worst > -_WATCH)
@@ -395,7 +286,7 @@ class Box:
             for at in near.tolist():
                 key = (int(limited[at]), keys[row][1][1])
                 if key not in cuts:
-                    cuts[key] = _Cut(key[0], float(offset[at]), gain[at], np.nan)
+                    cuts[key] = Cut(key[0], float(offset[at]), gain[at], np.nan)
 
     def _draw(
         self,
@@ -407,9 +298,11 @@ class Box:
         frozen: bool = False,
     ) -> bool:
         """Draw the lines of cuts anew at points; says whether any is broken there."""
-        found = slopes_of_one(self._search, lanes, self._search.setting[lanes.period], self.cells, constraint)
+        found = slopes_of_one(
+            self._search, lanes, self._search.setting[lanes.period], self._cells, constraint
+        )
         broken = False
-        gains = self._gains([period for period, _ in keys], found.slope)
+        gains = self._corners.gains([period for period, _ in keys], found.slope)
         for row, (period, asked) in enumerate(keys):
             key = asked
             if not found.solved[row]:
@@ -433,19 +326,8 @@ class Box:
                 if over < -_WATCH:
                     continue
                 key = (key[0], key[1] + _OTHER_SIDE)
-            self._cuts[period][key] = _Cut(int(constraint[row]), over - float(gain @ points[row]), gain, over)
+            self._cuts[period][key] = Cut(int(constraint[row]), over - float(gain @ points[row]), gain, over)
         return broken
-
-    def _gains(self, periods: list[int], slope: Floats) -> list[Floats]:
-        """Slopes by the shares, (column,), from those by the cells, (row, cell)."""
-        period, gains = np.array(periods, dtype=np.int64), [np.zeros(0)] * len(periods)
-        for t in np.unique(period).tolist():
-            rows = np.flatnonzero(period == t)
-            # All rows of a period in one product, and each in a row of its own: it is summed over often.
-            of_shares = np.ascontiguousarray((self._power[t] @ slope[rows].T).T)
-            for row, gain in zip(rows.tolist(), of_shares, strict=True):
-                gains[row] = gain
-        return gains
 
     def _add(self, rows: Ints, keys: list[tuple[int, Key]], which: Ints, points: list[Floats]) -> None:
         """Watch what was found broken at points."""
@@ -453,7 +335,7 @@ class Box:
             return
         new = [(keys[row][0], (int(which[row]), keys[row][1][1])) for row in rows.tolist()]
         own = [points[row] for row in rows.tolist()]
-        self._draw(new, which[rows], own, self._lanes([period for period, _ in new], own))
+        self._draw(new, which[rows], own, self._corners.lanes([period for period, _ in new], own))
 
     def _bow_out(self, periods: list[int], over: Floats, share: Floats) -> None:
         """Halve the box of every period in which a point has no power flow."""
@@ -461,34 +343,3 @@ class Box:
         for period in sorted({periods[row] for row in np.flatnonzero(np.isinf(over)).tolist()}):
             members = self._members[period]
             self._most[period] = 0.5 * float(share[members] @ offered[members])
-
-    def _corner(self, period: int, cut: _Cut, share: Floats) -> Floats:
-        """Shares at which a line is highest; of exclusive units the one that lifts it most."""
-        members = self._members[period]
-        own = share[members]
-        x: Floats = np.where(cut.gain > 0.0, own, 0.0) if cut.at is None else np.minimum(cut.at, own)
-        for mine in self._groups[period]:
-            lift = np.maximum(cut.gain[mine], np.finfo(float).tiny) * x[mine]
-            best = mine[np.argmax(lift)]
-            x[mine[mine != best]] = 0.0
-        return x
-
-    def _one_of_each(self, period: int, x: Floats, rng: np.random.Generator) -> Floats:
-        """Keep one random unit of every exclusive group in random points."""
-        for mine in self._groups[period]:
-            kept = mine[rng.integers(len(mine), size=len(x))]
-            x[:, mine] = np.where(mine == kept[:, None], x[:, mine], 0.0)
-        return x
-
-    def _lanes(self, periods: list[int], points: list[Floats]) -> Activations:
-        period = np.array(periods, dtype=np.int64)
-        value = np.zeros((len(period), len(self.cells)))
-        for t in np.unique(period).tolist():
-            rows = np.flatnonzero(period == t)
-            value[rows] = self._power_of(t, np.array([points[row] for row in rows.tolist()]))
-        return Activations.dense(period, self.cells, value)
-
-    def _power_of(self, period: int, x: Floats) -> Floats:
-        """Add up the changes of injection, (point, cell), of shares (point, column)."""
-        power: Floats = np.ascontiguousarray((self._power[period].T @ x.T).T)
-        return power
