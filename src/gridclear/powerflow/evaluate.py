@@ -26,6 +26,8 @@ from gridclear.powerflow.simd import (
 
 #: Tangent of half the angle up to which the series of ``angles`` is exact to the last digits: 15°.
 _STEEPEST = 0.1316
+#: Rows that go through all strips before the next: their lines of memory are still near for the last of them.
+_TOGETHER = 64
 
 
 @inner
@@ -92,26 +94,34 @@ def balance(structure, factors, sr, si, vr, vi, magnitude, current, cr, ci, held
             store(cr, t, load_part(cr, t) + x)
             store(ci, t, load_part(ci, t) + y)
             store(current, STRIPS * (m + k) + part, magnitude_of(x * x + y * y))
+    n_free = len(structure.diagonal)
+    for part in range(2 * STRIPS):
+        store(mismatch, part, spread_part(0.0))
+    for first in range(0, n_free, _TOGETHER):
+        for part in range(STRIPS):
+            worst, total = load_part(mismatch, part), load_part(mismatch, STRIPS + part)
+            for i in range(first, min(first + _TOGETHER, n_free)):
+                at = STRIPS * i + part
+                a, b, x, y = load_part(vr, at), load_part(vi, at), load_part(cr, at), load_part(ci, at)
+                store(magnitude, at, magnitude_of(a * a + b * b))
+                p = a * x + b * y - load_part(sr, at)
+                q = b * x - a * y - load_part(si, at)
+                miss = p * p + q * q
+                if structure.is_pv[i] == 1:
+                    miss = p * p + (1.0 - load_part(held, at)) * (q * q)
+                total = total + miss
+                worst = larger(miss, worst)
+            store(mismatch, part, worst)
+            store(mismatch, STRIPS + part, total)
     for part in range(STRIPS):
-        worst, total = spread_part(0.0), spread_part(0.0)
-        for i in range(len(structure.diagonal)):
-            at = STRIPS * i + part
-            a, b, x, y = load_part(vr, at), load_part(vi, at), load_part(cr, at), load_part(ci, at)
-            store(magnitude, at, magnitude_of(a * a + b * b))
-            p = a * x + b * y - load_part(sr, at)
-            q = b * x - a * y - load_part(si, at)
-            miss = p * p + q * q
-            if structure.is_pv[i] == 1:
-                miss = p * p + (1.0 - load_part(held, at)) * (q * q)
-            total = total + miss
-            worst = larger(miss, worst)
-        for i in range(len(structure.diagonal), len(shunt)):
+        total = load_part(mismatch, STRIPS + part)
+        for i in range(n_free, len(shunt)):
             at = STRIPS * i + part
             a, b = load_part(vr, at), load_part(vi, at)
             store(magnitude, at, magnitude_of(a * a + b * b))
             # What is injected at a slack node changes no voltage, but must be a number.
             total = total + 0.0 * (load_part(sr, at) + load_part(si, at))
-        store(mismatch, part, root(worst))
+        store(mismatch, part, root(load_part(mismatch, part)))
         store(mismatch, STRIPS + part, total)
     for lane in range(LANES):
         # A NaN anywhere is in the sum, whatever the comparison made of it.
@@ -254,23 +264,26 @@ def angles(vr, vi, vm, w_unit, w_angle, va, room):
         Room; row 0 is used.
     """
     degree = 180.0 / np.pi
+    half_turn, turn = spread_part(180.0), spread_part(360.0)
     for part in range(STRIPS):
-        steep = spread_part(0.0)
-        half_turn, turn = spread_part(180.0), spread_part(360.0)
-        for i in range(len(w_unit)):
-            at = STRIPS * i + part
-            a, b = load_part(vr, at), load_part(vi, at)
-            c, s = w_unit[i].real, w_unit[i].imag
-            u = (b * c - a * s) / (load_part(vm, at) + (a * c + b * s))
-            t = u * u
-            steep = larger(t, steep)
-            series = spread_part(1.0 / 17.0)
-            for k in range(15, 0, -2):
-                series = 1.0 / k - t * series
-            angle = 2.0 * degree * u * series + w_angle[i]
-            angle = where_above(angle, half_turn, angle - turn, angle)
-            store(va, at, where_above(0.0 - half_turn, angle, angle + turn, angle))
-        store(room, part, steep)
+        store(room, part, spread_part(0.0))
+    for first in range(0, len(w_unit), _TOGETHER):
+        for part in range(STRIPS):
+            steep = load_part(room, part)
+            for i in range(first, min(first + _TOGETHER, len(w_unit))):
+                at = STRIPS * i + part
+                a, b = load_part(vr, at), load_part(vi, at)
+                c, s = w_unit[i].real, w_unit[i].imag
+                u = (b * c - a * s) / (load_part(vm, at) + (a * c + b * s))
+                t = u * u
+                steep = larger(t, steep)
+                series = spread_part(1.0 / 17.0)
+                for k in range(15, 0, -2):
+                    series = 1.0 / k - t * series
+                angle = 2.0 * degree * u * series + w_angle[i]
+                angle = where_above(angle, half_turn, angle - turn, angle)
+                store(va, at, where_above(0.0 - half_turn, angle, angle + turn, angle))
+            store(room, part, steep)
     for lane in range(LANES):
         if room[0, lane] > _STEEPEST * _STEEPEST:
             for i in range(len(w_unit)):

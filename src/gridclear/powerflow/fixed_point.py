@@ -135,21 +135,19 @@ def _solve(structure, factors, work, all_lanes):
     """Voltages of the currents in work.ar, work.ai, in all lanes or in those that row 0 of work.size marks."""
     n_free = len(structure.diagonal)
     yr, yi = work.yr, work.yi
-    half, single_part = spread_part(0.5), narrow(spread_part(0.0))
-    for part in range(STRIPS):
-        for i in range(n_free):
-            x, y = load_like(work.ar, i, part, single_part), load_like(work.ai, i, part, single_part)
-            _forward(structure, factors.lur, factors.lui, yr, yi, i, part, widen(x), widen(y))
-        learnt = load_part(work.size, part)
-        for i in range(n_free - 1, -1, -1):
-            x, y = _back(structure, factors.lur, factors.lui, yr, yi, i, part, half)
-            x, y = _times(factors.to_voltage[i], x, y)
-            x, y = x + factors.wr[i], y + factors.wi[i]
-            if not all_lanes:
-                x = where_above(learnt, half, x, load_like(work.vr, i, part, half))
-                y = where_above(learnt, half, y, load_like(work.vi, i, part, half))
-            store_like(work.vr, i, part, x)
-            store_like(work.vi, i, part, y)
+    for i in range(n_free):
+        x, y = widen(load(work.ar, i)), widen(load(work.ai, i))
+        _forward(structure, factors.lur, factors.lui, yr, yi, i, 0, x, y)
+    learnt, half = load(work.size, 0), spread(0.5)
+    for i in range(n_free - 1, -1, -1):
+        x, y = _back(structure, factors.lur, factors.lui, yr, yi, i, 0, half)
+        x, y = _times(factors.to_voltage[i], x, y)
+        x, y = x + factors.wr[i], y + factors.wi[i]
+        if not all_lanes:
+            x = where_above(learnt, half, x, load(work.vr, i))
+            y = where_above(learnt, half, y, load(work.vi, i))
+        store(work.vr, i, x)
+        store(work.vi, i, y)
 
 
 @inner
