@@ -88,6 +88,13 @@ class Program:
         matrix.eliminate_zeros()
         return matrix
 
+    def dense(self, room: int) -> Floats:
+        """Write the rows' coefficients out, (row + room, column), with room for rows to come."""
+        row, column, value = (self._stacked(self._entries, part) for part in range(3))
+        found = np.zeros((self.n_row + room, self.n_column))
+        np.add.at(found, (row.astype(np.int64), column.astype(np.int64)), value)
+        return found
+
     @property
     def lower(self) -> Floats:
         """Least value of every column."""

@@ -172,11 +172,8 @@ class Tracer:
                 return None
             model = self._free.around(point)
             rivals = Rivals(point, bent, self._planes, self._weights, model, segments)
-            said = self._said(partial(rivals.best, worth, self._deadline))
-            if said is None:
-                return None
-            drawn, gain = said
-            if gain <= worth or drawn.short > DELIVERED_MVA:
+            drawn = self._said(partial(rivals.best, worth, self._deadline))
+            if drawn is None or drawn.short > DELIVERED_MVA:
                 return None
             if self._is_news(drawn):
                 return drawn

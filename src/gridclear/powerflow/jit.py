@@ -46,6 +46,8 @@ _SOURCES = (
     "climb.py",
     "gradients.py",
     "sensitivity_kernels.py",
+    "simplex.py",
+    "completing.py",
 )
 #: So many generations of kernels are kept; the longest unused go first.
 _KEPT = 8
