@@ -1,4 +1,4 @@
-"""Small dense programs that are asked again and again: solved by kernels, or by HiGHS where those are lost."""
+"""Small dense programs, asked again and again: solved by kernels, and by HiGHS where those are lost."""
 
 from __future__ import annotations
 
