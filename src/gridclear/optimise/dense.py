@@ -72,7 +72,7 @@ class Dense:
             if self._tableau.size[0] == len(self._tableau.rows):
                 self._grow()
             value = np.zeros(len(self._tableau.cost))
-            np.add.at(value, plane.column, plane.value)
+            value[plane.column] = plane.value
             append(self._tableau, value, plane.upper)
 
     def place(self, row: int, value: float, beside: float = 0.0) -> None:

@@ -122,13 +122,15 @@ class Point:
         return abs(self.cost - float(paid.sum())) + float(np.abs(paid).sum())
 
 
-def assess(problem: Problem, plan: Plan) -> Point:
+def assess(problem: Problem, plan: Plan, cells: Cells | None = None) -> Point:
     """Solve a plan's states and linearise them.
 
     Parameters
     ----------
     problem : Problem
     plan : Plan
+    cells : Cells, optional
+        Of all periods, where they have been worked out before.
 
     Returns
     -------
@@ -142,8 +144,8 @@ def assess(problem: Problem, plan: Plan) -> Point:
     readers: dict[int, _Reader] = {}
     for topology, periods, states in scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
-        cells = Cells(problem, periods)
-        controls = cells.controls()
+        own = Cells(problem, periods) if cells is None else cells
+        controls = own.controls()
         chunk = max(1, _MOST_NUMBERS // (len(controls.kind) * (network.n_node + network.n_branch) + 1))
         if topology not in readers:
             readers[topology] = _Reader(problem, topology, taken, at)
@@ -153,7 +155,7 @@ def assess(problem: Problem, plan: Plan) -> Point:
             found = forward(part, limits, controls, threads=scenarios.threads)
             for state, period in enumerate(periods[begin : begin + chunk].tolist()):
                 if found.solved[state] and problem.base.solved[period]:
-                    local[period] = reader.read(part, found, state, period, cells)
+                    local[period] = reader.read(part, found, state, period, own)
     return Point(problem, plan, tuple(local))
 
 
@@ -177,14 +179,25 @@ def _taken(problem: Problem, activations: Activations) -> Floats:
 
 
 class Cells:
-    """Controls of the sensitivities of some periods, and what each control of the problem does to them."""
+    """Controls of the sensitivities of some periods, and what each control of the problem does to them.
 
-    def __init__(self, problem: Problem, periods: Ints) -> None:
+    Parameters
+    ----------
+    problem : Problem
+    periods : (period,) of int
+    alike : bool
+        All of them are one period of the case, so that what holds of the first holds of all.
+    """
+
+    def __init__(self, problem: Problem, periods: Ints, *, alike: bool = False) -> None:
         own, taps = problem.offers.activations, len(problem.compiled.networks[0].taps.element)
-        self._problem = problem
+        self._problem, self._alike = problem, alike
+        self._change: dict[int, Floats] = {}
         self.offers = {period: np.flatnonzero(own.period == period) for period in periods.tolist()}
-        mine = np.concatenate([own.part(rows).cell for rows in self.offers.values()])
+        first = list(self.offers.values())[: 1 if alike else None]
+        mine = np.concatenate([own.part(rows).cell for rows in first])
         self.cell = np.unique(np.concatenate([mine, problem.stores.bus]))
+        self._active = self.cell // problem.compiled.networks[0].n_bus % 2 == 0
         device = [device.device for device in problem.devices]
         every = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *device]))
         self._tap, self._bank = every[every < taps], every[every >= taps] - taps
@@ -205,19 +218,26 @@ class Cells:
 
         Returns also the active power that each of them injects.
         """
-        problem, rows = self._problem, self.offers[period]
-        own = problem.offers.activations.part(rows)
-        stores, cells = problem.stores, len(self.cell)
-        change = np.zeros((len(rows) + len(problem.devices) + stores.count, cells + self._moves.shape[1]))
-        np.add.at(
-            change, (np.repeat(np.arange(len(rows)), np.diff(own.first)), self._at(own.cell)), own.value
-        )
-        change[len(rows) : len(rows) + len(problem.devices), cells:] = self._moves
-        store = np.arange(len(rows) + len(problem.devices), len(change))
-        change[store, self._at(stores.bus)] = -1.0
+        change, cells = self._changed(period).copy(), len(self.cell)
         change[:, :cells] *= weight
-        part = self.cell // problem.compiled.networks[0].n_bus
-        return change, change[:, :cells][:, part % 2 == 0].sum(axis=1)
+        return change, change[:, :cells][:, self._active].sum(axis=1)
+
+    def _changed(self, period: int) -> Floats:
+        """Change of every control of the sensitivities at a voltage of one."""
+        key = next(iter(self.offers)) if self._alike else period
+        if key not in self._change:
+            problem, rows = self._problem, self.offers[key]
+            own = problem.offers.activations.part(rows)
+            stores, cells = problem.stores, len(self.cell)
+            change = np.zeros((len(rows) + len(problem.devices) + stores.count, cells + self._moves.shape[1]))
+            np.add.at(
+                change, (np.repeat(np.arange(len(rows)), np.diff(own.first)), self._at(own.cell)), own.value
+            )
+            change[len(rows) : len(rows) + len(problem.devices), cells:] = self._moves
+            store = np.arange(len(rows) + len(problem.devices), len(change))
+            change[store, self._at(stores.bus)] = -1.0
+            self._change[key] = change
+        return self._change[key]
 
     def _at(self, cell: Ints) -> Ints:
         return np.searchsorted(self.cell, cell)

@@ -6,13 +6,13 @@ quantity, adjoint a solve per quantity and gives every control; both are exact d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.errors import OptionError
-from gridclear.powerflow.arrays import Measures, Moves, SensitivityRoom
+from gridclear.powerflow.arrays import Measures, Moves, SensitivityRoom, Workspace
 from gridclear.powerflow.batch import load_block
 from gridclear.powerflow.factors import branch_admittance
 from gridclear.powerflow.lanes import PROVED_MVA, share_out
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Complexes, Floats, Ints, Network
-    from gridclear.powerflow.arrays import Factors, Workspace
+    from gridclear.powerflow.arrays import Factors
     from gridclear.powerflow.lanes import Lanes
 
 #: Kinds of control.
@@ -64,6 +64,10 @@ class Controls:
         return cls(kinds, np.concatenate(places))
 
 
+#: Room for one thread each, by all that its size depends on.
+Rooms = dict[tuple[int, ...], list[tuple[Workspace, SensitivityRoom]]]
+
+
 @dataclass(frozen=True, eq=False)
 class Solved:
     """Solved states of one topology at one setting: what the solver was given, and the voltages it found.
@@ -78,6 +82,8 @@ class Solved:
         Injections of the states.
     vr, vi : (state, node)
         ``node_r`` and ``node_i`` of the output; rows without solution are NaN.
+    rooms : Rooms
+        Room of earlier passes over this network; keeps what is made now.
     """
 
     network: Network
@@ -86,6 +92,7 @@ class Solved:
     lanes: Lanes
     vr: Floats
     vi: Floats
+    rooms: Rooms = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,8 +278,17 @@ def _share_out(
         work(first, last, *room)
         return last - first
 
+    widest = max((columns.values.shape[1] for columns in states.lanes.columns), default=0)
+    key = (states.lanes.parts, widest, width, points, len(moves.node), len(moves.branch))
+    kept = states.rooms.setdefault(key, [])
+    ready = iter(list(kept))
+
     def room() -> tuple[Workspace, SensitivityRoom]:
-        return states.lanes.room(states.network), _room(states.network, width, points, moves)
+        found = next(ready, None)
+        if found is None:
+            found = states.lanes.room(states.network), _room(states.network, width, points, moves)
+            kept.append(found)
+        return found
 
     share_out(piece, room, range(0, count, size), threads, None, count)
 
