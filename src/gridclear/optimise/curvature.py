@@ -207,7 +207,7 @@ def _gradients(
         place = np.concatenate([bounds.point, points + bounds.point])
         own_limits = wanted[lanes.period[rows]]
         asked = np.hstack([np.tile(always, (len(rows), 1)), own_limits])
-        found = adjoint(states, bounds, every.controls(), asked, threads=problem.scenarios.threads)
+        found = adjoint(states, bounds, every.controls, asked, threads=problem.scenarios.threads)
         sign, unit = sides(network, bounds, np.maximum(own_limits, 0).ravel())
         factor = np.where(own_limits >= 0, (sign / unit).reshape(own_limits.shape), np.nan)
         vm = np.hypot(states.vr, states.vi)

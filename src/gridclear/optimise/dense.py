@@ -9,8 +9,9 @@ import numpy as np
 from gridclear.errors import SolverError
 from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, TIME_LIMIT, Answer, Solver
 from gridclear.optimise.program import Program
+from gridclear.powerflow.branching import search
 from gridclear.powerflow.completing import FULL, complete
-from gridclear.powerflow.simplex import ABOVE, ASTRAY, SOLVED, Tableau, append, search, solve, start_over
+from gridclear.powerflow.simplex import ABOVE, ASTRAY, SOLVED, Tableau, extend, solve, start_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,14 +67,15 @@ class Dense:
 
     def add(self, planes: Sequence[Plane]) -> None:
         """Add rows ``value · x[column] <= upper``."""
-        for plane in planes:
-            if not (np.isfinite(plane.value).all() and np.isfinite(plane.upper)):
-                raise SolverError("rows of the program are not finite")
-            if self._tableau.size[0] == len(self._tableau.rows):
-                self._grow()
-            value = np.zeros(len(self._tableau.cost))
-            value[plane.column] = plane.value
-            append(self._tableau, value, plane.upper)
+        value = np.zeros((len(planes), len(self._tableau.cost)))
+        for row, plane in enumerate(planes):
+            value[row, plane.column] = plane.value
+        upper = np.array([plane.upper for plane in planes])
+        if not (np.isfinite(value).all() and np.isfinite(upper).all()):
+            raise SolverError("rows of the program are not finite")
+        while len(self._tableau.rows) - self._tableau.size[0] < len(planes):
+            self._grow()
+        extend(self._tableau, value, upper)
 
     def place(self, row: int, value: float, beside: float = 0.0) -> None:
         """Move a row to a value that it has to take, or that it may lie beside."""

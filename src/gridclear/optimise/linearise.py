@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from gridclear.powerflow.sensitivity import Controls, forward, quantity_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.problem import Plan, Problem
     from gridclear.powerflow.activations import Activations
@@ -145,10 +146,10 @@ def assess(problem: Problem, plan: Plan, cells: Cells | None = None) -> Point:
     for topology, periods, states in scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
         own = Cells(problem, periods) if cells is None else cells
-        controls = own.controls()
+        controls = own.controls
         chunk = max(1, _MOST_NUMBERS // (len(controls.kind) * (network.n_node + network.n_branch) + 1))
         if topology not in readers:
-            readers[topology] = _Reader(problem, topology, taken, at)
+            readers[topology] = _Reader(problem, topology, own.scale(topology), taken, at)
         reader = readers[topology]
         for begin in range(0, len(periods), chunk):
             part = some_states(states, slice(begin, begin + chunk))
@@ -193,6 +194,7 @@ class Cells:
         own, taps = problem.offers.activations, len(problem.compiled.networks[0].taps.element)
         self._problem, self._alike = problem, alike
         self._change: dict[int, Floats] = {}
+        self._scales: dict[int, _Scale] = {}
         self.offers = {period: np.flatnonzero(own.period == period) for period in periods.tolist()}
         first = list(self.offers.values())[: 1 if alike else None]
         mine = np.concatenate([own.part(rows).cell for rows in first])
@@ -204,9 +206,14 @@ class Cells:
         self._moves = np.zeros((len(problem.devices), len(every)))
         for row, movable in enumerate(problem.devices):
             self._moves[row, np.searchsorted(every, movable.device)] = movable.step
+        self._controls = self._every_control()
 
+    @property
     def controls(self) -> Controls:
         """Cells, then tap changers, then banks."""
+        return self._controls
+
+    def _every_control(self) -> Controls:
         cells = controls_of(self.cell, self._problem.compiled.networks[0].n_bus)
         devices = Controls.of(tap=self._tap, bank=self._bank)
         return Controls(
@@ -239,26 +246,47 @@ class Cells:
             self._change[key] = change
         return self._change[key]
 
+    def scale(self, topology: int) -> _Scale:
+        """How quantities of a topology are read as constraints."""
+        if topology not in self._scales:
+            self._scales[topology] = _Scale.of(self._problem.compiled, topology)
+        return self._scales[topology]
+
     def _at(self, cell: Ints) -> Ints:
         return np.searchsorted(self.cell, cell)
+
+
+class _Scale(NamedTuple):
+    """True limits of a topology, their quantities, what normalises them, and the slack's two quantities."""
+
+    true: Floats
+    quantity: Ints
+    factor: Floats
+    slack: Ints
+
+    @classmethod
+    def of(cls, compiled: CompiledCase, topology: int) -> _Scale:
+        network, limits = compiled.networks[topology], compiled.limits[topology]
+        true = limits.numbered
+        count = len(true)
+        numbers = np.arange(count, dtype=np.int64)
+        sign, unit = sides(network, limits, numbers)
+        slack = quantity_of(network, limits, np.array([count, count + 1]))
+        return cls(true, quantity_of(network, limits, numbers), sign / unit, slack)
 
 
 class _Reader:
     """Reads quantities of one topology as constraints, exchanges and losses."""
 
-    def __init__(self, problem: Problem, topology: int, taken: Floats, at: list[Floats]) -> None:
+    def __init__(
+        self, problem: Problem, topology: int, scale: _Scale, taken: Floats, at: list[Floats]
+    ) -> None:
         compiled = problem.compiled
         self._compiled, self._network = compiled, compiled.networks[topology]
         self._limits = compiled.limits[topology]
-        self._true = self._limits.numbered
-        count = len(self._true)
-        numbers = np.arange(count, dtype=np.int64)
-        self._quantity = quantity_of(self._network, self._limits, numbers)
-        sign, unit = sides(self._network, self._limits, numbers)
-        self._factor = sign / unit
+        self._true, self._quantity, self._factor, self._slack = scale
         self._effective, self._cures = problem.limits[topology], problem.cures
         self._taken, self._at = taken, at
-        self._slack = quantity_of(self._network, self._limits, np.array([count, count + 1]))
 
     def read(self, states: Solved, found: Linearised, state: int, period: int, cells: Cells) -> Local:
         network, points = self._network, self._limits.point
@@ -282,7 +310,7 @@ class _Reader:
             at=self._at[period],
             over=self._factor * (limited - self._effective[period]),
             beyond=self._factor * (limited - self._true),
-            slope=self._factor * slope[:, self._quantity],
+            slope=np.take(slope, self._quantity, axis=1) * self._factor,
             exchange=exchange,
             exchange_slope=exchange_slope,
             active=active,

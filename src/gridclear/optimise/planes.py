@@ -103,7 +103,7 @@ class Planes:
                 over = local.over if tangent.target == BROKEN else local.beyond
                 own = PERCENT * float(over[tangent.constraint])
             above = tangent.level + float(tangent.slope @ local.at) - own
-            found.append(replace(tangent, level=tangent.level - max(above, 0.0)))
+            found.append(replace(tangent, level=tangent.level - above) if above > 0.0 else tangent)
         return found
 
     def missing(

@@ -61,6 +61,10 @@ class Program:
 
     def copy(self) -> Program:
         """Take all of it, to be added to."""
+        # What is copied once is copied often: its blocks are put together for all copies.
+        self._columns = self._joined(self._columns)
+        self._rows = self._joined(self._rows)
+        self._entries = self._joined(self._entries)
         part = Program()
         part._columns, part._rows, part._entries = (
             self._columns.copy(),
@@ -124,6 +128,12 @@ class Program:
     def row_upper(self) -> Floats:
         """Largest value of every row."""
         return self._stacked(self._rows, 1)
+
+    @staticmethod
+    def _joined(blocks: list[Any]) -> list[Any]:
+        if len(blocks) < 2:
+            return blocks
+        return [tuple(np.concatenate(part) for part in zip(*blocks, strict=True))]
 
     @staticmethod
     def _stacked(blocks: list[Any], part: int) -> Floats:

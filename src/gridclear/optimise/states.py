@@ -87,8 +87,9 @@ class States:
     def _apart(self, singles: Sequence[Single], every: Point) -> list[Point | None]:
         """Take the lanes of a point apart."""
         found: list[Point | None] = []
+        nothing = self.problem.nothing()
         for single, local in zip(singles, every.local, strict=True):
-            plan = self._singles.plan(self.problem, [single])
+            plan = replace(nothing, share=single.share, steps=single.steps[:, None])
             own = None if local is None else replace(local, offers=np.arange(len(local.offers)))
             found.append(None if own is None else Point(self.problem, plan, (own,)))
         return found

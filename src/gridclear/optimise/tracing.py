@@ -268,11 +268,8 @@ class Tracer:
         # Settings and samples are only ever added, so that their number tells one curve from another.
         state = len(self._branches), sum(len(branch.samples) for branch in self._branches.values())
         if self._known[0] != state:
-            found = pieces(self._lines(), seam, self._worth(_STRAIGHT))
-            wide = [
-                piece for piece in found if piece.high - piece.low > 4.0 * seam or piece.high == piece.low
-            ]
-            self._known = state, wide
+            found, wide = pieces(self._lines(), seam, self._worth(_STRAIGHT)), 4.0 * seam
+            self._known = state, [one for one in found if one.high - one.low > wide or one.high == one.low]
         return self._known[1]
 
     def _assembled(self, found: Sequence[Piece]) -> Trace:

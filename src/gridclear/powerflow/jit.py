@@ -47,6 +47,7 @@ _SOURCES = (
     "gradients.py",
     "sensitivity_kernels.py",
     "simplex.py",
+    "branching.py",
     "completing.py",
 )
 #: So many generations of kernels are kept; the longest unused go first.

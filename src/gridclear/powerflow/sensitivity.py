@@ -64,8 +64,20 @@ class Controls:
         return cls(kinds, np.concatenate(places))
 
 
-#: Room for one thread each, by all that its size depends on.
-Rooms = dict[tuple[int, ...], list[tuple[Workspace, SensitivityRoom]]]
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What passes over one network leave to those after them.
+
+    Attributes
+    ----------
+    rooms : mapping of sizes to list
+        Room for one thread each, by all that its size depends on.
+    moves : mapping of (positions, kinds, places) to Moves
+        What controls do at a setting.
+    """
+
+    rooms: dict[tuple[int, ...], list[tuple[Workspace, SensitivityRoom]]] = field(default_factory=dict)
+    moves: dict[tuple[bytes, bytes, bytes], Moves] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +94,8 @@ class Solved:
         Injections of the states.
     vr, vi : (state, node)
         ``node_r`` and ``node_i`` of the output; rows without solution are NaN.
-    rooms : Rooms
-        Room of earlier passes over this network; keeps what is made now.
+    kept : Kept
+        Of earlier passes over this network.
     """
 
     network: Network
@@ -92,7 +104,7 @@ class Solved:
     lanes: Lanes
     vr: Floats
     vi: Floats
-    rooms: Rooms = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +282,7 @@ def _share_out(
 ) -> None:
     count = len(states.vr)
     size = LANES if count >= _MANY else GROUP
-    sources = states.lanes.sources()
+    sources = states.lanes.sources
 
     def piece(first: int, room: tuple[Workspace, SensitivityRoom]) -> int:
         last = min(first + size, count)
@@ -280,7 +292,7 @@ def _share_out(
 
     widest = max((columns.values.shape[1] for columns in states.lanes.columns), default=0)
     key = (states.lanes.parts, widest, width, points, len(moves.node), len(moves.branch))
-    kept = states.rooms.setdefault(key, [])
+    kept = states.kept.rooms.setdefault(key, [])
     ready = iter(list(kept))
 
     def room() -> tuple[Workspace, SensitivityRoom]:
@@ -328,6 +340,13 @@ def _room(network: Network, width: int, points: int, moves: Moves) -> Sensitivit
 
 def _moves(states: Solved, controls: Controls) -> Moves:
     """Turn controls into changes of injections and admittances, at the states' setting."""
+    key = states.positions.tobytes(), controls.kind.tobytes(), controls.place.tobytes()
+    if key not in states.kept.moves:
+        states.kept.moves[key] = _new_moves(states, controls)
+    return states.kept.moves[key]
+
+
+def _new_moves(states: Solved, controls: Controls) -> Moves:
     network, place = states.network, controls.place
     kinds = {
         P: network.n_bus,

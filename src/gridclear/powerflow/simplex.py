@@ -32,8 +32,6 @@ _ROUNDING = 1e-13
 _PIVOT_PART, _PIVOT = 1e-8, 1e-10
 #: Part by which an optimum may miss the rows and costs as they were given.
 _DRIFT = 1e-9
-#: Distance from whole values that is none.
-WHOLE = 1e-7
 
 
 class Tableau(NamedTuple):
@@ -92,6 +90,13 @@ def start_over(t):
 
 
 @kernel
+def extend(t, value, upper):
+    """Add rows ``value · x <= upper``, (row, column) and (row,); there must be room."""
+    for row in range(len(upper)):
+        append(t, value[row], upper[row])
+
+
+@inner
 def append(t, value, upper):
     """Add a row ``value · x <= upper``; there must be room."""
     n, m = len(t.cost), t.size[0]
@@ -107,101 +112,6 @@ def append(t, value, upper):
             line += value[variable] * t.table[row]
     t.head[m] = n + m
     t.size[0] = m + 1
-
-
-@kernel
-def search(t, whole, gap, limit, most, x):
-    """Search the least cost with some columns whole: depth first, by the most fractional column.
-
-    Parameters
-    ----------
-    t : Tableau
-        Its bounds are given back as they were.
-    whole : (whole,) int
-        Columns.
-    gap : float
-        Cost by which the best answer may be missed.
-    limit : float
-        What costs as much or more is not looked for.
-    most : int
-        Programs.
-    x : (column,)
-        Filled with the best answer.
-
-    Returns
-    -------
-    code : int
-        ``SOLVED``; ``ABOVE``: nothing costs less than the limit; ``ASTRAY``: there is no saying.
-    best : float
-        Cost of the answer, infinite without one.
-    bound : float
-        No answer costs less.
-    count : int
-        Programs that were solved.
-    """
-    n, depth, count = len(t.cost), 0, 0
-    best, bound = np.inf, np.inf
-    low, high = t.low.copy(), t.high.copy()
-    # One entry for every open turn of the path: column, its bounds before, and those of the other turn.
-    room = 64
-    column = np.empty(room, dtype=np.int64)
-    other = np.zeros(room, dtype=np.bool_)
-    turns = np.empty((room, 4))
-    code = SOLVED
-    while True:
-        stop = min(limit, best - gap)
-        ended = solve_below(t, stop)
-        count += 1
-        if ended == ASTRAY or count > most:
-            code = ASTRAY
-            break
-        value = np.inf
-        if ended == ABOVE:
-            value = stop
-        elif ended == SOLVED:
-            value = _dual_cost(t)
-        chosen, worst = -1, WHOLE
-        if value < stop:
-            for place in range(len(whole)):
-                own = t.at[whole[place]]
-                away = abs(own - np.rint(own))
-                if away > worst:
-                    chosen, worst = whole[place], away
-        if chosen >= 0:
-            if depth == room:
-                code = ASTRAY
-                break
-            own, floor = t.at[chosen], np.floor(t.at[chosen])
-            column[depth], other[depth] = chosen, True
-            turns[depth, 0], turns[depth, 1] = t.low[chosen], t.high[chosen]
-            if own - floor < 0.5:
-                turns[depth, 2], turns[depth, 3] = floor + 1.0, t.high[chosen]
-                t.high[chosen] = floor
-            else:
-                turns[depth, 2], turns[depth, 3] = t.low[chosen], floor
-                t.low[chosen] = floor + 1.0
-            depth += 1
-            continue
-        if value < stop:
-            best = value
-            x[:] = t.at[:n]
-        bound = min(bound, value)
-        while depth > 0:
-            depth -= 1
-            turned = column[depth]
-            if other[depth]:
-                t.low[turned], t.high[turned] = turns[depth, 2], turns[depth, 3]
-                other[depth] = False
-                depth += 1
-                break
-            t.low[turned], t.high[turned] = turns[depth, 0], turns[depth, 1]
-        if depth == 0:
-            break
-    t.low[:] = low
-    t.high[:] = high
-    if code == SOLVED and not np.isfinite(best):
-        code = ABOVE
-    return code, best, bound, count
 
 
 @inner
@@ -302,7 +212,7 @@ def _price(t):
 
 
 @inner
-def _dual_cost(t):
+def dual_cost(t):
     """Cost of the dictionary's solution; a lower bound while it is not feasible."""
     value = 0.0
     for column in range(len(t.cost)):
@@ -357,7 +267,7 @@ def _dual_simplex(t, stop):
     _set_basic(t)
     ratio = np.empty(n)
     for _ in range(50 + 10 * (n + m)):
-        if _dual_cost(t) >= stop:
+        if dual_cost(t) >= stop:
             return ABOVE
         row, short = _leaving(t)
         if row < 0:
