@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gridclear.powerflow.jit import inner, kernel
-from gridclear.powerflow.simplex import SOLVED, append, solve_below
+from gridclear.powerflow.simplex import SOLVED, append, dot, solve_below
 
 #: Missing room for rows; other codes are those of ``simplex``.
 FULL = 9
@@ -125,24 +125,24 @@ def _extend(t, around, watched, missed):
         watched[chosen] = True
         added = True
         line[:] = around.slope[chosen]
-        _add(t, around, line, around.over[chosen] - _dot(line, around.at), around.target[0])
+        _add(t, around, line, around.over[chosen] - dot(line, around.at), around.target[0])
     for place in range(len(around.limit)):
         number = around.limit[place]
         bent = _times(around.bend[place], change)
-        half = 0.5 * _dot(bent, change)
+        half = 0.5 * dot(bent, change)
         over = around.over[number] + rise[number] + half
         if over > broken + missed.bent:
             added = True
             line[:] = around.slope[number] + bent
             # The plane touches the limit where the answer is.
-            _add(t, around, line, over - _dot(line, change) - _dot(line, around.at), around.target[0])
+            _add(t, around, line, over - dot(line, change) - dot(line, around.at), around.target[0])
     if around.loss[0] == around.loss[0]:
         bent = _times(around.loss_bend, change)
-        lost = around.loss[0] + _dot(around.loss_slope, change) + 0.5 * _dot(bent, change)
+        lost = around.loss[0] + dot(around.loss_slope, change) + 0.5 * dot(bent, change)
         if lost > loss + missed.loss:
             added = True
             line[:] = around.loss_slope + bent
-            _add(t, around, line, lost - _dot(line, change) - _dot(line, around.at), around.target[1])
+            _add(t, around, line, lost - dot(line, change) - dot(line, around.at), around.target[1])
     return added
 
 
@@ -150,15 +150,7 @@ def _extend(t, around, watched, missed):
 def _times(matrix, x):
     value = np.empty(len(matrix))
     for row in range(len(matrix)):
-        value[row] = _dot(matrix[row], x)
-    return value
-
-
-@inner
-def _dot(one, other):
-    value = 0.0
-    for place in range(len(one)):
-        value += one[place] * other[place]
+        value[row] = dot(matrix[row], x)
     return value
 
 
