@@ -19,10 +19,9 @@ import numpy as np
 
 from gridclear.powerflow.jit import inner, kernel
 
-#: How a program ended: solved; no solution; no solution at less than was asked for; the method lost its way.
-SOLVED, NO_POINT, ABOVE, ASTRAY = 0, 1, 2, 3
-#: Internal: a reduced cost asks for a bound that is infinite.
-_UNDUAL = 4
+#: How a program ended: solved; no solution; no solution at less than was asked for; the method lost its way;
+#: and within the method: a reduced cost asks for a bound that is infinite.
+SOLVED, NO_POINT, ABOVE, ASTRAY, _UNDUAL = 0, 1, 2, 3, 4
 
 #: Distance from a bound, beside that part of the bound itself, and reduced cost that are none.
 _NEAR = 1e-9
