@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import gridclear as gc
-from gridclear.optimise.highs import LostError, Solver
+from gridclear.optimise.dense import Dense
+from gridclear.optimise.highs import LostError
 from oracle.plain_grid import stamps
 from oracle.pq_extremes import ANSWERS
 from oracle.pq_judge import MapJudge
@@ -157,20 +158,25 @@ def test_a_period_of_a_shipped_case(grids, name):
 def test_programs_that_are_lost_cost_what_they_were_for(monkeypatch, market):
     case = small_area(QUICK[0])
     area = market == "common"
-    own, calls, lost = Solver.minimise, [], []
+    asked = {name: getattr(Dense, name) for name in ("complete", "search")}
+    calls, lost = [], []
 
     def mapped(is_lost):
         calls.clear()
         lost.clear()
 
-        def minimise(self, *arguments, **options):
-            calls.append(None)
-            if is_lost(len(calls)):
-                lost.append(None)
-                raise LostError("lost")
-            return own(self, *arguments, **options)
+        def losing(ask):
+            def answer(self, *arguments, **options):
+                calls.append(None)
+                if is_lost(len(calls)):
+                    lost.append(None)
+                    raise LostError("lost")
+                return ask(self, *arguments, **options)
 
-        monkeypatch.setattr(Solver, "minimise", minimise)
+            return answer
+
+        for name, ask in asked.items():
+            monkeypatch.setattr(Dense, name, losing(ask))
         pq = gc.pq_map(case, area=area, lattice=2, points=3, starts=case.horizon.starts[:1])
         states = pq.regions.states["state"] if area else pq.ranges["state"]
         assert pq.provenance["lost_programs"] == len(lost)

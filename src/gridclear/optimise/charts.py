@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.optimise.around import Around
+from gridclear.errors import SolverError
 from gridclear.optimise.highs import LostError, solved
+from gridclear.optimise.lane import Lane
 from gridclear.optimise.sheet import MISSED
 from gridclear.optimise.singles import Single
 
@@ -141,8 +142,8 @@ class Chart:
         self._value = np.array([axis.value(local) for axis in axes])
         self._bend = np.stack([axis.bent(bent) for axis in axes])
         self._write(model)
-        self._around = Around(point, model, (bent,), planes, weights)
-        self._costs = self._around.cost
+        self._lane = Lane(point, model, bent, planes, weights)
+        self._costs = self._lane.cost
         # Requests that hold come before all that is aimed at.
         self._costs[model.columns.short] *= MISSED
 
@@ -197,8 +198,8 @@ class Chart:
         TimeOverError
         SolverError
         """
-        solver = self._around.solver
-        solver.hold(self._around.model.start(self._plan(single)))
+        solver = self._lane.solver
+        solver.hold(self._lane.model.start(self._plan(single)))
         found = self.held(aim, deadline)
         solver.release()
         return found
@@ -221,35 +222,32 @@ class Chart:
         try:
             return self._searched(aim, worth, known, deadline)
         except LostError:
-            self._around.solver.release()
-            self._around.solver.relax(whole=False)
+            self._lane.solver.release()
             return None
 
     def _searched(self, aim: Aim, worth: float, known: Sight | None, deadline: Deadline) -> Sight:
         self._face(aim)
-        solver = self._around.solver
-        solver.search_from_known()
+        solver = self._lane.solver
         gap = worth if aim.way is None else worth * _WAY * self._weights.short
         relaxed = self._solve(np.zeros(2), deadline)
         if known is not None and known.merit - relaxed.objective <= gap:
             return known
         bent = self._bent(relaxed.x)
-        start = None if known is None else self._around.model.start(self._plan(known.single))
+        limit = np.inf if known is None else known.merit - gap
         for _ in range(_MOST_SEARCHES):
             self._place(bent)
-            solver.relax(whole=True)
-            answer = solved(
-                solver.minimise(self._around.cost, gap=(0.0, gap), seconds=deadline.left, start=start)
-            )
+            answer = solver.search(self._lane.cost, gap=gap, limit=limit, seconds=deadline.left)
+            if answer is None and known is not None:
+                return known
+            if answer is None:
+                raise SolverError("the program has no solution")
             # What the search has found may lie below planes that are missing: is it as good with them?
-            solver.hold(answer.x)
-            solver.relax(whole=False)
+            solver.hold(solved(answer).x)
             bent = self._bent(answer.x)
             found = self._solve(bent, deadline)
             solver.release()
             if found.objective - answer.objective <= gap:
                 break
-            start = found.x
         sight = self._sight(found)
         return sight if known is None or sight.merit < known.merit else known
 
@@ -266,21 +264,21 @@ class Chart:
         if aim.place is not None:
             place, beside = self._base * aim.place, self._base * aim.beside
         for row, value in zip(self._asked.tolist(), place.tolist(), strict=True):
-            self._around.solver.place(row, value, beside)
-        self._around.cost = cost
+            self._lane.solver.place(row, value, beside)
+        self._lane.cost = cost
 
     def _place(self, bent: Floats) -> None:
         """Say how the exchanges follow from the controls."""
         offset = self._slope @ self._local.at - self._value - bent
         for row, value in zip(self._rows.tolist(), (self._base * offset).tolist(), strict=True):
-            self._around.solver.place(row, value)
+            self._lane.solver.place(row, value)
 
     def _solve(self, bent: Floats, deadline: Deadline) -> Answer:
         self._place(bent)
-        return self._around.complete(deadline)
+        return self._lane.complete(deadline)
 
     def _change(self, x: Floats) -> Floats:
-        return self._around.model.values(x, 0) - self._local.at
+        return self._lane.model.values(x, 0) - self._local.at
 
     def _bent(self, x: Floats) -> Floats:
         """Exchanges that the slopes leave out, in p.u."""
@@ -288,7 +286,7 @@ class Chart:
         return 0.5 * (self._bend @ change) @ change
 
     def _sight(self, answer: Answer) -> Sight:
-        model, x, problem = self._around.model, answer.x, self._problem
+        model, x, problem = self._lane.model, answer.x, self._problem
         plan = model.plan(x)
         loss = problem.loss_price / self._base * float(x[model.columns.loss[0]])
         price = np.full(2, np.nan) if answer.dual is None else answer.dual[self._asked]
@@ -298,5 +296,5 @@ class Chart:
             cost=sum(problem.costs(plan)) + loss,
             price=price,
             merit=answer.objective,
-            breaks=self._around.breaks(answer),
+            breaks=self._lane.breaks(answer),
         )

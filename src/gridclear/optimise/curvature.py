@@ -65,7 +65,9 @@ class _Lanes:
     step: Floats
 
 
-def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, ...]:
+def curvatures(
+    point: Point, limits: Sequence[Ints], cells: Cells | None = None
+) -> tuple[Curvature | None, ...]:
     """Differences of gradients: every offer and storage moved by half its range, every device by one step.
 
     Parameters
@@ -73,6 +75,8 @@ def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, 
     point : Point
     limits : (constraint,) of int by period
         Limits whose curvature is wanted.
+    cells : Cells, optional
+        Of all periods, where they have been worked out before.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def curvatures(point: Point, limits: Sequence[Ints]) -> tuple[Curvature | None, 
         Rows of controls without a state a step away are zero.
     """
     lanes = _lanes(point)
-    loss, exchange, over = _gradients(point, lanes, limits)
+    loss, exchange, over = _gradients(point, lanes, limits, cells)
     result: list[Curvature | None] = []
     for period, local in enumerate(point.local):
         if local is None:
@@ -174,7 +178,9 @@ def _states(point: Point, lanes: _Lanes) -> tuple[Activations, Ints]:
     return moved, problem.scenarios.setting(positions)
 
 
-def _gradients(point: Point, lanes: _Lanes, limits: Sequence[Ints]) -> tuple[Floats, Floats, Floats]:
+def _gradients(
+    point: Point, lanes: _Lanes, limits: Sequence[Ints], cells: Cells | None
+) -> tuple[Floats, Floats, Floats]:
     """Gradients of losses (lane, control), exchanges (lane, 2 · point, ·) and limits (lane, limit, ·).
 
     NaN without a state; reactive exchanges come before active ones.
@@ -193,7 +199,7 @@ def _gradients(point: Point, lanes: _Lanes, limits: Sequence[Ints]) -> tuple[Flo
     over = np.full((len(lanes.period), most, widest), np.nan)
     for topology, rows, states in problem.scenarios.solved(activations, setting):
         network, bounds = compiled.networks[topology], compiled.limits[topology]
-        cells = Cells(problem, np.unique(lanes.period[rows]))
+        every = Cells(problem, np.unique(lanes.period[rows])) if cells is None else cells
         count = 2 * network.n_node + network.n_branch
         fed = len(bounds.point)
         first = count + 5 * np.arange(fed)
@@ -201,15 +207,15 @@ def _gradients(point: Point, lanes: _Lanes, limits: Sequence[Ints]) -> tuple[Flo
         place = np.concatenate([bounds.point, points + bounds.point])
         own_limits = wanted[lanes.period[rows]]
         asked = np.hstack([np.tile(always, (len(rows), 1)), own_limits])
-        found = adjoint(states, bounds, cells.controls(), asked, threads=problem.scenarios.threads)
+        found = adjoint(states, bounds, every.controls, asked, threads=problem.scenarios.threads)
         sign, unit = sides(network, bounds, np.maximum(own_limits, 0).ravel())
         factor = np.where(own_limits >= 0, (sign / unit).reshape(own_limits.shape), np.nan)
         vm = np.hypot(states.vr, states.vi)
         for period in np.unique(lanes.period[rows]).tolist():
             own = np.flatnonzero(lanes.period[rows] == period)
             # What an offer moves depends on the voltage, too: that is left out here.
-            weight = cell_weights(cells.cell, network.structure.node_of_bus, vm[own[0]])
-            change, injected = cells.of(period, weight)
+            weight = cell_weights(every.cell, network.structure.node_of_bus, vm[own[0]])
+            change, injected = every.of(period, weight)
             slope: NDArray[np.float64] = found.slope[own] @ change.T
             loss[rows[own], : len(change)] = slope[:, 2 * fed] + injected
             exchange[rows[own][:, None], place, : len(change)] = slope[:, : 2 * fed]

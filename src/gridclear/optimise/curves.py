@@ -61,16 +61,19 @@ class Branch:
     sheets: list[Sheet]
     bent: Curvature
     samples: list[Sample] = field(default_factory=list)
-    search: Sheet | None = None
+    _line: tuple[Floats, Floats] | None = None
 
     def line(self) -> tuple[Floats, Floats]:
         """Exchanges and costs of the samples."""
-        q = np.array([sample.q for sample in self.samples])
-        return q, np.array([sample.cost for sample in self.samples])
+        if self._line is None:
+            q = np.array([sample.q for sample in self.samples])
+            self._line = q, np.array([sample.cost for sample in self.samples])
+        return self._line
 
     def add(self, sample: Sample, apart: float) -> None:
         """Add a sample, unless there is one as near as makes no difference."""
         if all(abs(other.q - sample.q) > apart for other in self.samples):
+            self._line = None
             self.samples.append(sample)
             self.samples.sort(key=lambda sample: sample.q)
 

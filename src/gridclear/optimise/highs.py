@@ -217,19 +217,6 @@ class Solver:
         status = self._solver.addRows(len(planes), lower, upper, len(value), start, column, value)
         self._check(status, "rows")
 
-    def search_plainly(self) -> None:
-        """Leave out the searches within searches: where many small programs are searched, they cost most."""
-        self._leave_out("rins", "rens")
-
-    def search_from_known(self) -> None:
-        """Leave out what looks for a first solution, too: one is given, or easily found."""
-        self._leave_out("rins", "rens", "feasibility_jump")
-        self._check(self._solver.setOptionValue("mip_heuristic_effort", 0.0), "option mip_heuristic_effort")
-
-    def _leave_out(self, *heuristics: str) -> None:
-        for name, value in ((f"mip_heuristic_run_{one}", False) for one in heuristics):
-            self._check(self._solver.setOptionValue(name, value), f"option {name}")
-
     def relax(self, *, whole: bool) -> None:
         """Let whole columns take whole values only, or any."""
         column = self._whole.astype(np.int32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from gridclear.powerflow.sensitivity import Controls, forward, quantity_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.problem import Plan, Problem
     from gridclear.powerflow.activations import Activations
@@ -122,13 +123,15 @@ class Point:
         return abs(self.cost - float(paid.sum())) + float(np.abs(paid).sum())
 
 
-def assess(problem: Problem, plan: Plan) -> Point:
+def assess(problem: Problem, plan: Plan, cells: Cells | None = None) -> Point:
     """Solve a plan's states and linearise them.
 
     Parameters
     ----------
     problem : Problem
     plan : Plan
+    cells : Cells, optional
+        Of all periods, where they have been worked out before.
 
     Returns
     -------
@@ -142,18 +145,18 @@ def assess(problem: Problem, plan: Plan) -> Point:
     readers: dict[int, _Reader] = {}
     for topology, periods, states in scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
-        cells = Cells(problem, periods)
-        controls = cells.controls()
+        own = Cells(problem, periods) if cells is None else cells
+        controls = own.controls
         chunk = max(1, _MOST_NUMBERS // (len(controls.kind) * (network.n_node + network.n_branch) + 1))
         if topology not in readers:
-            readers[topology] = _Reader(problem, topology, taken, at)
+            readers[topology] = _Reader(problem, topology, own.scale(topology), taken, at)
         reader = readers[topology]
         for begin in range(0, len(periods), chunk):
             part = some_states(states, slice(begin, begin + chunk))
             found = forward(part, limits, controls, threads=scenarios.threads)
             for state, period in enumerate(periods[begin : begin + chunk].tolist()):
                 if found.solved[state] and problem.base.solved[period]:
-                    local[period] = reader.read(part, found, state, period, cells)
+                    local[period] = reader.read(part, found, state, period, own)
     return Point(problem, plan, tuple(local))
 
 
@@ -177,23 +180,40 @@ def _taken(problem: Problem, activations: Activations) -> Floats:
 
 
 class Cells:
-    """Controls of the sensitivities of some periods, and what each control of the problem does to them."""
+    """Controls of the sensitivities of some periods, and what each control of the problem does to them.
 
-    def __init__(self, problem: Problem, periods: Ints) -> None:
+    Parameters
+    ----------
+    problem : Problem
+    periods : (period,) of int
+    alike : bool
+        All of them are one period of the case, so that what holds of the first holds of all.
+    """
+
+    def __init__(self, problem: Problem, periods: Ints, *, alike: bool = False) -> None:
         own, taps = problem.offers.activations, len(problem.compiled.networks[0].taps.element)
-        self._problem = problem
+        self._problem, self._alike = problem, alike
+        self._change: dict[int, Floats] = {}
+        self._scales: dict[int, _Scale] = {}
         self.offers = {period: np.flatnonzero(own.period == period) for period in periods.tolist()}
-        mine = np.concatenate([own.part(rows).cell for rows in self.offers.values()])
+        first = list(self.offers.values())[: 1 if alike else None]
+        mine = np.concatenate([own.part(rows).cell for rows in first])
         self.cell = np.unique(np.concatenate([mine, problem.stores.bus]))
+        self._active = self.cell // problem.compiled.networks[0].n_bus % 2 == 0
         device = [device.device for device in problem.devices]
         every = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *device]))
         self._tap, self._bank = every[every < taps], every[every >= taps] - taps
         self._moves = np.zeros((len(problem.devices), len(every)))
         for row, movable in enumerate(problem.devices):
             self._moves[row, np.searchsorted(every, movable.device)] = movable.step
+        self._controls = self._every_control()
 
+    @property
     def controls(self) -> Controls:
         """Cells, then tap changers, then banks."""
+        return self._controls
+
+    def _every_control(self) -> Controls:
         cells = controls_of(self.cell, self._problem.compiled.networks[0].n_bus)
         devices = Controls.of(tap=self._tap, bank=self._bank)
         return Controls(
@@ -205,40 +225,68 @@ class Cells:
 
         Returns also the active power that each of them injects.
         """
-        problem, rows = self._problem, self.offers[period]
-        own = problem.offers.activations.part(rows)
-        stores, cells = problem.stores, len(self.cell)
-        change = np.zeros((len(rows) + len(problem.devices) + stores.count, cells + self._moves.shape[1]))
-        np.add.at(
-            change, (np.repeat(np.arange(len(rows)), np.diff(own.first)), self._at(own.cell)), own.value
-        )
-        change[len(rows) : len(rows) + len(problem.devices), cells:] = self._moves
-        store = np.arange(len(rows) + len(problem.devices), len(change))
-        change[store, self._at(stores.bus)] = -1.0
+        change, cells = self._changed(period).copy(), len(self.cell)
         change[:, :cells] *= weight
-        part = self.cell // problem.compiled.networks[0].n_bus
-        return change, change[:, :cells][:, part % 2 == 0].sum(axis=1)
+        return change, change[:, :cells][:, self._active].sum(axis=1)
+
+    def _changed(self, period: int) -> Floats:
+        """Change of every control of the sensitivities at a voltage of one."""
+        key = next(iter(self.offers)) if self._alike else period
+        if key not in self._change:
+            problem, rows = self._problem, self.offers[key]
+            own = problem.offers.activations.part(rows)
+            stores, cells = problem.stores, len(self.cell)
+            change = np.zeros((len(rows) + len(problem.devices) + stores.count, cells + self._moves.shape[1]))
+            np.add.at(
+                change, (np.repeat(np.arange(len(rows)), np.diff(own.first)), self._at(own.cell)), own.value
+            )
+            change[len(rows) : len(rows) + len(problem.devices), cells:] = self._moves
+            store = np.arange(len(rows) + len(problem.devices), len(change))
+            change[store, self._at(stores.bus)] = -1.0
+            self._change[key] = change
+        return self._change[key]
+
+    def scale(self, topology: int) -> _Scale:
+        """How quantities of a topology are read as constraints."""
+        if topology not in self._scales:
+            self._scales[topology] = _Scale.of(self._problem.compiled, topology)
+        return self._scales[topology]
 
     def _at(self, cell: Ints) -> Ints:
         return np.searchsorted(self.cell, cell)
 
 
+class _Scale(NamedTuple):
+    """True limits of a topology, their quantities, what normalises them, and the slack's two quantities."""
+
+    true: Floats
+    quantity: Ints
+    factor: Floats
+    slack: Ints
+
+    @classmethod
+    def of(cls, compiled: CompiledCase, topology: int) -> _Scale:
+        network, limits = compiled.networks[topology], compiled.limits[topology]
+        true = limits.numbered
+        count = len(true)
+        numbers = np.arange(count, dtype=np.int64)
+        sign, unit = sides(network, limits, numbers)
+        slack = quantity_of(network, limits, np.array([count, count + 1]))
+        return cls(true, quantity_of(network, limits, numbers), sign / unit, slack)
+
+
 class _Reader:
     """Reads quantities of one topology as constraints, exchanges and losses."""
 
-    def __init__(self, problem: Problem, topology: int, taken: Floats, at: list[Floats]) -> None:
+    def __init__(
+        self, problem: Problem, topology: int, scale: _Scale, taken: Floats, at: list[Floats]
+    ) -> None:
         compiled = problem.compiled
         self._compiled, self._network = compiled, compiled.networks[topology]
         self._limits = compiled.limits[topology]
-        self._true = self._limits.numbered
-        count = len(self._true)
-        numbers = np.arange(count, dtype=np.int64)
-        self._quantity = quantity_of(self._network, self._limits, numbers)
-        sign, unit = sides(self._network, self._limits, numbers)
-        self._factor = sign / unit
+        self._true, self._quantity, self._factor, self._slack = scale
         self._effective, self._cures = problem.limits[topology], problem.cures
         self._taken, self._at = taken, at
-        self._slack = quantity_of(self._network, self._limits, np.array([count, count + 1]))
 
     def read(self, states: Solved, found: Linearised, state: int, period: int, cells: Cells) -> Local:
         network, points = self._network, self._limits.point
@@ -262,7 +310,7 @@ class _Reader:
             at=self._at[period],
             over=self._factor * (limited - self._effective[period]),
             beyond=self._factor * (limited - self._true),
-            slope=self._factor * slope[:, self._quantity],
+            slope=np.take(slope, self._quantity, axis=1) * self._factor,
             exchange=exchange,
             exchange_slope=exchange_slope,
             active=active,

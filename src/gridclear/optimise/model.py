@@ -160,6 +160,7 @@ class Model:
     def planes(self, tangents: Sequence[Tangent]) -> list[Plane]:
         """Rows that keep the targets above their tangents."""
         own, found = self.columns, []
+        columns: dict[tuple[int, int], Ints] = {}
         for tangent in tangents:
             if tangent.target == LOSS:
                 target = int(own.loss[tangent.period])
@@ -167,11 +168,13 @@ class Model:
                 target = int(own.broken[tangent.period])
             else:
                 target = own.uncured[tangent.period, tangent.target]
-            given = own.discharge[:, tangent.period]
-            column = np.concatenate([self.controls[tangent.period], given, [target]])
-            stored = tangent.slope[len(tangent.slope) - len(given) :]
+            key = tangent.period, target
+            if key not in columns:
+                given = own.discharge[:, tangent.period]
+                columns[key] = np.concatenate([self.controls[tangent.period], given, [target]])
+            stored = tangent.slope[len(tangent.slope) - len(own.discharge) :]
             value = np.concatenate([tangent.slope, -stored, [-1.0]])
-            found.append(Plane(column, value, -tangent.level))
+            found.append(Plane(columns[key], value, -tangent.level))
         return found
 
 

@@ -16,8 +16,11 @@ from gridclear.optimise.model import (
     limit_tangents,
     loss_tangents,
 )
+from gridclear.powerflow.completing import Missed
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.linearise import Local, Point
@@ -42,19 +45,30 @@ class Planes:
         Of the same clearing with other aims: what was watched there will be near again.
     loss_mw : float
         Losses that an answer may lie below the planes.
+
+    Attributes
+    ----------
+    missed : completing.Missed
+        What counts as missing.
     """
 
     def __init__(self, problem: Problem, before: Planes | None = None, *, loss_mw: float = _LOSS_MW) -> None:
-        self._problem, self._loss_mw = problem, loss_mw
+        self._problem = problem
+        self.missed = Missed(_WORST, _NOTHING, _BENT, loss_mw)
         self._memory: list[Tangent] = []
-        self._watched: list[set[int]] = [
-            set() if before is None else set(before.watched(period).tolist())
-            for period in range(problem.periods)
+        limits = [problem.limits[topology].shape[1] for topology in problem.compiled.topology.tolist()]
+        self._watched = [
+            np.zeros(count, dtype=bool) if before is None else before.mask(period).copy()
+            for period, count in enumerate(limits)
         ]
+
+    def mask(self, period: int) -> NDArray[np.bool_]:
+        """Which limits of a period are watched, (constraint,); kernels mark more of them."""
+        return self._watched[period]
 
     def watched(self, period: int) -> Ints:
         """Find the limits of a period that are watched, those that are to be cured among them."""
-        return np.array(sorted(self._watched[period]), dtype=np.int64)
+        return np.flatnonzero(self._watched[period])
 
     def remember(self, point: Point) -> None:
         """Keep what is convex: losses, and loadings that are near their limits; watch what is to be cured."""
@@ -62,7 +76,7 @@ class Planes:
         compiled = self._problem.compiled
         for period, local in enumerate(point.local):
             if local is not None:
-                self._watched[period] |= set(local.sick.tolist())
+                self._watched[period][local.sick] = True
                 network = compiled.networks[compiled.topology[period]]
                 branch = 2 * network.n_node + np.arange(network.n_branch)
                 near = branch[np.maximum(local.over, local.beyond)[branch] > 0.0]
@@ -89,7 +103,7 @@ class Planes:
                 over = local.over if tangent.target == BROKEN else local.beyond
                 own = PERCENT * float(over[tangent.constraint])
             above = tangent.level + float(tangent.slope @ local.at) - own
-            found.append(replace(tangent, level=tangent.level - max(above, 0.0)))
+            found.append(replace(tangent, level=tangent.level - above) if above > 0.0 else tangent)
         return found
 
     def missing(
@@ -103,18 +117,18 @@ class Planes:
                 continue
             change = model.values(x, period) - local.at
             over = PERCENT * (local.over + change @ local.slope) - x[model.columns.broken[period]]
-            over[list(self._watched[period])] = -np.inf
+            over[self._watched[period]] = -np.inf
             worst = np.flatnonzero(over > _NOTHING)
             if len(worst):
                 worst = worst[np.argsort(-over[worst])[:_WORST]]
-                self._watched[period] |= set(worst.tolist())
+                self._watched[period][worst] = True
                 found += limit_tangents(local, period, worst)
             for place in _near_bent(local, second, change, float(x[model.columns.broken[period]])):
                 constraint, curved = int(second.limit[place]), second.limits[place]
                 found += _bent_limit(local, period, constraint, change, curved, model, x)
             bent = second.loss @ change
             loss = base * float(local.loss + change @ local.loss_slope + 0.5 * change @ bent)
-            if self._problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + self._loss_mw:
+            if self._problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + self.missed.loss:
                 slope = base * (local.loss_slope + bent)
                 found.append(Tangent.through(period, LOSS, -1, loss, slope, local.at + change))
         return found

@@ -61,6 +61,10 @@ class Program:
 
     def copy(self) -> Program:
         """Take all of it, to be added to."""
+        # What is copied once is copied often: its blocks are put together for all copies.
+        self._columns = self._joined(self._columns)
+        self._rows = self._joined(self._rows)
+        self._entries = self._joined(self._entries)
         part = Program()
         part._columns, part._rows, part._entries = (
             self._columns.copy(),
@@ -87,6 +91,13 @@ class Program:
         matrix = sparse.csr_array(sparse.coo_array((value, (row.astype(int), column.astype(int))), shape))
         matrix.eliminate_zeros()
         return matrix
+
+    def dense(self, room: int) -> Floats:
+        """Write the rows' coefficients out, (row + room, column), with room for rows to come."""
+        row, column, value = (self._stacked(self._entries, part) for part in range(3))
+        found = np.zeros((self.n_row + room, self.n_column))
+        np.add.at(found, (row.astype(np.int64), column.astype(np.int64)), value)
+        return found
 
     @property
     def lower(self) -> Floats:
@@ -117,6 +128,12 @@ class Program:
     def row_upper(self) -> Floats:
         """Largest value of every row."""
         return self._stacked(self._rows, 1)
+
+    @staticmethod
+    def _joined(blocks: list[Any]) -> list[Any]:
+        if len(blocks) < 2:
+            return blocks
+        return [tuple(np.concatenate(part) for part in zip(*blocks, strict=True))]
 
     @staticmethod
     def _stacked(blocks: list[Any], part: int) -> Floats:

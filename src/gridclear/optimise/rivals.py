@@ -79,37 +79,34 @@ class Rivals(Sheet):
         program.entries(model.profile[0], on, -base * low)
         super().__init__(point, bent, planes, weights, model)
         # No reward for reaching beyond a curve makes up for missing it.
-        self._around.cost[model.columns.short[:, 0]] *= MISSED
+        self._lane.cost[model.columns.short[:, 0]] *= MISSED
 
-    def best(self, worth: float, deadline: Deadline) -> tuple[Drawn, float]:
+    def best(self, worth: float, deadline: Deadline) -> Drawn | None:
         """Find what beats the costs by most, to within so many EUR.
 
         Returns
         -------
-        drawn : Drawn
-        gain : float
-            EUR.
+        Drawn or None
+            None: nothing beats them by more than that.
 
         Raises
         ------
         TimeOverError
         SolverError
         """
-        around, bent, solver = self._around, 0.0, self._around.solver
-        solver.search_plainly()
-        relaxed = self._solve(0.0, deadline)
-        if relaxed.objective >= -worth:
-            return self._drawn(relaxed), -relaxed.objective
+        bent, solver = 0.0, self._lane.solver
+        if self._solve(0.0, deadline).objective >= -worth:
+            return None
         for _ in range(_MOST_SEARCHES):
             self._place(-bent)
-            solver.relax(whole=True)
-            answer = solved(solver.minimise(around.cost, gap=(0.0, worth), seconds=deadline.left))
+            answer = solver.search(self._lane.cost, gap=worth, limit=-worth, seconds=deadline.left)
+            if answer is None:
+                return None
             # What the search has found lies below planes that are missing: with them, is it still as good?
-            solver.hold(answer.x)
-            solver.relax(whole=False)
+            solver.hold(solved(answer).x)
             bent = self._bent(answer.x)
             held = self._solve(-bent, deadline)
             solver.release()
-            if answer.bound >= -worth or held.objective - answer.objective <= worth:
+            if held.objective - answer.objective <= worth:
                 break
-        return self._drawn(held), -held.objective
+        return self._drawn(held) if held.objective < -worth else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.optimise.around import Around
+from gridclear.optimise.lane import Lane
 from gridclear.optimise.model import HELD, build_model
 from gridclear.optimise.singles import Single
 
@@ -89,15 +89,15 @@ class Sheet:
         self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
         self._traded = bent.exchange[place]
         own = build_model(point, HELD, 1.0) if model is None else model
-        self._around = Around(point, own, (bent,), planes, weights)
+        self._lane = Lane(point, own, bent, planes, weights)
         # The requests that hold come before the one that is moved.
-        self._around.cost[self._around.model.columns.short[:, 1:]] *= MISSED
+        self._lane.cost[self._lane.model.columns.short[:, 1:]] *= MISSED
         self._base = point.problem.compiled.s_base_mva
-        self._row = int(self._around.model.profile[0])
+        self._row = int(self._lane.model.profile[0])
 
     def around(self, point: Point) -> Sheet:
         """Give the program of another point with the same whole steps."""
-        model = self._around.model.around(point)
+        model = self._lane.model.around(point)
         return Sheet(point, self._bends, self._planes, self._weights, model)
 
     def at(self, q: float, deadline: Deadline) -> Drawn:
@@ -128,7 +128,7 @@ class Sheet:
 
     def far(self, sign: int) -> float:
         """Give an exchange beyond what all controls could move by their slopes."""
-        own = self._around.model
+        own = self._lane.model
         column = own.controls[0]
         span = own.program.upper[column] - own.program.lower[column]
         return self.exchange + sign * _BEYOND * float(np.abs(self._slope) @ span) + sign
@@ -136,14 +136,14 @@ class Sheet:
     def _place(self, q: float) -> None:
         """Ask for an exchange, as the slopes have it."""
         offset = float(self._slope @ self._local.at) - self.exchange
-        self._around.solver.place(self._row, self._base * (q + offset))
+        self._lane.solver.place(self._row, self._base * (q + offset))
 
     def _solve(self, q: float, deadline: Deadline) -> Answer:
         self._place(q)
-        return self._around.complete(deadline)
+        return self._lane.complete(deadline)
 
     def _change(self, x: Floats) -> Floats:
-        return self._around.model.values(x, 0) - self._local.at
+        return self._lane.model.values(x, 0) - self._local.at
 
     def _bent(self, x: Floats) -> float:
         """Exchange that the slopes leave out."""
@@ -151,7 +151,7 @@ class Sheet:
         return 0.5 * float(change @ self._traded @ change)
 
     def _drawn(self, answer: Answer) -> Drawn:
-        model, x = self._around.model, answer.x
+        model, x = self._lane.model, answer.x
         plan, problem = model.plan(x), self._problem
         change, bent = self._change(x), self._bent(x)
         short = x[model.columns.short[:, 0]]

@@ -131,12 +131,11 @@ class Singles:
         return float(taken + per_step @ np.abs(single.steps))
 
     def _capability(self, period: Sequence[int]) -> Capability:
-        able, blocks, chosen = self.problem.capability, [], []
-        for own in period:
-            rows = np.flatnonzero(self._able == own)
-            blocks.append(able.matrix[rows][:, self.rows[own]])
-            chosen.append(rows)
-        matrix, row = sparse.csr_array(sparse.block_diag(blocks, format="csr")), np.concatenate(chosen)
+        able = self.problem.capability
+        rows = {own: np.flatnonzero(self._able == own) for own in set(period)}
+        block = {own: able.matrix[mine][:, self.rows[own]] for own, mine in rows.items()}
+        matrix = sparse.csr_array(sparse.block_diag([block[own] for own in period], format="csr"))
+        row = np.concatenate([rows[own] for own in period])
         return Capability(matrix, able.low[row], able.high[row], able.outer[row])
 
 

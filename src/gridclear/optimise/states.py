@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.optimise.curvature import curvatures
-from gridclear.optimise.linearise import Point, assess
+from gridclear.optimise.linearise import Cells, Point, assess
 from gridclear.optimise.problem import Requests
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class States:
 
     def __init__(self, singles: Singles, period: int, requests: Requests) -> None:
         self._singles, self._period, self._requests = singles, period, requests
-        self._stated: dict[int, Problem] = {}
-        self.problem = self._lanes(1)
+        self._stated: dict[int, tuple[Problem, Cells]] = {}
+        self.problem, _ = self._lanes(1)
 
     def of(self, singles: Sequence[Single]) -> list[Point | None]:
         """Solve decisions; points of one lane each, None without a state."""
@@ -55,13 +55,17 @@ class States:
             return []
         every = self._solved(singles)
         limits = [np.zeros(0, dtype=np.int64) if local is None else _near(local) for local in every.local]
-        bent = curvatures(every, limits) if every.solved.any() else (None,) * len(singles)
+        bent = (
+            curvatures(every, limits, self._lanes(len(singles))[1])
+            if every.solved.any()
+            else (None,) * len(singles)
+        )
         return [
             None if point is None or curvature is None else (point, curvature)
             for point, curvature in zip(self._apart(singles, every), bent, strict=True)
         ]
 
-    def _lanes(self, count: int) -> Problem:
+    def _lanes(self, count: int) -> tuple[Problem, Cells]:
         """State the period so many times over; what was stated before is kept, with its working memory."""
         if count in self._stated:
             return self._stated[count]
@@ -72,18 +76,20 @@ class States:
             np.tile(own.q, count),
             np.tile(own.tolerance, count),
         )
-        self._stated[count] = self._singles.lanes(np.full(count, self._period), requests)
+        problem = self._singles.lanes(np.full(count, self._period), requests)
+        self._stated[count] = problem, Cells(problem, np.arange(count), alike=True)
         return self._stated[count]
 
     def _solved(self, singles: Sequence[Single]) -> Point:
-        problem = self._lanes(len(singles))
-        return assess(problem, self._singles.plan(problem, singles))
+        problem, cells = self._lanes(len(singles))
+        return assess(problem, self._singles.plan(problem, singles), cells)
 
     def _apart(self, singles: Sequence[Single], every: Point) -> list[Point | None]:
         """Take the lanes of a point apart."""
         found: list[Point | None] = []
+        nothing = self.problem.nothing()
         for single, local in zip(singles, every.local, strict=True):
-            plan = self._singles.plan(self.problem, [single])
+            plan = replace(nothing, share=single.share, steps=single.steps[:, None])
             own = None if local is None else replace(local, offers=np.arange(len(local.offers)))
             found.append(None if own is None else Point(self.problem, plan, (own,)))
         return found

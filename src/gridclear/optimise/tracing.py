@@ -86,6 +86,7 @@ class Tracer:
         self._followed: dict[bytes, tuple[Point, Curvature]] = {}
         self._far = (-np.inf, np.inf)
         self._complete, self._astray = True, 0
+        self._known: tuple[tuple[int, int], list[Piece]] = (0, 0), []
 
     def trace(self) -> Trace | None:
         """Trace the map.
@@ -172,11 +173,8 @@ class Tracer:
                 return None
             model = self._free.around(point)
             rivals = Rivals(point, bent, self._planes, self._weights, model, segments)
-            said = self._said(partial(rivals.best, worth, self._deadline))
-            if said is None:
-                return None
-            drawn, gain = said
-            if gain <= worth or drawn.short > DELIVERED_MVA:
+            drawn = self._said(partial(rivals.best, worth, self._deadline))
+            if drawn is None or drawn.short > DELIVERED_MVA:
                 return None
             if self._is_news(drawn):
                 return drawn
@@ -267,8 +265,12 @@ class Tracer:
     def _pieces(self) -> list[Piece]:
         """Find the least line everywhere; what is too narrow to be joined is left to its neighbours."""
         seam = _SEAM_MVA / self._base
-        found = pieces(self._lines(), seam, self._worth(_STRAIGHT))
-        return [piece for piece in found if piece.high - piece.low > 4.0 * seam or piece.high == piece.low]
+        # Settings and samples are only ever added, so that their number tells one curve from another.
+        state = len(self._branches), sum(len(branch.samples) for branch in self._branches.values())
+        if self._known[0] != state:
+            found, wide = pieces(self._lines(), seam, self._worth(_STRAIGHT)), 4.0 * seam
+            self._known = state, [one for one in found if one.high - one.low > wide or one.high == one.low]
+        return self._known[1]
 
     def _assembled(self, found: Sequence[Piece]) -> Trace:
         branches, seam = list(self._branches.values()), _SEAM_MVA / self._base

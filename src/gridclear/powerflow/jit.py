@@ -47,6 +47,9 @@ _SOURCES = (
     "filling.py",
     "gradients.py",
     "sensitivity_kernels.py",
+    "simplex.py",
+    "branching.py",
+    "completing.py",
 )
 #: So many generations of kernels are kept; the longest unused go first.
 _KEPT = 8

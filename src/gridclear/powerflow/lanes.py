@@ -7,6 +7,7 @@ import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -119,8 +120,9 @@ class Lanes:
         columns = max((columns.values.shape[1] for columns in self.columns), default=0)
         return workspace(network, parts=self.parts, columns=columns, points=points, scan=scan)
 
+    @cached_property
     def sources(self) -> Sources:
-        """Give the columns to the kernels; the arrays must outlive what is given."""
+        """The columns as kernels take them; the arrays must outlive what is given."""
         for columns in self.columns:
             if not columns.values.flags.c_contiguous or columns.values.dtype != np.float64:
                 raise TypeError("kernels read doubles by their place alone: values must be C-contiguous")
@@ -193,7 +195,7 @@ def solve_lanes(
     workers = worker_count(threads)
     # Every thread has something to do, if it is worth its start.
     fair = max(-(-lanes.count // (LANES * workers)), _FEWEST_BLOCKS)
-    blocks, sources = min(blocks_of_piece(network), fair), lanes.sources()
+    blocks, sources = min(blocks_of_piece(network), fair), lanes.sources
 
     def piece(first: int, work: Workspace) -> int:
         last = min(first + blocks * LANES, lanes.count)

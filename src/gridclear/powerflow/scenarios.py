@@ -23,7 +23,7 @@ from gridclear.powerflow.lanes import (
     worker_count,
 )
 from gridclear.powerflow.rays import Crossing
-from gridclear.powerflow.sensitivity import Solved
+from gridclear.powerflow.sensitivity import Kept, Solved
 from gridclear.powerflow.tracks import climb_tracks, pieces_of
 
 if TYPE_CHECKING:
@@ -87,11 +87,12 @@ class Scenarios:
         self._factors = FactorStore(compiled.networks)
         self._start: tuple[Complexes, ...] = ()
         self._rooms: dict[tuple[int, int, bool], list[Workspace]] = {}
+        self._passed: dict[int, Kept] = {}
         self._followers: dict[tuple[int, bytes], Followers] = {}
         self._settings = np.zeros((0, len(compiled.positions)), dtype=np.int64)
 
     def lanes(self, period: Ints) -> Scenarios:
-        """Scenarios whose periods are some of these, with the same factors, settings and starts.
+        """Scenarios whose periods are some of these, with the same factors, settings, starts and room.
 
         Parameters
         ----------
@@ -100,6 +101,7 @@ class Scenarios:
         """
         part = Scenarios(self.compiled.lanes(period), self.threads, tolerance_mva=self._tolerance_mva)
         part._factors, part._settings = self._factors, self._settings
+        part._rooms, part._passed = self._rooms, self._passed
         part._start = tuple(voltages[period] for voltages in self._start)
         return part
 
@@ -216,13 +218,9 @@ class Scenarios:
             out = output(network, len(rows), nodes=True)
             lanes = self._solve(topology, positions, activations.part(rows), no_limits(network), out)
             factors, n = self._factors.at(topology, positions), network.n_node
-            groups.append(
-                (
-                    topology,
-                    rows,
-                    Solved(network, positions, factors, lanes, out.node_r[:, :n], out.node_i[:, :n]),
-                )
-            )
+            kept = self._passed.setdefault(topology, Kept())
+            vr, vi = out.node_r[:, :n], out.node_i[:, :n]
+            groups.append((topology, rows, Solved(network, positions, factors, lanes, vr, vi, kept)))
         return groups
 
     def climb(

@@ -6,13 +6,13 @@ quantity, adjoint a solve per quantity and gives every control; both are exact d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.errors import OptionError
-from gridclear.powerflow.arrays import Measures, Moves, SensitivityRoom
+from gridclear.powerflow.arrays import Measures, Moves, SensitivityRoom, Workspace
 from gridclear.powerflow.batch import load_block
 from gridclear.powerflow.factors import branch_admittance
 from gridclear.powerflow.lanes import PROVED_MVA, share_out
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Complexes, Floats, Ints, Network
-    from gridclear.powerflow.arrays import Factors, Workspace
+    from gridclear.powerflow.arrays import Factors
     from gridclear.powerflow.lanes import Lanes
 
 #: Kinds of control.
@@ -65,6 +65,22 @@ class Controls:
 
 
 @dataclass(frozen=True, eq=False)
+class Kept:
+    """What passes over one network leave to those after them.
+
+    Attributes
+    ----------
+    rooms : mapping of sizes to list
+        Room for one thread each, by all that its size depends on.
+    moves : mapping of (positions, kinds, places) to Moves
+        What controls do at a setting.
+    """
+
+    rooms: dict[tuple[int, ...], list[tuple[Workspace, SensitivityRoom]]] = field(default_factory=dict)
+    moves: dict[tuple[bytes, bytes, bytes], Moves] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Solved:
     """Solved states of one topology at one setting: what the solver was given, and the voltages it found.
 
@@ -78,6 +94,8 @@ class Solved:
         Injections of the states.
     vr, vi : (state, node)
         ``node_r`` and ``node_i`` of the output; rows without solution are NaN.
+    kept : Kept
+        Of earlier passes over this network.
     """
 
     network: Network
@@ -86,6 +104,7 @@ class Solved:
     lanes: Lanes
     vr: Floats
     vi: Floats
+    kept: Kept = field(default_factory=Kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +282,7 @@ def _share_out(
 ) -> None:
     count = len(states.vr)
     size = LANES if count >= _MANY else GROUP
-    sources = states.lanes.sources()
+    sources = states.lanes.sources
 
     def piece(first: int, room: tuple[Workspace, SensitivityRoom]) -> int:
         last = min(first + size, count)
@@ -271,8 +290,17 @@ def _share_out(
         work(first, last, *room)
         return last - first
 
+    widest = max((columns.values.shape[1] for columns in states.lanes.columns), default=0)
+    key = (states.lanes.parts, widest, width, points, len(moves.node), len(moves.branch))
+    kept = states.kept.rooms.setdefault(key, [])
+    ready = iter(list(kept))
+
     def room() -> tuple[Workspace, SensitivityRoom]:
-        return states.lanes.room(states.network), _room(states.network, width, points, moves)
+        found = next(ready, None)
+        if found is None:
+            found = states.lanes.room(states.network), _room(states.network, width, points, moves)
+            kept.append(found)
+        return found
 
     share_out(piece, room, range(0, count, size), threads, None, count)
 
@@ -312,6 +340,13 @@ def _room(network: Network, width: int, points: int, moves: Moves) -> Sensitivit
 
 def _moves(states: Solved, controls: Controls) -> Moves:
     """Turn controls into changes of injections and admittances, at the states' setting."""
+    key = states.positions.tobytes(), controls.kind.tobytes(), controls.place.tobytes()
+    if key not in states.kept.moves:
+        states.kept.moves[key] = _new_moves(states, controls)
+    return states.kept.moves[key]
+
+
+def _new_moves(states: Solved, controls: Controls) -> Moves:
     network, place = states.network, controls.place
     kinds = {
         P: network.n_bus,

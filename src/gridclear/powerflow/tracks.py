@@ -93,7 +93,7 @@ def climb_tracks(
         room = lanes.room(network, points=len(limits.point_node), scan=True)
     found = Crossing(np.zeros(len(rays)), np.full(len(rays), -1, dtype=np.int64))
     climb(
-        network.structure, factors, lanes.sources(), len(own), lanes.changes, lanes.starts, limits,
+        network.structure, factors, lanes.sources, len(own), lanes.changes, lanes.starts, limits,
         output(network, count), room,
         Rays(
             first, change.start, change.part, change.node, rays.cell % len(nodes), change.value, least,
