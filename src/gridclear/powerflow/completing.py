@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gridclear.powerflow.jit import inner, kernel
+from gridclear.powerflow.jit import allocating, kernel
 from gridclear.powerflow.simplex import SOLVED, append, dot, solve_below
 
 #: Missing room for rows; other codes are those of ``simplex``.
@@ -100,7 +100,7 @@ def complete(t, around, watched, missed, most):
     return SOLVED
 
 
-@inner
+@allocating
 def _extend(t, around, watched, missed):
     """Add the limits and planes that an answer misses; whether it misses any."""
     count, added = len(around.control), False
@@ -146,7 +146,7 @@ def _extend(t, around, watched, missed):
     return added
 
 
-@inner
+@allocating
 def _times(matrix, x):
     value = np.empty(len(matrix))
     for row in range(len(matrix)):
@@ -154,7 +154,7 @@ def _times(matrix, x):
     return value
 
 
-@inner
+@allocating
 def _add(t, around, slope, level, target):
     """Add the row ``level + slope · controls <= target``."""
     value = np.zeros(len(t.cost))

@@ -66,7 +66,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def allocating(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Like ``inner``, for what makes arrays or returns them: there references to arrays are counted."""
+    """Like ``inner``, for what makes or returns arrays, or calls what does: references are counted there."""
     return _compile(function, called_from_python=False, counts=True)
 
 
@@ -75,7 +75,7 @@ def inner(function: Callable[..., Any]) -> Callable[..., Any]:
 
     The caller holds all arrays, so that references to them are not counted: counting those of a hundred
     arrays in every call, by atomic steps, takes a tenth of the time of a small block. What is compiled like
-    this can neither make an array nor return one.
+    this can neither make an array nor return one, nor call what does.
     """
     return _compile(function, called_from_python=False, counts=False)
 

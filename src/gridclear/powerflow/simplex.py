@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gridclear.powerflow.jit import inner, kernel
+from gridclear.powerflow.jit import allocating, inner, kernel
 
 #: How a program ended: solved; no solution; no solution at less than was asked for; the method lost its way;
 #: and within the method: a reduced cost asks for a bound that is infinite.
@@ -95,7 +95,7 @@ def extend(t, value, upper):
         append(t, value[row], upper[row])
 
 
-@inner
+@allocating
 def append(t, value, upper):
     """Add a row ``value · x <= upper``; there must be room."""
     n, m = len(t.cost), t.size[0]
@@ -113,7 +113,7 @@ def append(t, value, upper):
     t.size[0] = m + 1
 
 
-@inner
+@allocating
 def solve_below(t, stop):
     """Solve a program, or learn that it costs no less than so much."""
     for attempt in range(3):
@@ -132,7 +132,7 @@ def solve_below(t, stop):
     return ASTRAY
 
 
-@inner
+@allocating
 def _begin(t):
     """Start over, with all columns basic whose reduced cost would ask for a bound that they do not have."""
     start_over(t)
@@ -151,7 +151,7 @@ def _begin(t):
     return True
 
 
-@inner
+@allocating
 def _factorise(t):
     """Work the dictionary of the present basis out from the rows as they were given."""
     n, m = len(t.cost), t.size[0]
@@ -173,7 +173,7 @@ def _factorise(t):
     return True
 
 
-@inner
+@allocating
 def _pivot(t, row, column):
     """Let a basic and a nonbasic variable change places."""
     m, line = t.size[0], t.table[row]
@@ -197,7 +197,7 @@ def _pivot(t, row, column):
     t.size[1] += 1
 
 
-@inner
+@allocating
 def _price(t):
     """Work the reduced costs out."""
     n, m = len(t.cost), t.size[0]
@@ -225,7 +225,7 @@ def dot(one, other):
     return (a + b) + (c + d)
 
 
-@inner
+@allocating
 def dual_cost(t):
     """Cost of the dictionary's solution; a lower bound while it is not feasible."""
     value = 0.0
@@ -235,7 +235,7 @@ def dual_cost(t):
     return value
 
 
-@inner
+@allocating
 def _stand(t):
     """Put every nonbasic variable at the bound that its reduced cost asks for; whether there is one."""
     rounding = _ROUNDING * np.abs(t.cost).max()
@@ -258,7 +258,7 @@ def _stand(t):
     return True
 
 
-@inner
+@allocating
 def _set_basic(t):
     """Work the values of the basic variables out."""
     n = len(t.cost)
@@ -269,7 +269,7 @@ def _set_basic(t):
         t.at[t.head[row]] = dot(t.table[row], value)
 
 
-@inner
+@allocating
 def _dual_simplex(t, stop):
     n, m = len(t.cost), t.size[0]
     _price(t)
@@ -302,7 +302,7 @@ def _dual_simplex(t, stop):
     return ASTRAY
 
 
-@inner
+@allocating
 def _leaving(t):
     """Find the basic variable farthest beyond a bound, and what it is short of it (negative: above)."""
     row, worst, short = -1, 0.0, 0.0
@@ -320,7 +320,7 @@ def _leaving(t):
     return row, short
 
 
-@inner
+@allocating
 def _entering(t, row, short, ratio):
     """Find who enters for a row; who is passed on the way goes to his other bound.
 
@@ -373,7 +373,7 @@ def _entering(t, row, short, ratio):
             t.at[t.head[place]] += t.table[place, chosen] * step
 
 
-@inner
+@allocating
 def _is_true(t):
     """Hold values and prices against the rows and costs as they were given, and keep the basic ones within."""
     n, m = len(t.cost), t.size[0]
