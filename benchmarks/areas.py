@@ -174,10 +174,10 @@ def _timed(run_map: partial[gridclear.PQMap]) -> dict[str, float]:
 
 
 def _theirs(example: Example, answers: list[Mapping[str, list]]) -> dict[str, float]:
-    """Run it in its own environment; its own seconds, of the second of two runs."""
+    """Run it in its own environment; its own seconds."""
     asked = {
         "net": example.net, "loads": example.loads, "plants": example.plants, "dp": example.dp,
-        "dq": example.dq, "repeats": 2,
+        "dq": example.dq, "repeats": 1,
     }  # fmt: skip
     script = Path(__file__).parent / "peers" / "tensor_convolution.py"
     done = subprocess.run(  # noqa: S603 -- our own script, in an environment of ours
