@@ -19,7 +19,9 @@ def small_area(seed: int, *, divisible: bool = False) -> Case:
     case = small_map(seed)
     rng = np.random.default_rng([11, seed])
     rows = []
-    net = case.grid.tables
+    net, forecast = case.grid.tables, case.forecast
+    loads = forecast[forecast["element_type"] == "load"]
+    consumed = dict(zip(zip(loads["element"], loads["start"], strict=True), loads["p_mw"], strict=True))
     for start in case.horizon.starts:
         for number, (table, name) in enumerate(
             [("sgen", name) for name in net["sgen"]["name"]]
@@ -27,6 +29,8 @@ def small_area(seed: int, *, divisible: bool = False) -> Case:
         ):
             for direction in ("down",) if table == "sgen" else ("up", "down"):
                 p_mw = round(float(rng.uniform(0.2, 0.5)), 2)
+                if (table, direction) == ("load", "up"):  # no more than it consumes
+                    p_mw = min(p_mw, consumed[name, start])
                 rows.append(
                     {"bid": f"B{number}{direction}", "element_type": table, "element": name, "start": start,
                      "direction": direction, "p_mw": p_mw,

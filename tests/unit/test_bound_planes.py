@@ -275,7 +275,7 @@ def test_turnover_counts_what_is_paid_either_way():
 
 
 def test_a_program_keeps_the_whole_circle_of_an_inverter():
-    bounds = _bounds(_Rating("battery", 1.0, np.nan, None), 0.1, 0.0, (-1.0, 1.0))
+    bounds = _bounds(_Rating("battery", 1.0, np.nan, None), 0.1, 0.0, (-1.0, 1.0), 0.1)
     angle = np.linspace(0.0, 2.0 * np.pi, 1001)
     along = np.array([[a, b] for a, b, _ in bounds]) @ [np.cos(angle) - 0.1, np.sin(angle)]
     _, high, outer = np.array([ends for _, _, ends in bounds]).T[:, :, None]
