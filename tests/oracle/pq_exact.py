@@ -119,7 +119,8 @@ def between(problem: MapProblem, pq: Map, *, most: int, seed: int = 0) -> pd.Dat
         (one, other)
         for (start, name), own in costs.groupby(["start", "connection_point"])
         for one, other in zip(own.itertuples(), own.iloc[1:].itertuples(), strict=False)
-        if (curve := curve_of(pq, start, name)) is not None
+        if one.run == other.run  # between two runs the cost jumps: no line is promised there
+        and (curve := curve_of(pq, start, name)) is not None
         and np.isfinite(curve.cost_at(np.array([(one.q_mvar + other.q_mvar) / 2.0])))[0]
     ]
     chosen = np.random.default_rng(seed).permutation(len(neighbours))[:most]
