@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gridclear.optimise.weights import Weights
 
 #: Programs until the limits and planes that are missing are found.
-_MOST_PROGRAMS = 25
+MOST_PROGRAMS = 25
 
 
 class Around:
@@ -66,7 +66,7 @@ class Around:
         TimeOverError
         SolverError
         """
-        for _ in range(_MOST_PROGRAMS):
+        for _ in range(MOST_PROGRAMS):
             answer = solved(self.solver.minimise(self.cost, seconds=deadline.left))
             if not self.extend(answer):
                 break

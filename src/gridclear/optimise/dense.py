@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _ROOM = 64
 #: Programs of one search before HiGHS takes it over.
 _MOST_PROGRAMS = 20000
+#: Answer when there is no time to ask.
+_TIME_OVER = Answer(TIME_LIMIT, np.zeros(0), np.nan, -np.inf)
 
 
 class Dense:
@@ -111,7 +113,7 @@ class Dense:
             As of ``highs.Solver``.
         """
         if not seconds > 0.0:
-            return Answer(TIME_LIMIT, np.zeros(0), np.nan, -np.inf)
+            return _TIME_OVER
         self._tableau.cost[:] = _finite(cost)
         return self._answer(solve(self._tableau), seconds)
 
@@ -136,7 +138,7 @@ class Dense:
             Time limit.
         """
         if not seconds > 0.0:
-            return Answer(TIME_LIMIT, np.zeros(0), np.nan, -np.inf)
+            return _TIME_OVER
         self._tableau.cost[:] = _finite(cost)
         code = FULL
         while code == FULL:
@@ -171,7 +173,7 @@ class Dense:
             As of ``highs.Solver``.
         """
         if not seconds > 0.0:
-            return Answer(TIME_LIMIT, np.zeros(0), np.nan, -np.inf)
+            return _TIME_OVER
         self._tableau.cost[:] = _finite(cost)
         x = np.zeros(len(cost))
         code, best, bound, _ = search(self._tableau, self._whole, gap, limit, _MOST_PROGRAMS, x)

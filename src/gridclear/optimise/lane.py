@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
+from gridclear.optimise.around import MOST_PROGRAMS
 from gridclear.optimise.dense import Dense
 from gridclear.optimise.highs import solved
 from gridclear.optimise.model import PERCENT
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from gridclear.optimise.model import Model
     from gridclear.optimise.planes import Planes
     from gridclear.optimise.weights import Weights
-
-#: Programs until the limits and planes that are missing are found.
-_MOST_PROGRAMS = 25
 
 
 class Lane:
@@ -70,7 +68,7 @@ class Lane:
         """
         watched, missed = self._planes.mask(0), self._planes.missed
         answer = self.solver.complete(
-            self.cost, self._around, watched, missed, _MOST_PROGRAMS, seconds=deadline.left
+            self.cost, self._around, watched, missed, MOST_PROGRAMS, seconds=deadline.left
         )
         return solved(self._asked_elsewhere(deadline) if answer is None else answer)
 
@@ -80,7 +78,7 @@ class Lane:
 
     def _asked_elsewhere(self, deadline: Deadline) -> Answer:
         """Do the same step by step, so that another solver can help where the kernels are lost."""
-        for _ in range(_MOST_PROGRAMS):
+        for _ in range(MOST_PROGRAMS):
             answer = solved(self.solver.minimise(self.cost, seconds=deadline.left))
             missing = self._planes.missing(self._point, (self._bent,), self.model, answer.x)
             self.solver.add(self.model.planes(missing))
