@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.highs import Solver, solved
 from gridclear.optimise.linearise import Local, Point
-from gridclear.optimise.model import PERCENT
 
 if TYPE_CHECKING:
     from gridclear.optimise.algorithms import Deadline
@@ -77,10 +75,6 @@ class Around:
         missing = self._planes.missing(self.point, self._curvature, self.model, answer.x)
         self.solver.add(self.model.planes(missing))
         return bool(missing)
-
-    def breaks(self, answer: Answer) -> bool:
-        """Tell whether an answer breaks a limit by the program's own account."""
-        return bool(answer.x[self.model.columns.broken].max(initial=0.0) > PERCENT * TOLERANCE)
 
     def moved(self, answer: Answer) -> Point:
         """Take the point to an answer, by its slopes and curvature."""

@@ -296,5 +296,5 @@ class Chart:
             cost=sum(problem.costs(plan)) + loss,
             price=price,
             merit=answer.objective,
-            breaks=self._lane.breaks(answer),
+            breaks=model.breaks(x),
         )

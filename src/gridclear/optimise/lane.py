@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.around import MOST_PROGRAMS
 from gridclear.optimise.dense import Dense
 from gridclear.optimise.highs import solved
@@ -71,10 +70,6 @@ class Lane:
             self.cost, self._around, watched, missed, MOST_PROGRAMS, seconds=deadline.left
         )
         return solved(self._asked_elsewhere(deadline) if answer is None else answer)
-
-    def breaks(self, answer: Answer) -> bool:
-        """Tell whether an answer breaks a limit by the program's own account."""
-        return bool(answer.x[self.model.columns.broken].max(initial=0.0) > PERCENT * TOLERANCE)
 
     def _asked_elsewhere(self, deadline: Deadline) -> Answer:
         """Do the same step by step, so that another solver can help where the kernels are lost."""

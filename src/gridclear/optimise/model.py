@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.highs import Plane
 from gridclear.optimise.problem import Plan
 from gridclear.optimise.program import Program
@@ -156,6 +157,10 @@ class Model:
         if stores:
             found[len(found) - stores :] -= x[self.columns.discharge[:, period]]
         return found
+
+    def breaks(self, x: Floats) -> bool:
+        """Tell whether a solution breaks a limit by the program's own account."""
+        return bool(x[self.columns.broken].max(initial=0.0) > PERCENT * TOLERANCE)
 
     def planes(self, tangents: Sequence[Tangent]) -> list[Plane]:
         """Rows that keep the targets above their tangents."""

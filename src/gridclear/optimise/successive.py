@@ -215,7 +215,7 @@ class Stage:
             if trial.solved[point.solved].all() and gain > 0.0:
                 point = trial
                 # Smaller steps mend what bends away from the program's limits, not what it breaks itself.
-                if gain <= least and (not broken(point) or around.breaks(answer)):
+                if gain <= least and (not broken(point) or around.model.breaks(answer.x)):
                     break
                 # What bends away from the program's limits does so less in a smaller step.
                 radius /= 4.0 if gain <= least else 1.0
