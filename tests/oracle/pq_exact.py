@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BESIDE_MVAR = 1e-4  # from an end of what a whole decision can do: costs jump there
 NOTHING = 1e-7  # of an offer
+COSTS = ("p_mw", "q_mvar", "cost_eur", "price_eur_mvarh")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +58,17 @@ def plain_map(
         )
         gaps += [{**key, "q_from_mvar": one[1], "q_to_mvar": other[0]} for one, other in pairwise(union)]
         answers = [
-            cheapest(problem, t, k, q, own)
-            for low, high in union
+            (run, cheapest(problem, t, k, q, own))
+            for run, (low, high) in enumerate(union)
             for q in _places(low, high, own if jumps else [], points)
         ]
-        for number, answer in enumerate(answers):
-            costs.append(_point(problem, t, k, number, answer))
+        for number, (run, answer) in enumerate(answers):
+            costs.append({**_point(problem, t, k, number, answer), "run": run})
             dispatch += [{**key, "point": number, **line} for line in _lines(problem, t, answer)]
     columns = ["start", "connection_point"]
     return PlainMap(
         pd.DataFrame(ranges, columns=[*columns, "p_mw", "q_min_mvar", "q_max_mvar", "q_forecast_mvar"]),
-        pd.DataFrame(costs, columns=[*columns, "point", "p_mw", "q_mvar", "cost_eur", "price_eur_mvarh"]),
+        pd.DataFrame(costs, columns=[*columns, "point", "run", *COSTS]),
         pd.DataFrame(gaps, columns=[*columns, "q_from_mvar", "q_to_mvar"]),
         pd.DataFrame(
             dispatch,

@@ -277,7 +277,7 @@ def test_a_map_that_leaves_something_out_is_found_out(problem, true_map, drawn):
 
 
 def test_a_gap_that_is_painted_over_is_found_out(problem, found, few):
-    painted = replace(few, gaps=few.gaps.iloc[:0])
+    painted = replace(few, gaps=few.gaps.iloc[:0], costs=few.costs.assign(run=0))
     widest = few.gaps.assign(width=few.gaps["q_to_mvar"] - few.gaps["q_from_mvar"])
     row = widest.sort_values("width").iloc[-1]
     q = np.linspace(row["q_from_mvar"], row["q_to_mvar"], 5)[1:-1]
