@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
 
 from gridclear.jobs.box import Box
 from gridclear.network.limits import TOLERANCE
-from gridclear.optimise.allotment import Offers, allot
+from gridclear.optimise.allotment import MOST_MW, Offers, allot
 from gridclear.powerflow.rays import LEAST
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from gridclear.jobs.bids import Bids
     from gridclear.jobs.search import Search
     from gridclear.jobs.verdict import Verdict
-    from gridclear.network.network import Floats
+    from gridclear.network.network import Floats, Ints
 
 #: Rounds of allotment and power flows; the box mostly comes to rest after six. Where it swings, lines that
 #: were drawn stay from then on, and a while later the first box that nothing breaks is taken.
@@ -26,6 +28,9 @@ _ROUNDS, _FREE_ROUNDS, _CALMING = 40, 7, 6
 _ROUNDS_ON_CURVES = 160
 #: The box is at rest when no share moves more than this.
 _REST = 1e-5
+#: So often a box of the most megawatts begins anew, from another unit in full that lacks so much of it,
+#: within so many rounds. More than so many in a row with fewer megawatts lead to nothing better.
+_STARTS, _WORTH, _ROUNDS_ANEW, _MOST_POOR = 8, 1e-3, 24, 3
 #: A box that found no rest shrinks until it is safe: by this part at first, by twice as much each time, and
 #: by the last part at most.
 _SHRINK, _MOST_SHRINK, _SHRINKS = 1e-3, 0.1, 66
@@ -66,7 +71,8 @@ def judge_any_subset(
 
     Notes
     -----
-    The idea of passing bids on with a box that is safe for every activation: arXiv 2406.04889.
+    With curves the box then begins anew from others, see ``_begun_anew``. The idea of passing bids on with a
+    box that is safe for every activation: arXiv 2406.04889.
     """
     verdict = each.copy()
     most = np.where(verdict.confirmed | ~bids.marked, verdict.free, 0.0)
@@ -74,30 +80,92 @@ def judge_any_subset(
     usable = verdict.searched & (search.at_nothing()[0] <= TOLERANCE)[bids.activations.period]
     box = Box(search, bids, np.flatnonzero(usable))
     offers = _offers(bids, most, box)
-    share, before = most * 0.0, np.full(len(most), np.inf)
-    calm = False
-    most_rounds = _ROUNDS_ON_CURVES if search.curved else _ROUNDS
-    for number in range(most_rounds):
-        share = allot(allotment, offers, box.limits())[bids.item]
-        rest = bool(np.abs(share - before).max(initial=0.0) <= _REST)
-        frozen = number >= _FREE_ROUNDS
-        broken = box.correct(share, frozen=frozen)
-        if not broken and (rest or number >= _FREE_ROUNDS + _CALMING):
-            calm = not box.probe(share, number)
-            if calm:
-                break
-        before = share
-        if progress is not None:
-            progress(number + 1, most_rounds)
+    rounds = _ROUNDS_ON_CURVES if search.curved else _ROUNDS
+    share, calm = _come_to_rest(bids, box, allotment, offers, rounds, progress)
+    if calm and search.curved:
+        share, calm = _begun_anew(bids, box, allotment, offers, share)
     for number in range(0 if calm else _SHRINKS):
         share = _without_crumbs(bids, share * (1.0 - min(_SHRINK * 2.0**number, _MOST_SHRINK)))
-        if not (box.correct(share, frozen=True) or box.probe(share, most_rounds)):
+        if not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS_ON_CURVES)):
             calm = True
             break
     _fill(verdict, bids, box, share, calm=calm and (not at_rest or box.rests(share)))
     if progress is not None:
-        progress(most_rounds, most_rounds)
+        progress(1, 1)
     return verdict
+
+
+def _come_to_rest(
+    bids: Bids,
+    box: Box,
+    allotment: str,
+    offers: Offers,
+    rounds: int,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    least_mw: float = 0.0,
+) -> tuple[Floats, bool]:
+    """Allot and look in turn until the box rests; its shares, and whether nothing was broken at last.
+
+    It is given up where allotments stay below ``least_mw``.
+    """
+    share, before = np.zeros(len(bids.item)), np.full(len(bids.item), np.inf)
+    poor = 0
+    for number in range(rounds):
+        share = allot(allotment, offers, box.limits())[bids.item]
+        poor = poor + 1 if float(share @ bids.offered_of_unit) < least_mw else 0
+        if poor > _MOST_POOR:
+            break
+        rest = bool(np.abs(share - before).max(initial=0.0) <= _REST)
+        frozen = number >= _FREE_ROUNDS
+        broken = box.correct(share, frozen=frozen)
+        if not broken and (rest or number >= _FREE_ROUNDS + _CALMING) and not box.probe(share, number):
+            return share, True
+        before = share
+        if progress is not None:
+            progress(number + 1, rounds)
+    return share, False
+
+
+def _begun_anew(bids: Bids, box: Box, allotment: str, offers: Offers, share: Floats) -> tuple[Floats, bool]:
+    """Begin anew from boxes with one more unit in full, and keep what is better.
+
+    Where curves bend, what lines at the corners of one box say of another one may be far from true, so that
+    the box rests beside a larger one.
+    """
+    size, part = bids.offered_of_unit, _parts(bids)
+    most_mw = allotment == MOST_MW
+    tried = np.zeros(len(share), dtype=bool)
+    for _ in range(_STARTS if most_mw else 1):
+        lacking = np.where(tried | (box.column < 0), 0.0, size * (offers.most - share))
+        order = np.lexsort((-lacking, part))
+        first = order[np.flatnonzero(np.diff(part[order], prepend=-1))]
+        first = first[lacking[first] > _WORTH * size[first]]
+        if not len(first):
+            break
+        tried[first] = True
+        full = np.isin(bids.item, bids.item[first])
+        box.begin_anew(np.where(full, offers.most, share))
+        found, calm = _come_to_rest(
+            bids, box, allotment, offers, _ROUNDS_ANEW, least_mw=float(size @ share) if most_mw else 0.0
+        )
+        if calm:
+            # Parts stand for themselves. Who gets the room is a matter of policy, unless nobody gets less.
+            more = np.bincount(part, weights=size * (found - share)) > 0.0
+            if not most_mw:
+                more &= np.bincount(part, weights=found < share - _REST) == 0
+            share = np.where(more[part], found, share)
+    # Lines are left as they are drawn at the box that is answered.
+    return share, not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS_ON_CURVES))
+
+
+def _parts(bids: Bids) -> Ints:
+    """Tell apart the units of periods that no item joins."""
+    period, periods = bids.activations.period, int(bids.activations.period.max(initial=-1)) + 1
+    ends = (bids.item, len(bids.least_share) + period)
+    count = len(bids.least_share) + periods
+    joins = sparse.coo_array((np.ones(len(period)), ends), shape=(count, count))
+    return csgraph.connected_components(joins, directed=False)[1][bids.item].astype(np.int64)
 
 
 def _offers(bids: Bids, most: Floats, box: Box) -> Offers:

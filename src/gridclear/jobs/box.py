@@ -76,10 +76,20 @@ class Box:
         self._most = np.full(self._periods, np.inf)
         # Rounds in which a corner of the period was broken.
         self._breaks = np.zeros(self._periods, dtype=np.int64)
+        # Slopes that lead to a line's own corner are held against it.
+        self._anew = False
         # Shares of periods at which nothing broke where curves bend.
         self._stood: dict[int, Floats] = {}
         self._cuts: list[dict[Key, Cut]] = [{} for _ in self._members]
         self._look_around([np.zeros((1, len(members))) for members in self._members], np.ones(len(bids.item)))
+
+    def begin_anew(self, share: Floats) -> None:
+        """Drop all lines but those where curves bend, which hold of every box, and look from another box."""
+        self._anew = True
+        self._breaks[:] = 0
+        self._cuts = [{key: cut for key, cut in cuts.items() if cut.at is not None} for cuts in self._cuts]
+        self._look_around([np.zeros((1, len(members))) for members in self._members], share)
+        self.correct(share, frozen=False)
 
     def limits(self) -> Limits:
         """Rows for the allotment, padded to equal shapes."""
@@ -124,12 +134,12 @@ class Box:
         corners = [self._corners.corner(period, self._cuts[period][key], share) for period, key in keys]
         constraint = np.array([key[0] for _, key in keys], dtype=np.int64)
         lanes = self._corners.lanes([period for period, _ in keys], corners)
-        broken = self._draw(keys, constraint, corners, lanes, frozen=frozen)
+        broken = self._draw(keys, constraint, corners, lanes, share, frozen=frozen)
         over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         # A corner may break something that nobody watches yet.
         fresh = np.flatnonzero((over > TOLERANCE) & (which >= 0) & (which != constraint))
         new = np.array([self._is_new(*keys[k], int(which[k])) for k in fresh.tolist()], dtype=bool)
-        self._add(fresh[new], keys, which, corners)
+        self._add(fresh[new], keys, which, corners, share)
         if self._search.curved:
             # A line that was drawn from elsewhere does not hold beyond a bend.
             self._draw_bends(fresh[~new], lanes, corners, over, which, share)
@@ -151,7 +161,7 @@ class Box:
         over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         broken = ~(over <= TOLERANCE)
         keys: list[tuple[int, Key]] = [(period, (0, _FOUND)) for period in periods]
-        self._add(np.flatnonzero(broken & (which >= 0)), keys, which, points)
+        self._add(np.flatnonzero(broken & (which >= 0)), keys, which, points, share)
         self._bow_out(periods, over, share)
         return bool(broken.any())
 
@@ -294,6 +304,7 @@ class Box:
         constraint: Ints,
         points: list[Floats],
         lanes: Activations,
+        share: Floats,
         *,
         frozen: bool = False,
     ) -> bool:
@@ -302,7 +313,10 @@ class Box:
             self._search, lanes, self._search.setting[lanes.period], self._cells, constraint
         )
         broken = False
-        gains = self._corners.gains([period for period, _ in keys], found.slope)
+        periods = [period for period, _ in keys]
+        gains = self._corners.gains(periods, found.slope)
+        if self._anew:
+            self._take_back(periods, constraint, points, found.over, gains, share)
         for row, (period, asked) in enumerate(keys):
             key = asked
             if not found.solved[row]:
@@ -329,13 +343,51 @@ class Box:
             self._cuts[period][key] = Cut(int(constraint[row]), over - float(gain @ points[row]), gain, over)
         return broken
 
-    def _add(self, rows: Ints, keys: list[tuple[int, Key]], which: Ints, points: list[Floats]) -> None:
+    def _take_back(
+        self,
+        periods: list[int],
+        constraint: Ints,
+        points: list[Floats],
+        over: Floats,
+        gains: list[Floats],
+        share: Floats,
+    ) -> None:
+        """Take slopes back, in place, that say too much of a line's own corner.
+
+        Beyond a bend a unit may relieve what it pressed on before. So units that the corner turns up, and
+        those that it turns down, get what they bring as a whole, where that is less than their slopes say.
+        """
+        for way in (1.0, -1.0):
+            rows, turned = [], []
+            for row, (period, x) in enumerate(zip(periods, points, strict=True)):
+                if not np.isfinite(gains[row]).all():
+                    continue
+                cut = Cut(int(constraint[row]), 0.0, gains[row], np.nan)
+                corner = self._corners.corner(period, cut, share)
+                other = np.where(way * (corner - x) > 0.0, corner, x)
+                if (other != x).any():
+                    rows.append(row)
+                    turned.append(other)
+            if not rows:
+                continue
+            lanes = self._corners.lanes([periods[row] for row in rows], turned)
+            setting = self._search.setting[lanes.period]
+            found = slopes_of_one(self._search, lanes, setting, self._cells, constraint[rows])
+            for k, row in enumerate(rows):
+                move = turned[k] - points[row]
+                told, true = float(gains[row] @ move), float(found.over[k] - over[row])
+                if found.solved[k] and told > max(true, 0.0):
+                    gains[row] = np.where(move != 0.0, gains[row] * (true / told), gains[row])
+
+    def _add(
+        self, rows: Ints, keys: list[tuple[int, Key]], which: Ints, points: list[Floats], share: Floats
+    ) -> None:
         """Watch what was found broken at points."""
         if not len(rows):
             return
         new = [(keys[row][0], (int(which[row]), keys[row][1][1])) for row in rows.tolist()]
         own = [points[row] for row in rows.tolist()]
-        self._draw(new, which[rows], own, self._corners.lanes([period for period, _ in new], own))
+        self._draw(new, which[rows], own, self._corners.lanes([period for period, _ in new], own), share)
 
     def _bow_out(self, periods: list[int], over: Floats, share: Floats) -> None:
         """Halve the box of every period in which a point has no power flow."""
