@@ -54,12 +54,14 @@ def part_of_best_box(seed, *, bent):
     return published / best.mw if best.mw > 0.0 else 1.0
 
 
-@pytest.mark.parametrize(("seed", "bent"), [(2, False), (4, False), (2, True), (4, True)])
+@pytest.mark.parametrize(
+    ("seed", "bent"), [(2, False), (4, False), (2, True), (4, True), (10, True), (14, True)]
+)
 def test_no_point_of_a_box_breaks_anything(seed, bent):
     assert worst_of_box(seed, bent=bent, points=500) <= EDGE
 
 
-@pytest.mark.parametrize(("seed", "bent"), [(2, False), (0, True)])
+@pytest.mark.parametrize(("seed", "bent"), [(2, False), (0, True), (12, True)])
 def test_boxes_are_not_timid(seed, bent):
     assert part_of_best_box(seed, bent=bent) >= NOT_TIMID
 

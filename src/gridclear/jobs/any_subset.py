@@ -29,8 +29,8 @@ _ROUNDS_ON_CURVES = 160
 #: The box is at rest when no share moves more than this.
 _REST = 1e-5
 #: So often a box of the most megawatts begins anew, from another unit in full that lacks so much of it,
-#: within so many rounds. More than so many in a row with fewer megawatts lead to nothing better.
-_STARTS, _WORTH, _ROUNDS_ANEW, _MOST_POOR = 8, 1e-3, 24, 3
+#: within so many rounds.
+_STARTS, _WORTH, _ROUNDS_ANEW = 8, 1e-3, 24
 #: A box that found no rest shrinks until it is safe: by this part at first, by twice as much each time, and
 #: by the last part at most.
 _SHRINK, _MOST_SHRINK, _SHRINKS = 1e-3, 0.1, 66
@@ -91,7 +91,7 @@ def judge_any_subset(
             break
     _fill(verdict, bids, box, share, calm=calm and (not at_rest or box.rests(share)))
     if progress is not None:
-        progress(1, 1)
+        progress(rounds, rounds)
     return verdict
 
 
@@ -102,20 +102,11 @@ def _come_to_rest(
     offers: Offers,
     rounds: int,
     progress: Callable[[int, int], None] | None = None,
-    *,
-    least_mw: float = 0.0,
 ) -> tuple[Floats, bool]:
-    """Allot and look in turn until the box rests; its shares, and whether nothing was broken at last.
-
-    It is given up where allotments stay below ``least_mw``.
-    """
+    """Allot and look in turn until the box rests; its shares, and whether nothing was broken at last."""
     share, before = np.zeros(len(bids.item)), np.full(len(bids.item), np.inf)
-    poor = 0
     for number in range(rounds):
         share = allot(allotment, offers, box.limits())[bids.item]
-        poor = poor + 1 if float(share @ bids.offered_of_unit) < least_mw else 0
-        if poor > _MOST_POOR:
-            break
         rest = bool(np.abs(share - before).max(initial=0.0) <= _REST)
         frozen = number >= _FREE_ROUNDS
         broken = box.correct(share, frozen=frozen)
@@ -146,9 +137,7 @@ def _begun_anew(bids: Bids, box: Box, allotment: str, offers: Offers, share: Flo
         tried[first] = True
         full = np.isin(bids.item, bids.item[first])
         box.begin_anew(np.where(full, offers.most, share))
-        found, calm = _come_to_rest(
-            bids, box, allotment, offers, _ROUNDS_ANEW, least_mw=float(size @ share) if most_mw else 0.0
-        )
+        found, calm = _come_to_rest(bids, box, allotment, offers, _ROUNDS_ANEW)
         if calm:
             # Parts stand for themselves. Who gets the room is a matter of policy, unless nobody gets less.
             more = np.bincount(part, weights=size * (found - share)) > 0.0

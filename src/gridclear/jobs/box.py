@@ -35,7 +35,7 @@ _LATER = 1000
 #: A period that broke in so many rounds is one that swings.
 _SWINGS = 4
 #: Points per period from which bends of curves are looked for.
-_STARTS = 8
+_STARTS = 32
 #: Points of bends with the same shares to so many digits are one; and how often the line there is drawn.
 _DIGITS, _REDRAWN = 6, 12
 
