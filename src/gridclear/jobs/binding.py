@@ -164,10 +164,13 @@ def _on_offer(part: Case, taken: pd.DataFrame, product: str) -> pd.DataFrame:
     dropped = touched & (left <= _NOTHING * bids[amount].to_numpy())
     if "exclusive" in bids:
         named = (bids["exclusive"] != "").to_numpy()
-        pairs = pd.MultiIndex.from_frame(bids[["exclusive", "start"]])
-        holders = dict(zip(pairs[touched & named], bids["bid"][touched & named], strict=True))
-        holder = pd.Series([holders.get(pair, "") for pair in pairs], index=bids.index, dtype=object)
-        dropped |= named & ((holder != "") & (holder != bids["bid"])).to_numpy()
+        places = list(zip(bids["exclusive"], bids["start"], strict=True))
+        # What has a place is a block or one row, as in the activation: not the other direction of a bid, too.
+        alone = bids["bid"] + " " + bids["direction"]
+        owns = list(zip(bids["block"], alone.where(bids["block"] == "", ""), strict=True))
+        holders = {places[row]: owns[row] for row in np.flatnonzero(touched & named)}
+        others = [holders.get(place, own) != own for place, own in zip(places, owns, strict=True)]
+        dropped |= named & np.array(others)
     dropped |= in_blocks(bids, dropped)
     remaining = bids.assign(**{amount: left, least: bids[least].mask(touched)})[~dropped]
     return pd.DataFrame(remaining.reset_index(drop=True))
