@@ -105,6 +105,14 @@ def test_half_a_cent_goes_away_from_zero_as_written(price, energy, expected):
     assert amounts(np.array([price]), np.array([energy])).tolist() == [expected]
 
 
+def test_more_than_can_be_paid_to_the_cent_is_refused():
+    most = 5_629_499_534_213.12  # 2**49 cents
+    assert amounts(np.array([most]), np.array([1.0])).tolist() == [2**49]
+    for prices in ([1e20], [1e300], [-1e20], [0.6 * most, 0.6 * most], [0.6 * most, -0.6 * most]):
+        with pytest.raises(gc.CaseError, match="to the cent"):
+            amounts(np.array(prices), np.ones(len(prices)))
+
+
 def cents(table: pd.DataFrame, column: str) -> list[Decimal]:
     """Amounts as a spreadsheet reads them; each must be written with two digits at most."""
     found = [Decimal(text) for text in table[column]]
