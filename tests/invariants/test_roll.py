@@ -283,6 +283,21 @@ def test_others_of_an_exclusive_group_are_no_longer_offered():
     assert own.active_bids["bid"].tolist() == ["A"]
 
 
+def test_needs_that_stay_open_are_told():
+    bids = [bid("A", "park", "up", 0.5), bid("B", "park", "up", 0.3, period=1)]
+    bids.append(bid("C", "", "up", 0.4, period=1))
+    case = needing((0, "up", 0.25), (1, "up", 2.0), (1, "down", 1.0), (2, "up", 9.0), periods=3, bids=bids)
+    rolling = gc.roll(case, sessions=2, periods=2, threads=1, map_periods=0)
+    # The first session takes all that there is: the second one has a need, and no bid.
+    assert rolling.jobs.groupby("job")["status"].agg(list)["activate"] == ["short", "short"]
+    assert rolling.needs["start"].tolist() == [START, START + STEP, START + STEP]
+    assert rolling.needs["direction"].tolist() == ["up", "down", "up"]
+    for column, values in (
+        ("need_mw", [0.25, 1.0, 2.0]), ("supplied_mw", [0.25, 0.0, 0.7]), ("shortfall_mw", [0.0, 1.0, 1.3])
+    ):  # fmt: skip
+        assert rolling.needs[column].to_numpy() == pytest.approx(values, abs=1e-9)
+
+
 def test_other_direction_of_an_exclusive_bid_stays_shut_out():
     pair = [bid("A", "park", way, 0.4, period=1) for way in ("up", "down")]
     frame = needing((1, "up", 0.1), (1, "down", 0.1), periods=2, bids=pair)

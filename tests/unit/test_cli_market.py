@@ -159,7 +159,8 @@ def test_rolling_sessions_are_written_one_by_one_and_summed_up(rural, tmp_path):
     assert done.exit_code == 0, done.output
     whole = read_result(tmp_path)
     money = {"ledger", "owed", "statements"}
-    assert set(whole.tables) == money | {"sessions", "jobs", "taken", "devices", "exchange", "violations"}
+    others = {"sessions", "jobs", "taken", "needs", "devices", "exchange", "violations"}
+    assert set(whole.tables) == money | others
     assert "owed for the delivered periods, EUR: active" in done.stderr
     folders = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
     assert folders == ["20160502T060000Z", "20160502T061500Z"]
