@@ -328,7 +328,11 @@ def test_common_market_settles_both_products(grids):
     assert planned.shares["tso_share_eur"].sum() > 0.0
 
 
-def test_bid_taken_both_ways_is_metered_once(cleared):
+@pytest.mark.parametrize(
+    ("measured_mvar", "absorb", "inject"),
+    [(0.5, 0.4, 0.9), (0.7, 0.3, 1.0), (0.6, 0.4, 1.0), (-0.6, 0.4, -0.2), (1.2, -0.2, 1.0)],
+)
+def test_what_a_bid_misses_that_is_taken_both_ways_counts_once(cleared, measured_mvar, absorb, inject):
     case, clearing, own = cleared
     start = case.horizon.starts[0]
     pair = case.reactive_bids[case.reactive_bids["start"] == start].iloc[:1]
@@ -339,14 +343,18 @@ def test_bid_taken_both_ways_is_metered_once(cleared):
     rows = [row | {"q_mvar": q, "cost_eur": abs(q) * price * 0.25} for q in (1.0, -0.4)]
     schedule = clearing.schedule[clearing.schedule["start"] != start]
     schedule = pd.concat([pd.DataFrame(rows), schedule], ignore_index=True)
-    measured = pd.DataFrame({"bid": [name], "start": [start], "p_mw": [np.nan], "q_mvar": [0.5]})
+    measured = pd.DataFrame({"bid": [name], "start": [start], "p_mw": [np.nan], "q_mvar": [measured_mvar]})
     case = dataclasses.replace(case, reactive_bids=pd.concat([others, both], ignore_index=True))
     as_cleared = {"provenance": clearing.provenance | {"case_hash": case.content_hash}, "schedule": schedule}
     alone = dataclasses.replace(own, provenance=own.provenance | {"case_hash": case.content_hash})
+    measured_case = dataclasses.replace(case, metered=measured)
     bill = gc.settle(
-        dataclasses.replace(case, metered=measured), dataclasses.replace(clearing, **as_cleared), own=alone
+        measured_case, dataclasses.replace(clearing, **as_cleared), own=alone, penalty_eur_mvarh=100.0
     )
     mine = bill.agents[bill.agents["start"] == start].set_index("direction")
-    # 0.6 Mvar were to come, 0.5 came: 0.1 is missing, whichever way one looks at it.
+    # 0.6 Mvar were to come: what is away from that is fined, and no more.
     assert mine["scheduled"].to_dict() == {"absorb": 0.4, "inject": 1.0}
-    assert mine["metered"].to_dict() == pytest.approx({"absorb": 0.5, "inject": 0.9})
+    assert mine["metered"].to_dict() == pytest.approx({"absorb": absorb, "inject": inject})
+    away = abs(measured_mvar - 0.6)
+    assert mine["beyond"].sum() == pytest.approx(away * 0.25, abs=1e-6)
+    assert mine["penalty_eur"].sum() == pytest.approx(100.0 * away * 0.25, abs=0.011)
