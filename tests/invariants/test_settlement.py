@@ -230,6 +230,23 @@ def test_accepted_bids_that_are_not_metered_are_named_and_paid_by_schedule(clear
     pd.testing.assert_frame_equal(bill.shares, scheduled.shares, check_exact=True)
 
 
+def test_metering_that_comes_in_parts_settles_what_was_cleared_in_between(cleared):
+    case, clearing, own = cleared
+    some, more = (
+        with_metered(case, clearing, lambda row, every=every: np.nan if row % every else 0.5)
+        for every in (2, 1)
+    )
+    agreed = dataclasses.replace(some, settlement=gc.SettlementTerms("pay-as-clear", 2.0))
+    # Cleared when some of it was metered, by other terms than those that hold in the end.
+    again = gc.clear(agreed, threads=1)
+    late, at_once = (gc.settle(more, one, own=own) for one in (again, clearing))
+    assert (late.status, gc.settle(agreed, again, own=own).status) == ("settled", "provisional")
+    pd.testing.assert_frame_equal(late.agents, at_once.agents, check_exact=True)
+    priced = dataclasses.replace(case, prices=gc.Prices(61.0))
+    with pytest.raises(gc.OptionError, match="this case"):
+        gc.settle(priced, clearing, own=own)
+
+
 def a_little_of_all(problem, deadline):
     """A plan that moves every connection point, found at once."""
     offers, plan = problem.offers, problem.nothing()
@@ -345,8 +362,9 @@ def test_what_a_bid_misses_that_is_taken_both_ways_counts_once(cleared, measured
     schedule = pd.concat([pd.DataFrame(rows), schedule], ignore_index=True)
     measured = pd.DataFrame({"bid": [name], "start": [start], "p_mw": [np.nan], "q_mvar": [measured_mvar]})
     case = dataclasses.replace(case, reactive_bids=pd.concat([others, both], ignore_index=True))
-    as_cleared = {"provenance": clearing.provenance | {"case_hash": case.content_hash}, "schedule": schedule}
-    alone = dataclasses.replace(own, provenance=own.provenance | {"case_hash": case.content_hash})
+    of_case = {"market_hash": case.content_hash}
+    as_cleared = {"provenance": clearing.provenance | of_case, "schedule": schedule}
+    alone = dataclasses.replace(own, provenance=own.provenance | of_case)
     measured_case = dataclasses.replace(case, metered=measured)
     bill = gc.settle(
         measured_case, dataclasses.replace(clearing, **as_cleared), own=alone, penalty_eur_mvarh=100.0
