@@ -110,7 +110,7 @@ def _work_off(inbox: Inbox, process: Process, ended: threading.Event, every_s: f
                     return
             else:
                 if now.name not in told:
-                    say(f"{now.name}: not whole yet, left in 'in'")
+                    say(f"{now.name}: not whole yet, or no case at all: left in 'in'")
                     told.add(now.name)
                 waiting[now.name] = now
         if once:
