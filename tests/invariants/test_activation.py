@@ -148,6 +148,25 @@ def test_indivisible_bid_that_is_too_large_is_passed_over():
     assert outcomes(result) == {"A": (1.0, "taken"), "W": (0.0, "too-large"), "T": (1.5, "in-part")}
 
 
+@pytest.mark.parametrize("least", [0.0, 0.1])
+def test_bid_of_what_is_left_is_taken_whole_whatever_sums_round(least):
+    # 0.3 - 0.1 - 0.1 is less than 0.1 in the numbers of a computer.
+    bids = [
+        (name, "", "up", 0.1, price, {"min_p_mw": least})
+        for name, price in zip("ABC", (1, 2, 3), strict=True)
+    ]
+    accepted = gc.activate(tiny_market(bids, [(0, "up", 0.3)])).accepted
+    assert accepted["outcome"].tolist() == ["taken"] * 3
+    assert accepted["accepted_mw"].tolist() == [0.1] * 3
+
+
+@pytest.mark.parametrize("price", [1e20, 1e250])
+def test_price_that_no_cents_can_pay_is_a_fault_of_the_case(price):
+    case = tiny_market([("A", "", "up", 1.0, price)], [(0, "up", 0.5)])
+    with pytest.raises(gc.CaseError, match="to the cent"):
+        gc.activate(case)
+
+
 def test_small_part_of_a_large_bid_is_taken():
     bids = [("T", "", "up", 10_000.0, 60), ("A", "park", "up", 5.0, 70)]
     result = gc.activate(tiny_market(bids, [(0, "up", 0.5)]))

@@ -13,7 +13,7 @@ import numpy as np
 import pandapower as pp
 import pandas as pd
 import pytest
-from lights_support import BID_COLUMNS, START, STEP, bid, shipped_case, tiny_case, tiny_net
+from lights_support import BID_COLUMNS, START, STEP, bid, outage, shipped_case, tiny_case, tiny_net
 
 import gridclear as gc
 from gridclear.case.case import build_case
@@ -281,6 +281,48 @@ def test_others_of_an_exclusive_group_are_no_longer_offered():
     own, carried, _ = after_one(case)
     assert carried.taken["bid"].tolist() == ["A"]
     assert own.active_bids["bid"].tolist() == ["A"]
+
+
+def test_needs_that_stay_open_are_told():
+    bids = [bid("A", "park", "up", 0.5), bid("B", "park", "up", 0.3, period=1)]
+    bids.append(bid("C", "", "up", 0.4, period=1))
+    case = needing((0, "up", 0.25), (1, "up", 2.0), (1, "down", 1.0), (2, "up", 9.0), periods=3, bids=bids)
+    rolling = gc.roll(case, sessions=2, periods=2, threads=1, map_periods=0)
+    # The first session takes all that there is: the second one has a need, and no bid.
+    assert rolling.jobs.groupby("job")["status"].agg(list)["activate"] == ["short", "short"]
+    assert rolling.needs["start"].tolist() == [START, START + STEP, START + STEP]
+    assert rolling.needs["direction"].tolist() == ["up", "down", "up"]
+    for column, values in (
+        ("need_mw", [0.25, 1.0, 2.0]), ("supplied_mw", [0.25, 0.0, 0.7]), ("shortfall_mw", [0.0, 1.0, 1.3])
+    ):  # fmt: skip
+        assert rolling.needs[column].to_numpy() == pytest.approx(values, abs=1e-9)
+
+
+def test_other_direction_of_an_exclusive_bid_stays_shut_out():
+    pair = [bid("A", "park", way, 0.4, period=1) for way in ("up", "down")]
+    frame = needing((1, "up", 0.1), (1, "down", 0.1), periods=2, bids=pair)
+    case = dataclasses.replace(frame, active_bids=frame.active_bids.assign(exclusive="x"))
+    own, carried, session = after_one(case)
+    outcomes = session.parts["activate"].accepted.set_index("direction")["outcome"]
+    (way,) = carried.taken["direction"].tolist()
+    assert outcomes.drop(way).tolist() == ["excluded"]
+    # What one session shuts out the next one does not take.
+    assert own.active_bids["direction"].tolist() == [way]
+    rolling = gc.roll(case, sessions=2, periods=2, threads=1, map_periods=0)
+    assert rolling.taken["direction"].tolist() == [way]
+
+
+@pytest.mark.parametrize(("table", "element"), [("storage", "cell"), ("line", "CD")])
+def test_storage_without_supply_keeps_its_energy(table, element):
+    net = tiny_net()
+    pp.create_storage(net, 3, 1.0, 10.0, name="cell")
+    case = gc.Case.from_pandapower(
+        net, start=START, periods=2, limits=LOOSE, outages=outage(table, element, 0),
+        storage=pd.DataFrame({"element": ["cell"], "e_start_mwh": [1.0]}),
+    )  # fmt: skip
+    rolling = gc.roll(case, sessions=2, periods=1, threads=1, map_periods=0)
+    stored = rolling.devices[rolling.devices["element_type"] == "storage"]
+    assert stored["energy_mwh"].tolist() == [1.0, 1.25]
 
 
 def test_resource_is_not_asked_for_more_than_it_can_still_do():

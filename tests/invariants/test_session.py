@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pandapower as pp
 import pandas as pd
 import pytest
-from lights_support import bid, shipped_case, tiny_case, tiny_net
+from lights_support import START, bid, shipped_case, tiny_case, tiny_net
 
 import gridclear as gc
 from gridclear.case.window import window
@@ -81,6 +81,17 @@ def test_jobs_without_data_are_skipped_and_say_why():
     assert reason["pq_map"] == "the case has no rows in reactive_bids or tap_changers or capacitor_banks"
     assert reason["clear"] == "the case has no rows in reactive_profile or reactive_bids"
     assert reason["settle"] == "there is no result of clear"
+
+
+def test_need_without_any_bid_is_short_and_told():
+    need = pd.DataFrame({"start": START, "direction": ["up", "down"], "p_mw": [2.0, 0.0]})
+    for rows, status in ((need, "short"), (need.iloc[1:], "skipped")):
+        jobs = gc.run_session(tiny_case(active_need=rows), map_periods=0).jobs.set_index("job")
+        assert jobs.loc["activate", "status"] == status
+        assert jobs["complete"].all()
+        told = "the case has no rows in active_bids"
+        told += ": 0.5 MWh that the TSO needs are not covered" if status == "short" else ""
+        assert jobs.loc["activate", "reason"] == told
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,14 @@ def test_half_a_cent_goes_away_from_zero_as_written(price, energy, expected):
     assert amounts(np.array([price]), np.array([energy])).tolist() == [expected]
 
 
+def test_more_than_can_be_paid_to_the_cent_is_refused():
+    most = 5_629_499_534_213.12  # 2**49 cents
+    assert amounts(np.array([most]), np.array([1.0])).tolist() == [2**49]
+    for prices in ([1e20], [1e300], [-1e20], [0.6 * most, 0.6 * most], [0.6 * most, -0.6 * most]):
+        with pytest.raises(gc.CaseError, match="to the cent"):
+            amounts(np.array(prices), np.ones(len(prices)))
+
+
 def cents(table: pd.DataFrame, column: str) -> list[Decimal]:
     """Amounts as a spreadsheet reads them; each must be written with two digits at most."""
     found = [Decimal(text) for text in table[column]]
@@ -222,6 +230,23 @@ def test_accepted_bids_that_are_not_metered_are_named_and_paid_by_schedule(clear
     pd.testing.assert_frame_equal(bill.shares, scheduled.shares, check_exact=True)
 
 
+def test_metering_that_comes_in_parts_settles_what_was_cleared_in_between(cleared):
+    case, clearing, own = cleared
+    some, more = (
+        with_metered(case, clearing, lambda row, every=every: np.nan if row % every else 0.5)
+        for every in (2, 1)
+    )
+    agreed = dataclasses.replace(some, settlement=gc.SettlementTerms("pay-as-clear", 2.0))
+    # Cleared when some of it was metered, by other terms than those that hold in the end.
+    again = gc.clear(agreed, threads=1)
+    late, at_once = (gc.settle(more, one, own=own) for one in (again, clearing))
+    assert (late.status, gc.settle(agreed, again, own=own).status) == ("settled", "provisional")
+    pd.testing.assert_frame_equal(late.agents, at_once.agents, check_exact=True)
+    priced = dataclasses.replace(case, prices=gc.Prices(61.0))
+    with pytest.raises(gc.OptionError, match="this case"):
+        gc.settle(priced, clearing, own=own)
+
+
 def a_little_of_all(problem, deadline):
     """A plan that moves every connection point, found at once."""
     offers, plan = problem.offers, problem.nothing()
@@ -320,7 +345,11 @@ def test_common_market_settles_both_products(grids):
     assert planned.shares["tso_share_eur"].sum() > 0.0
 
 
-def test_bid_taken_both_ways_is_metered_once(cleared):
+@pytest.mark.parametrize(
+    ("measured_mvar", "absorb", "inject"),
+    [(0.5, 0.4, 0.9), (0.7, 0.3, 1.0), (0.6, 0.4, 1.0), (-0.6, 0.4, -0.2), (1.2, -0.2, 1.0)],
+)
+def test_what_a_bid_misses_that_is_taken_both_ways_counts_once(cleared, measured_mvar, absorb, inject):
     case, clearing, own = cleared
     start = case.horizon.starts[0]
     pair = case.reactive_bids[case.reactive_bids["start"] == start].iloc[:1]
@@ -331,14 +360,19 @@ def test_bid_taken_both_ways_is_metered_once(cleared):
     rows = [row | {"q_mvar": q, "cost_eur": abs(q) * price * 0.25} for q in (1.0, -0.4)]
     schedule = clearing.schedule[clearing.schedule["start"] != start]
     schedule = pd.concat([pd.DataFrame(rows), schedule], ignore_index=True)
-    measured = pd.DataFrame({"bid": [name], "start": [start], "p_mw": [np.nan], "q_mvar": [0.5]})
+    measured = pd.DataFrame({"bid": [name], "start": [start], "p_mw": [np.nan], "q_mvar": [measured_mvar]})
     case = dataclasses.replace(case, reactive_bids=pd.concat([others, both], ignore_index=True))
-    as_cleared = {"provenance": clearing.provenance | {"case_hash": case.content_hash}, "schedule": schedule}
-    alone = dataclasses.replace(own, provenance=own.provenance | {"case_hash": case.content_hash})
+    of_case = {"market_hash": case.content_hash}
+    as_cleared = {"provenance": clearing.provenance | of_case, "schedule": schedule}
+    alone = dataclasses.replace(own, provenance=own.provenance | of_case)
+    measured_case = dataclasses.replace(case, metered=measured)
     bill = gc.settle(
-        dataclasses.replace(case, metered=measured), dataclasses.replace(clearing, **as_cleared), own=alone
+        measured_case, dataclasses.replace(clearing, **as_cleared), own=alone, penalty_eur_mvarh=100.0
     )
     mine = bill.agents[bill.agents["start"] == start].set_index("direction")
-    # 0.6 Mvar were to come, 0.5 came: 0.1 is missing, whichever way one looks at it.
+    # 0.6 Mvar were to come: what is away from that is fined, and no more.
     assert mine["scheduled"].to_dict() == {"absorb": 0.4, "inject": 1.0}
-    assert mine["metered"].to_dict() == pytest.approx({"absorb": 0.5, "inject": 0.9})
+    assert mine["metered"].to_dict() == pytest.approx({"absorb": absorb, "inject": inject})
+    away = abs(measured_mvar - 0.6)
+    assert mine["beyond"].sum() == pytest.approx(away * 0.25, abs=1e-6)
+    assert mine["penalty_eur"].sum() == pytest.approx(100.0 * away * 0.25, abs=0.011)

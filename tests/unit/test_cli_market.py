@@ -52,6 +52,46 @@ def test_activation_is_settled_if_asked(rural, tmp_path):
     assert "EUR by day and direction" in done.stderr
 
 
+def test_activation_without_some_base_states_is_settled_as_in_a_session(rural, tmp_path):
+    case = tmp_path / "case"
+    shutil.copytree(rural, case)
+    table = pd.read_csv(case / "forecast.csv", dtype=str, keep_default_na=False)
+    bids = pd.read_csv(case / "active_bids.csv", dtype=str, keep_default_na=False)
+    later = (table["element_type"] == "load") & (table["start"] == "2016-05-02T06:15:00Z")
+    later &= ~table["element"].isin(bids["element"])
+    table.loc[later, "p_mw"] = "1000"  # no grid bears that: the period has no power flow
+    table.to_csv(case / "forecast.csv", index=False)
+    done = run("activate", case, "--settle", "-o", tmp_path / "out")
+    assert done.exit_code == 3, done.output
+    assert "no complete answer: partial" in done.stderr
+    accepted = read_result(tmp_path / "out").tables["accepted"]
+    agents = read_result(tmp_path / "out" / "settlement").tables["agents"]
+    assert agents["paid_eur"].sum() == pytest.approx(accepted["paid_eur"].sum(), abs=1e-6)
+    assert len(agents) == (accepted["accepted_mw"] > 0.0).sum() > 0
+    # What was settled before does not stand beside an activation that is not settled.
+    assert run("activate", case, "-o", tmp_path / "out").exit_code == 3
+    assert not (tmp_path / "out" / "settlement" / "result.json").exists()
+
+
+def test_bill_of_an_activation_is_printed_and_a_provisional_one_is_not_complete(rural, tmp_path):
+    case = tmp_path / "case"
+    shutil.copytree(rural, case)
+    accepted = json.loads(run("activate", case, "--json").stdout)["accepted"]
+    one = next(row for row in accepted if row["accepted_mw"] > 0.0 and row["direction"] == "up")
+    metered = f"bid,start,p_mw\n{one['bid']},{one['start']},{one['accepted_mw']}\n"
+    (case / "metered.csv").write_text(metered, encoding="utf-8")
+    done = run("activate", case, "--settle", "--json")
+    data = json.loads(done.stdout)
+    assert (done.exit_code, data["status"]) == (3, "covered")
+    assert data["settlement"]["status"] == "provisional"
+    assert "no complete answer: provisional" in done.stderr
+    states = {
+        row["bid"]: row["state"] for row in data["settlement"]["agents"] if row["start"] == one["start"]
+    }
+    assert states[one["bid"]] == "metered"
+    assert "not-metered" in states.values()
+
+
 def test_activation_that_is_not_confirmed_ends_with_three(grids, tmp_path):
     done = run("activate", grids / "mv-rural", "--guarantee", "each", "-o", tmp_path)
     assert done.exit_code == 3
@@ -159,7 +199,8 @@ def test_rolling_sessions_are_written_one_by_one_and_summed_up(rural, tmp_path):
     assert done.exit_code == 0, done.output
     whole = read_result(tmp_path)
     money = {"ledger", "owed", "statements"}
-    assert set(whole.tables) == money | {"sessions", "jobs", "taken", "devices", "exchange", "violations"}
+    others = {"sessions", "jobs", "taken", "needs", "devices", "exchange", "violations"}
+    assert set(whole.tables) == money | others
     assert "owed for the delivered periods, EUR: active" in done.stderr
     folders = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
     assert folders == ["20160502T060000Z", "20160502T061500Z"]

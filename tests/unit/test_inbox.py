@@ -182,6 +182,50 @@ def test_entry_that_no_run_survives_is_refused(tmp_path):
     assert names(tmp_path, "error") == ["a", "a.txt"]
 
 
+def test_entry_named_like_the_text_of_another_one_keeps_nobody_out(tmp_path):
+    for name in ("a.txt", "a"):
+        Inbox.at(tmp_path)
+        drop(tmp_path, name, "bad")
+        assert run(tmp_path) == ["refused: 1 issue"]
+    assert names(tmp_path, "error") == ["a.2", "a.2.txt", "a.txt", "a.txt.txt"]
+    assert names(tmp_path, "work") == []
+
+
+def test_entry_that_cannot_be_read_is_refused_and_the_others_are_not_kept_waiting(tmp_path, monkeypatch):
+    Inbox.at(tmp_path)
+    drop(tmp_path, "locked", "secret")
+    drop(tmp_path, "open")
+    opened = Path.open
+
+    def guarded(path, *options, **named):
+        if "locked" in path.parts and path.name == "case.toml":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *options, **named)
+
+    monkeypatch.setattr(Path, "open", guarded)
+    assert sorted(run(tmp_path)) == ["done: complete", "refused: it cannot be read"]
+    assert "Permission denied" in (tmp_path / "error" / "locked.txt").read_text(encoding="utf-8")
+    assert (names(tmp_path, "done"), names(tmp_path, "work")) == (["open"], [])
+
+
+def test_entry_that_cannot_be_taken_stays_and_the_others_do_not_wait(grids, tmp_path, monkeypatch):
+    for name in ("locked", "open"):
+        shutil.copytree(grids / "mv-rural", tmp_path / "in" / name)
+        (tmp_path / "in" / name / "case.toml").write_text(name, encoding="utf-8")
+    renamed = Path.rename
+
+    def guarded(path, target):
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return renamed(path, target)
+
+    monkeypatch.setattr(Path, "rename", guarded)
+    told = CliRunner().invoke(main, ["watch", str(tmp_path), "--once", "--every", "0.05"])
+    assert told.exit_code == 0, told.output
+    assert "locked: cannot be taken, left in 'in': Permission denied" in told.output
+    assert (names(tmp_path, "in"), names(tmp_path, "error")) == (["locked"], ["open", "open.txt"])
+
+
 def test_two_runs_keep_apart(tmp_path):
     box = Inbox.at(tmp_path)
     with box.held(), pytest.raises(OptionError, match="another run"), box.held():

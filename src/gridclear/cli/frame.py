@@ -182,14 +182,21 @@ def written(folder: Path) -> Iterator[None]:
         raise OptionError(msg) from fault
 
 
-def finish(result: Result, folder: Path | None, *, as_json: bool) -> None:
-    """Say where the files are, print the data if asked to, and leave with 3 if the answer is not complete."""
+def finish(
+    result: Result, folder: Path | None, *, as_json: bool, beside: Mapping[str, Result] | None = None
+) -> None:
+    """Say where the files are, print the data if asked to, and leave with 3 if the answer is not complete.
+
+    ``beside``: what else was done, by its name.
+    """
+    others = beside or {}
     if folder is not None:
         say(f"\nwritten: {folder}")
     if as_json:
-        print_json(_data(result))
-    if not result.complete:
-        say(f"no complete answer: {result.status}")
+        print_json(_data(result) | {name: _data(part) for name, part in others.items()})
+    lacking = [part.status for part in (result, *others.values()) if not part.complete]
+    if lacking:
+        say(f"no complete answer: {', '.join(lacking)}")
         raise SystemExit(NO_ANSWER)
 
 

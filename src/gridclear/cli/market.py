@@ -19,6 +19,7 @@ from gridclear.cli.frame import (
     width,
     working,
     write,
+    written,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def activate(
     with session_of(case, out, format_, as_json=as_json) as session:
         from gridclear import activate as run
         from gridclear import settle_activation
+        from gridclear.io.results import SUMMARY_FILE
+        from gridclear.jobs.carried import ACTIVATED
         from gridclear.report.market import describe_activation, describe_activation_bill
 
         with working("activation") as progress:
@@ -77,14 +80,20 @@ def activate(
                 threads=threads,
                 progress=progress,
             )
-        folder = write(result, folder_for(out, "activate", as_json=as_json), format_)
+        folder, bills = folder_for(out, "activate", as_json=as_json), {}
+        if folder is not None:  # what was settled there before is none of this activation
+            with written(folder):
+                (folder / "settlement" / SUMMARY_FILE).unlink(missing_ok=True)
+        write(result, folder, format_)
         show_case(session)
         say(describe_activation(session, result, width=width()))
-        if with_bill and result.complete:
-            bill = settle_activation(session, result)
+        if with_bill and result.status not in ACTIVATED:
+            say(f"\nnot settled: the activation is {result.status}")
+        elif with_bill:
+            bills["settlement"] = bill = settle_activation(session, result)
             write(bill, None if folder is None else folder / "settlement", format_)
             say("\n" + describe_activation_bill(bill, width=width()))
-        finish(result, folder, as_json=as_json)
+        finish(result, folder, as_json=as_json, beside=bills)
 
 
 #: What a clearing can be told.

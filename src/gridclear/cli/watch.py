@@ -91,19 +91,26 @@ def _work_off(inbox: Inbox, process: Process, ended: threading.Event, every_s: f
             return
         say(f"{name}: {inbox.work_off(name, process)} (begun by an earlier run)")
     waiting: dict[str, Arrival] = {one.name: one for one in inbox.arrivals()}
-    told: set[str] = set()
+    told, refused = set[str](), set[str]()
     while not ended.wait(every_s):
         for now in inbox.arrivals():
             if now.name in waiting and inbox.is_whole(waiting[now.name], now):
+                try:
+                    name = inbox.begin(now.name)
+                except OSError as fault:  # it is somebody else's: the others do not wait for it
+                    if now.name not in refused:
+                        say(f"{now.name}: cannot be taken, left in 'in': {fault.strerror or fault}")
+                        refused.add(now.name)
+                    continue
                 del waiting[now.name]
                 told.discard(now.name)
-                name = inbox.begin(now.name)
+                refused.discard(now.name)
                 say(f"{name}: {inbox.work_off(name, process)}")
                 if ended.is_set():
                     return
             else:
                 if now.name not in told:
-                    say(f"{now.name}: not whole yet, left in 'in'")
+                    say(f"{now.name}: not whole yet, or no case at all: left in 'in'")
                     told.add(now.name)
                 waiting[now.name] = now
         if once:

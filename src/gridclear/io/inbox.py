@@ -108,7 +108,11 @@ class Inbox:
         str
             What became of the entry.
         """
-        digest = self._digest(name)
+        try:
+            digest = self._digest(name)
+        except OSError as fault:  # nobody may read it, or the disk cannot
+            self._refuse(name, f"it cannot be read: {fault}")
+            return "refused: it cannot be read"
         if self._result(name).exists():
             self._finish(name, digest)
             return "done: the result was there"
@@ -218,8 +222,11 @@ class Inbox:
         path, number = PurePosixPath(name), 1
         suffix = path.suffix if path.suffix == ".zip" else ""
         stem = name.removesuffix(suffix)
-        while any((self.root / place / name).exists() for place in ("work", "done", "error")) or (
-            self._result(name).exists()
+        while (
+            any((self.root / place / name).exists() for place in ("work", "done", "error"))
+            or self._result(name).exists()
+            # Where the text that says why would have to be, an entry of such a name may stand.
+            or (self.root / "error" / f"{name}.txt").is_dir()
         ):
             number += 1
             name = f"{stem}.{number}{suffix}"

@@ -10,6 +10,7 @@ import numpy as np
 from gridclear.case.needs import need_rows
 from gridclear.errors import OptionError
 from gridclear.jobs.activated import NO_BASE, accepted_table, confirm_together, price_table
+from gridclear.jobs.agreed import market_hash
 from gridclear.jobs.bids import resolve_bids
 from gridclear.jobs.dead_bands import dead_bands
 from gridclear.jobs.each import judge_each
@@ -161,7 +162,9 @@ def activate(
         options: dict[str, object] = {"guarantee": guarantee, "devices": devices, "losses": losses}
         return Activation(
             status=_status(status_of(base), proof, prices),
-            provenance=provenance("activate", case, options, watch) | restless_periods(case, base),
+            provenance=provenance("activate", case, options, watch)
+            | {"market_hash": market_hash(case)}
+            | restless_periods(case, base),
             accepted=accepted_table(case, bids, base.solved, lights, verdict, taken, needs, prices),
             prices=prices,
             proof=proof,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from gridclear.case.settlement_terms import SettlementTerms, check_settlement
@@ -37,8 +36,20 @@ def agreed_terms(terms: SettlementTerms, given: Mapping[str, Any]) -> Settlement
     return found
 
 
+def market_hash(case: Case) -> str:
+    """Content hash of a case without what comes after the market: what was metered, and the terms of money.
+
+    Parameters
+    ----------
+    case : Case
+    """
+    if case.metered.empty and case.settlement == SettlementTerms():
+        return case.content_hash
+    return replace(case, metered=case.metered.iloc[:0], settlement=SettlementTerms()).content_hash
+
+
 def check_origin(case: Case, name: str, result: Result) -> None:
-    """Refuse a result of another case; what was metered, and the terms, may have come after it.
+    """Refuse a result of another case; what was metered, and the terms, may be other ones.
 
     Parameters
     ----------
@@ -46,16 +57,12 @@ def check_origin(case: Case, name: str, result: Result) -> None:
     name : str
         Of the argument.
     result : Result
+        With ``market_hash`` in its provenance.
 
     Raises
     ------
     OptionError
         It is one of another case.
     """
-    origin = result.provenance["case_hash"]
-    if origin == case.content_hash:
-        return
-    nothing, unsaid = case.metered.iloc[:0], SettlementTerms()
-    stages = product((case.metered, nothing), (case.settlement, unsaid))
-    if all(replace(case, metered=one, settlement=terms).content_hash != origin for one, terms in stages):
+    if result.provenance["market_hash"] != market_hash(case):
         raise OptionError(f"{name} is not one of this case")

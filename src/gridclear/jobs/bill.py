@@ -194,13 +194,16 @@ def _accepted(case: Case, clearing: Clearing) -> pd.DataFrame:
 def _metered(case: Case, rows: pd.DataFrame) -> Floats:
     """Metered amount of every row in its direction; NaN where there is none.
 
-    A bid is metered once per period: of two directions each has what the other's schedule leaves.
+    A bid is metered once per period. Taken in both directions, it can miss only one of them: too little
+    injection is missing from the one that injects, too much from the other, which then has its schedule.
     """
     positive = [directions[1] for *_, directions in _PRODUCTS.values()]
     sign = np.where(rows["direction"].isin(positive), 1.0, -1.0)
-    signed = sign * rows["scheduled"].to_numpy(dtype=np.float64)
+    scheduled = rows["scheduled"].to_numpy(dtype=np.float64)
+    signed = sign * scheduled
     keys = ["start", "bid", "product"]
-    both = pd.Series(signed).groupby([rows[key] for key in keys]).transform("sum").to_numpy()
+    taken = pd.Series(signed).groupby([rows[key] for key in keys])
+    both, ways = taken.transform("sum").to_numpy(), taken.transform("size").to_numpy()
     measured = pd.concat(
         [
             case.metered[["start", "bid", column]].rename(columns={column: "metered"}).assign(product=product)
@@ -208,5 +211,7 @@ def _metered(case: Case, rows: pd.DataFrame) -> Floats:
         ]
     )
     found = rows[keys].merge(measured, on=keys, how="left", validate="m:1")["metered"]
-    own: Floats = sign * (found.to_numpy(dtype=np.float64) - (both - signed))
+    net = found.to_numpy(dtype=np.float64)
+    kept = (ways > 1) & (sign * (net - both) >= 0.0)
+    own: Floats = np.where(kept, scheduled, sign * (net - (both - signed)))
     return own

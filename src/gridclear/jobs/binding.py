@@ -9,6 +9,7 @@ import pandas as pd
 
 from gridclear.case.window import in_blocks, window
 from gridclear.jobs.carried import DEVICE_TABLES, activated, canonical
+from gridclear.jobs.needs import COVERED_MW
 from gridclear.jobs.resources import most_mw
 from gridclear.network.injections import INJECTION_SIGN, element_scaling, forecast_powers
 from gridclear.network.reactions import refuse_reactions
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gridclear.case.cells import Flags
     from gridclear.jobs.carried import Carried
     from gridclear.jobs.result import Result
+    from gridclear.network.network import Floats
 
 #: Less of an offer than this part of it is nothing.
 _NOTHING = 1e-9
@@ -141,13 +143,45 @@ def _binding_forecast(part: Case, taken: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([fixed, *frames], ignore_index=True) if frames else part.forecast
 
 
+def needs_table(case: Case, taken: pd.DataFrame, delivered: pd.Series) -> pd.DataFrame:
+    """Find what became of the needs of some periods.
+
+    Parameters
+    ----------
+    case : Case
+        The whole case.
+    taken : DataFrame
+        Rows as in ``Carried.taken``.
+    delivered : Series of time stamps
+        Starts of the periods.
+
+    Returns
+    -------
+    DataFrame
+        Rows as in ``Rolling.needs``.
+    """
+    need = case.active_need[case.active_need["start"].isin(delivered)]
+    need = need.sort_values(["start", "direction"], kind="stable").reset_index(drop=True)
+    asked, had = need["p_mw"].to_numpy(dtype=np.float64), _supplied(need, taken)
+    missing = np.maximum(asked - had, 0.0)
+    return need[["start", "direction"]].assign(
+        need_mw=asked, supplied_mw=had, shortfall_mw=np.where(missing <= COVERED_MW, 0.0, missing)
+    )
+
+
 def _open_need(part: Case, taken: pd.DataFrame) -> pd.DataFrame:
+    need = part.active_need
+    left = np.maximum(need["p_mw"].to_numpy() - _supplied(need, taken), 0.0)
+    return need.assign(p_mw=left)
+
+
+def _supplied(need: pd.DataFrame, taken: pd.DataFrame) -> Floats:
+    """MW that sessions have supplied of each row of ``active_need``."""
     supplied = taken.groupby(["start", "direction"])["supplied_mw"].sum()
-    need = part.active_need.copy()
-    keys = pd.MultiIndex.from_frame(need[["start", "direction"]])
-    had = supplied.reindex(keys).fillna(0.0).to_numpy(dtype=np.float64)
-    need["p_mw"] = np.maximum(need["p_mw"].to_numpy() - had, 0.0)
-    return need
+    found: Floats = (
+        supplied.reindex(pd.MultiIndex.from_frame(need[["start", "direction"]])).fillna(0.0).to_numpy()
+    )
+    return found
 
 
 def _on_offer(part: Case, taken: pd.DataFrame, product: str) -> pd.DataFrame:
@@ -164,10 +198,13 @@ def _on_offer(part: Case, taken: pd.DataFrame, product: str) -> pd.DataFrame:
     dropped = touched & (left <= _NOTHING * bids[amount].to_numpy())
     if "exclusive" in bids:
         named = (bids["exclusive"] != "").to_numpy()
-        pairs = pd.MultiIndex.from_frame(bids[["exclusive", "start"]])
-        holders = dict(zip(pairs[touched & named], bids["bid"][touched & named], strict=True))
-        holder = pd.Series([holders.get(pair, "") for pair in pairs], index=bids.index, dtype=object)
-        dropped |= named & ((holder != "") & (holder != bids["bid"])).to_numpy()
+        places = list(zip(bids["exclusive"], bids["start"], strict=True))
+        # What has a place is a block or one row, as in the activation: not the other direction of a bid, too.
+        alone = bids["bid"] + " " + bids["direction"]
+        owns = list(zip(bids["block"], alone.where(bids["block"] == "", ""), strict=True))
+        holders = {places[row]: owns[row] for row in np.flatnonzero(touched & named)}
+        others = [holders.get(place, own) != own for place, own in zip(places, owns, strict=True)]
+        dropped |= named & np.array(others)
     dropped |= in_blocks(bids, dropped)
     remaining = bids.assign(**{amount: left, least: bids[least].mask(touched)})[~dropped]
     return pd.DataFrame(remaining.reset_index(drop=True))

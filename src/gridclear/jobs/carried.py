@@ -10,7 +10,10 @@ import pandas as pd
 
 from gridclear.case.check_storage import energy_gain
 from gridclear.case.horizon import TIME_DTYPE
+from gridclear.case.window import window
+from gridclear.network.compiled import compile_case
 from gridclear.network.injections import element_powers
+from gridclear.powerflow.offered import places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -215,11 +218,17 @@ def _energies(case: Case, parts: Mapping[str, Result], delivered: pd.DataFrame) 
     Who sells energy out of a store that somebody else schedules has to bring it back, and does not say when.
     """
     clearing, first, energies = usable_clearing(parts), case.horizon.start, dict[str, float]()
-    p_mw = element_powers(case, "storage")[0]
+    if case.storage.empty:
+        return energies
+    now = window(case, 0, 1)
+    p_mw = element_powers(now, "storage")[0]
+    rows = case.storage.assign(element_type="storage")
+    # What is out of service or without supply neither takes nor gives, whatever is foreseen of it.
+    _, works, _ = places(compile_case(now), rows, np.zeros(len(rows), dtype=np.int64))
     lookup, index = case.grid.lookup("storage"), case.grid.tables["storage"].index
     moved = delivered[(delivered["element_type"] == "storage") & (delivered["product"] == "active")]
     sold = {lookup[name] for name in moved["element"]}
-    for row in case.storage.itertuples():
+    for row, at_work in zip(case.storage.itertuples(), works.tolist(), strict=True):
         name = canonical(case, "storage", [str(row.element)])[0]
         element = lookup[name]
         if clearing is not None and row.p_mode == "optimised":
@@ -232,7 +241,7 @@ def _energies(case: Case, parts: Mapping[str, Result], delivered: pd.DataFrame) 
         elif element in sold:
             energies[name] = float("nan")
         else:
-            power = p_mw[:1, index.get_loc(element)]
+            power = p_mw[:, index.get_loc(element)] * at_work
             charge, discharge = np.nan_to_num(
                 np.array([row.efficiency_charge, row.efficiency_discharge], dtype=np.float64), nan=1.0
             ).tolist()

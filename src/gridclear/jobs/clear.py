@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from gridclear.case.needs import need_rows
 from gridclear.errors import OptionError
+from gridclear.jobs.agreed import market_hash
 from gridclear.jobs.cleared import (
     binding_table,
     cost_table,
@@ -215,6 +216,7 @@ def clear(
                 "clear", case, _options(algorithm, devices, market, request=request, bound=bound), watch
             )
             | {
+                "market_hash": market_hash(case),
                 "proof": proof.words(compiled.s_base_mva),
                 "bound": {"reason": proved.reason, "seconds": proved.seconds},
                 **scalars,

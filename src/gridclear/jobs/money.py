@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.errors import CaseError, Issue
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 _CENT = Decimal("0.01")
 #: Digits of intermediate products: those of three factors of 17 digits each.
 _DIGITS = 60
+#: Amounts beyond this many cents together are none: sums of a few such would no longer be EUR to the cent.
+_MOST_CENTS = 2**49
 
 
 def exact(value: float) -> Decimal:
@@ -33,22 +37,44 @@ def exact(value: float) -> Decimal:
 
 
 def cents(*factors: Decimal) -> int:
-    """Multiply EUR by what it is paid for and round once, half a cent away from zero."""
+    """Multiply EUR by what it is paid for and round once, half a cent away from zero.
+
+    Raises
+    ------
+    CaseError
+        It is more than can be paid to the cent.
+    """
     with localcontext(prec=_DIGITS):
         product = Decimal(1)
         for factor in factors:
             product *= factor
+        _check(product * 100)
         return int(product.quantize(_CENT, rounding=ROUND_HALF_UP).scaleb(2))
 
 
 def amounts(price: Floats, *factors: Floats) -> Ints:
-    """Cents of price times factors, (n,); nothing is paid where the price is NaN."""
+    """Cents of price times factors, (n,); nothing is paid where the price is NaN.
+
+    Raises
+    ------
+    CaseError
+        They are more than can be added up to the cent.
+    """
     columns = [np.broadcast_to(factor, len(price)).tolist() for factor in factors]
     found = [
         0 if np.isnan(eur) else cents(exact(eur), *map(exact, parts))
         for eur, *parts in zip(price.tolist(), *columns, strict=True)
     ]
+    _check(Decimal(sum(map(abs, found))))
     return np.array(found, dtype=np.int64)
+
+
+def _check(amount: Decimal) -> None:
+    """Refuse cents that floating-point tables cannot hold: a wrong price or a wrong unit."""
+    if abs(amount) > _MOST_CENTS:
+        what = f"bids, moves or losses come to {amount / 100:.3g} EUR, too much for sums to the cent"
+        expected = f"prices and amounts that make at most {_MOST_CENTS / 100:.3g} EUR"
+        raise CaseError((Issue("settlement", "", "", what, expected),))
 
 
 def apportion(total: int, weights: Sequence[Decimal]) -> list[int]:

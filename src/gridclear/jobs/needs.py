@@ -25,6 +25,8 @@ DIRECTIONS = ("up", "down")
 COVERED_MW = 1e-6
 #: MW by which a bid may stay below the need where losses are counted, and rounds to come so near.
 _CRUMB_MW, _ROUNDS = 1e-8, 60
+#: Part of a share that is as good as all of it.
+_NEXT_TO = 1.0 - 1e-9
 
 
 class Needs:
@@ -93,7 +95,12 @@ class Needs:
         able = self._headroom.most(units, begin)
         most = np.where(blocked, 0.0, np.minimum(share, able))
         found = self._within(units, begin, most, taken) if self._losses else self._by_size(units, begin, most)
-        least = self._bids.least_share[item] * (1.0 - 1e-9)
+        least = self._bids.least_share[item]
+        # What others leave of a need may miss a bid, or its least amount, by what sums of numbers round.
+        for whole in (least, np.ones(len(found))):
+            missed = (found < whole) & (found >= whole * _NEXT_TO)
+            found = np.where(missed, np.minimum(whole, most), found)
+        least = least * _NEXT_TO
         found = np.where(found < least, 0.0, found)
         count = _counts(units, begin)
         used_up = ~blocked & (able < share) & ((found >= able) | (able < least))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gridclear.errors import CaseError, Issue, OptionError
 from gridclear.jobs.agreed import agreed_terms
-from gridclear.jobs.binding import binding_case, delivered_case
+from gridclear.jobs.binding import binding_case, delivered_case, needs_table
 from gridclear.jobs.carried import carry_on
 from gridclear.jobs.delivery import Delivery, carried_from, delivery_of, stacked
 from gridclear.jobs.flow import power_flow
@@ -48,6 +48,9 @@ class Rolling(Result):
         session, start, product, bid, direction, element_type, element, amount, supplied_mw, price_eur, p_mw,
         q_mvar; what each session has taken of bids. ``amount`` is in the bid's direction, ``p_mw`` and
         ``q_mvar`` are changes of injection; ``product`` ``storage``: power that a clearing has decided.
+    needs : DataFrame
+        start, direction, need_mw, supplied_mw, shortfall_mw; needs of the TSO in the delivered periods, and
+        what all sessions together have supplied of them.
     ledger : DataFrame
         start, session, product, bid, direction, scheduled, energy, price_eur, paid_eur; what bids are
         paid, as scheduled, in the delivered periods, by the session that has taken them.
@@ -68,6 +71,7 @@ class Rolling(Result):
     sessions: pd.DataFrame
     jobs: pd.DataFrame
     taken: pd.DataFrame
+    needs: pd.DataFrame
     ledger: pd.DataFrame
     owed: pd.DataFrame
     statements: pd.DataFrame
@@ -82,6 +86,7 @@ class Rolling(Result):
             "sessions",
             "jobs",
             "taken",
+            "needs",
             "ledger",
             "owed",
             "statements",
@@ -198,6 +203,7 @@ def roll(
         if progress is not None:
             progress(number + 1, sessions)
     rows = stacked([one.session for one in deliveries])
+    taken = carried_from(deliveries).taken
     ledger = ledger_of([one.owed for one in deliveries], rows["start"])
     return Rolling(
         status="complete" if (rows["status"] == "complete").all() else "partial",
@@ -205,7 +211,8 @@ def roll(
         | {"taken_over": there_already},
         sessions=rows,
         jobs=stacked([one.jobs for one in deliveries]),
-        taken=carried_from(deliveries).taken,
+        taken=taken,
+        needs=needs_table(case, taken, rows["start"]),
         ledger=ledger,
         owed=owed_table(rows, ledger),
         statements=amounts_by_day(ledger),

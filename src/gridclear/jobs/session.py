@@ -16,6 +16,7 @@ from gridclear.jobs.binding import activated_case
 from gridclear.jobs.clear import clear
 from gridclear.jobs.congestion import congestion_forecast
 from gridclear.jobs.flow import power_flow
+from gridclear.jobs.needs import COVERED_MW
 from gridclear.jobs.outlook import outlook
 from gridclear.jobs.pq_map import pq_map
 from gridclear.jobs.qualify import qualify
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from gridclear.network.compiled import CompiledCase
 
 #: Outcomes of a job that gave no result.
-SKIPPED, REFUSED = "skipped", "refused"
+SKIPPED, REFUSED, SHORT = "skipped", "refused", "short"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +49,8 @@ class Session(Result):
     ----------
     jobs : DataFrame
         job, status, complete, seconds, reason. ``status`` is the job's own; ``skipped`` (the case has no data
-        for it) or ``refused`` (the case holds what the job cannot represent, or its solver ended without an
-        answer); then ``reason`` says why.
+        for it), ``short`` (the TSO needs power and the case has no bids) or ``refused`` (the case holds what
+        the job cannot represent, or its solver ended without an answer); then ``reason`` says why.
     parts : mapping of str to Result
         Results by job: ``flow``, ``outlook``, ``congestion``, ``tlq``, ``activate``, ``settle_activation``,
         ``pq_map``, ``clear``, ``settle``.
@@ -296,7 +297,7 @@ def run_session(
             result, status, reason = _do(step, Desk(case, compiled, terms, dict(done)))
         if result is not None:
             done[step.job] = result
-        complete = status == SKIPPED if result is None else result.complete
+        complete = status != REFUSED if result is None else result.complete
         rows.append((step.job, status, complete, watch.seconds[step.job], reason))
         if progress is not None:
             progress(number + 1, len(STEPS))
@@ -313,7 +314,8 @@ def _do(step: Step, desk: Desk) -> tuple[Result | None, str, str]:
     """Run a job, if it can be; its result, how it ended, and why there is none."""
     lacking = step.lacks(desk)
     if lacking:
-        return None, SKIPPED, lacking
+        unmet = _unmet(desk) if step.job == "activate" else ""
+        return None, (SHORT if unmet else SKIPPED), lacking + unmet
     try:
         result = step.run(desk)
     except CaseError as fault:
@@ -321,3 +323,12 @@ def _do(step: Step, desk: Desk) -> tuple[Result | None, str, str]:
     except SolverError as fault:
         return None, REFUSED, str(fault)
     return result, result.status, ""
+
+
+def _unmet(desk: Desk) -> str:
+    """Say what the TSO needs where there is no bid at all; "" if nothing."""
+    need = desk.case.active_need["p_mw"]
+    wanted = need[need > COVERED_MW]
+    if wanted.empty or len(desk.case.active_bids):
+        return ""
+    return f": {wanted.sum() * desk.case.horizon.hours:.6g} MWh that the TSO needs are not covered"

@@ -99,7 +99,7 @@ def settle(
     Parameters
     ----------
     case : Case
-        That was cleared; its ``metered`` and its ``settlement`` may have come later. Not changed.
+        That was cleared; its ``metered`` and its ``settlement`` may be other ones by now. Not changed.
     clearing : Clearing
     pricing : {"pay-as-bid", "pay-as-clear"}, optional
         What accepted bids are paid: their own price, or that of the dearest accepted bid of the same period,

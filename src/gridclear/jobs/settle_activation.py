@@ -61,7 +61,7 @@ def settle_activation(
     Parameters
     ----------
     case : Case
-        In which was activated; its ``metered`` and its ``settlement`` may have come later. Not changed.
+        In which was activated; its ``metered`` and its ``settlement`` may be other ones by now. Not changed.
     activation : Activation
     tolerance_percent : float, optional
         Of the activated amount, from 0 to 100: what is metered within it counts as delivered. This and the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,8 +114,15 @@ def row_numbers(keys: Ints) -> Ints:
     """Give equal rows the same number: by a hash of each row that is then checked, else by comparing rows."""
     if not keys.shape[1]:
         return np.zeros(len(keys), dtype=np.int64)
-    weights = np.random.default_rng(0).integers(1, 2**62, keys.shape[1]) | 1
-    _, first, member = np.unique((keys * weights).sum(axis=1), return_index=True, return_inverse=True)
+    hashed = (keys * _weights(keys.shape[1])).sum(axis=1)
+    _, first, member = np.unique(hashed, return_index=True, return_inverse=True)
     if (keys[first][member] == keys).all():
         return member.astype(np.int64)
     return np.unique(keys, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+
+
+@cache
+def _weights(count: int) -> Ints:
+    """Odd numbers that rows are hashed by."""
+    weights: Ints = np.random.default_rng(0).integers(1, 2**62, count) | 1
+    return weights

@@ -88,13 +88,14 @@ def describe_rolling(rolling: Rolling, *, width: int = 100) -> str:
         }
     )
     complete = int((rows["status"] == "complete").sum())
-    found = rolling.provenance["taken_over"]
+    found, short = rolling.provenance["taken_over"], int((rolling.needs["shortfall_mw"] > 0.0).sum())
     head = (
         f"{rolling.status}: {complete} of {len(rows)} sessions are complete; "
         f"seconds: median {rows['seconds'].median():.2f}, most {rows['seconds'].max():.2f}\n"
         + (f"left by an earlier run and not held again: {found}\n" if found else "")
         + f"taken of bids: {len(rolling.taken)} rows; "
         f"delivered periods that break a limit: {int((rows['broken'] > 0).sum())}"
+        + (f"; needs that are not covered there: {short} of {len(rolling.needs)}" if short else "")
     )
     parts = ("active", "reactive", "moves", "losses")
     money = ", ".join(f"{part} {rolling.owed[f'{part}_eur'].sum():.2f}" for part in parts)
