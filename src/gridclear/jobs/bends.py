@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 #: How often units are moved, and by how much a limit has to come nearer for it.
 _MOVES, _NEARER = 6, 1e-9
+#: Points this near to a limit are moved on, unit by unit: to the best of a grid that closes in so many times.
+_NEAR, _GRID, _ZOOMS, _SWEEPS = 2e-4, 9, 3, 3
 #: What a point without solution counts as.
 _LOST = 1e6
 #: Rays that are looked at in one go.
 _AT_ONCE = 4096
 
 
-def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats) -> Floats:
+def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, constraint: Ints) -> Floats:
     """Climb from points of a box to where a limit is nearest.
 
     Each unit may go to nothing, to its full share or to where an inverter goes from one piece of its curve to
@@ -40,17 +42,20 @@ def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats) ->
         The box.
     x : (point, column)
         Where the points begin.
+    constraint : (point,) of int
+        Limit that each of them climbs to, -1: any. A peak of one limit may lie behind what brings another one
+        nearer.
 
     Returns
     -------
     (point, column)
     """
     x, going = x.copy(), np.arange(len(x))
-    over = _violation(search, bids, unit, x)
+    over = _violation(search, bids, unit, x, constraint)
     for _ in range(_MOVES):
         if not len(going):
             break
-        better, to = _moves(search, bids, unit[going], share, x[going], over[going])
+        better, to = _moves(search, bids, unit[going], share, x[going], over[going], constraint[going])
         alone = better == better.max(axis=1, keepdims=True)
         alone &= np.cumsum(alone, axis=1) == 1
         moved, now = x[going], over[going]
@@ -59,17 +64,47 @@ def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats) ->
             alone & (better > _NEARER),
         ):
             trial = np.where(chosen, to, x[going])
-            tried = _violation(search, bids, unit[going], trial)
+            tried = _violation(search, bids, unit[going], trial, constraint[going])
             nearer = tried > now + _NEARER
             moved[nearer], now[nearer] = trial[nearer], tried[nearer]
         on = now > over[going]
         x[going], over[going] = moved, now
         going = going[on]
+    near = np.flatnonzero(over > -_NEAR)
+    x[near] = _polished(search, bids, unit[near], share, x[near], over[near], constraint[near])
+    return x
+
+
+def _polished(
+    search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, over: Floats, constraint: Ints
+) -> Floats:
+    """Move one unit after the other to where a limit is nearest, which may be between all bends."""
+    x, over, steps = x.copy(), over.copy(), np.linspace(-1.0, 1.0, _GRID)
+    for _ in range(_SWEEPS):
+        before = over.copy()
+        for column in range(x.shape[1]):
+            most = np.where(unit[:, column] >= 0, share[unit[:, column]], 0.0)
+            rows = np.flatnonzero((most > 0.0) & _free(bids, unit, x)[:, column])
+            middle, reach = 0.5 * most[rows], 0.5 * most[rows]
+            for _ in range(_ZOOMS):
+                asked = np.clip(middle[:, None] + reach[:, None] * steps, 0.0, most[rows, None])
+                points = np.repeat(x[rows], _GRID, axis=0)
+                points[:, column] = asked.ravel()
+                every = np.repeat(rows, _GRID)
+                found = _violation(search, bids, unit[every], points, constraint[every])
+                best = found.reshape(len(rows), _GRID).argmax(axis=1)
+                at = np.arange(len(rows))
+                middle, reach = asked[at, best], 2.0 * reach / (_GRID - 1)
+                nearer = found.reshape(len(rows), _GRID)[at, best] > over[rows] + _NEARER
+                x[rows[nearer], column] = middle[nearer]
+                over[rows[nearer]] = found.reshape(len(rows), _GRID)[at, best][nearer]
+        if (over <= before + _NEARER).all():
+            break
     return x
 
 
 def _moves(
-    search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, over: Floats
+    search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, over: Floats, constraint: Ints
 ) -> tuple[Floats, Floats]:
     """How much nearer each unit by itself brings a limit, and its share there: (point, column)."""
     better, to = np.full(x.shape, -np.inf), x.copy()
@@ -79,7 +114,7 @@ def _moves(
         own, others = unit[rows, columns], x[rows]
         others[np.arange(len(rows)), columns] = 0.0
         rays = bids.activations.part(own, share[own]).on(*_ground(bids, unit[rows], others))
-        part, worst = _worst(search, rays, search.setting[rays.period])
+        part, worst = _worst(search, rays, search.setting[rays.period], constraint[rows])
         better[rows, columns], to[rows, columns] = worst - over[rows], part * share[own]
     return better, to
 
@@ -122,19 +157,19 @@ def _ground(bids: Bids, unit: Ints, x: Floats) -> tuple[Ints, Floats]:
     return cells, value
 
 
-def _violation(search: Search, bids: Bids, unit: Ints, x: Floats) -> Floats:
-    """Worst violation of points."""
+def _violation(search: Search, bids: Bids, unit: Ints, x: Floats, constraint: Ints) -> Floats:
+    """Violation of points' constraints."""
     states = Activations.dense(bids.activations.period[unit[:, 0]], *_ground(bids, unit, x))
-    return np.minimum(search.violation(states, search.setting[states.period])[0], _LOST)
+    return np.minimum(search.excess(states, search.setting[states.period], constraint), _LOST)
 
 
-def _worst(search: Search, rays: Activations, setting: Ints) -> tuple[Floats, Floats]:
+def _worst(search: Search, rays: Activations, setting: Ints, constraint: Ints) -> tuple[Floats, Floats]:
     """Share of each ray with the highest violation, of its ends and where it bends; and that violation."""
     every = np.arange(len(rays))
     bent, at = search.curve_bends(rays, setting)
     ray = np.concatenate([every, every, bent])
     share = np.concatenate([np.zeros(len(rays)), np.ones(len(rays)), at])
-    over = np.minimum(search.violation(rays.part(ray, share), setting[ray])[0], _LOST)
+    over = np.minimum(search.excess(rays.part(ray, share), setting[ray], constraint[ray]), _LOST)
     by_ray = np.lexsort((-over, ray))
     first = by_ray[np.searchsorted(ray[by_ray], every)]
     return share[first], over[first]

@@ -36,6 +36,9 @@ _LATER = 1000
 _SWINGS = 4
 #: Points per period from which bends of curves are looked for.
 _STARTS = 32
+#: Constraints of a period, the nearest, that are climbed to for themselves, and from how many points besides
+#: their worst corner.
+_MOST_AIMED, _STARTS_EACH = 24, 4
 #: Points of bends with the same shares to so many digits are one; and how often the line there is drawn.
 _DIGITS, _REDRAWN = 6, 12
 
@@ -174,18 +177,20 @@ class Box:
         ]  # fmt: skip
         if not fresh:
             return False
-        periods = [t for t in fresh for _ in range(_STARTS)]
-        most = max(map(len, self._members))
-        unit, x = np.full((len(periods), most), -1), np.zeros((len(periods), most))
-        for begin in range(0, len(periods), _STARTS):
-            members, rng = self._members[periods[begin]], np.random.default_rng([seed, periods[begin]])
-            some = (slice(begin, begin + _STARTS), slice(0, len(members)))
-            part = rng.random((_STARTS, len(members))) * (rng.random((_STARTS, len(members))) < 0.5)
-            # From everything, from nothing, and from random points.
-            part[0], part[1] = 1.0, 0.0
-            unit[some] = members
-            x[some] = self._corners.one_of_each(periods[begin], part * share[members], rng)
-        x = climbed(self._search, self._bids, unit, share, x)
+        periods: list[int] = []
+        starts: list[Floats] = []
+        aims: list[int] = []
+        for t in fresh:
+            rng = np.random.default_rng([seed, t])
+            aim, x = self._starts(t, share, rng)
+            periods += [t] * len(x)
+            starts += list(x)
+            aims += aim
+        unit = np.full((len(periods), max(map(len, self._members))), -1)
+        x = np.zeros(unit.shape)
+        for row, (t, start) in enumerate(zip(periods, starts, strict=True)):
+            unit[row, : len(start)], x[row, : len(start)] = self._members[t], start
+        x = climbed(self._search, self._bids, unit, share, x, np.array(aims, dtype=np.int64))
         points = [own[: len(self._members[t])] for t, own in zip(periods, x, strict=True)]
         lanes = self._corners.lanes(periods, points)
         setting = self._search.setting[lanes.period]
@@ -196,6 +201,25 @@ class Box:
         broken = {periods[row] for row in np.flatnonzero(~(over <= TOLERANCE)).tolist()}
         self._stood |= {t: share[self._members[t]] for t in fresh if t not in broken}
         return bool(broken)
+
+    def _starts(self, period: int, share: Floats, rng: np.random.Generator) -> tuple[list[int], Floats]:
+        """Choose the constraints of climbs, -1 for any, and where they begin: (climb, column)."""
+        own = share[self._members[period]]
+
+        def drawn(count: int) -> Floats:
+            part = rng.random((count, len(own))) * (rng.random((count, len(own))) < 0.5)
+            # From everything, from nothing, and from random points.
+            part[0], part[1] = 1.0, 0.0
+            return self._corners.one_of_each(period, part * own, rng)
+
+        aims, starts = [-1] * _STARTS, [drawn(_STARTS)]
+        nearest: dict[int, Cut] = {}
+        for cut in sorted(self._cuts[period].values(), key=lambda cut: np.nan_to_num(-cut.over, nan=np.inf)):
+            nearest.setdefault(cut.constraint, cut)
+        for constraint, cut in list(nearest.items())[:_MOST_AIMED]:
+            starts += [self._corners.corner(period, cut, share)[None], drawn(_STARTS_EACH)]
+            aims += [constraint] * (1 + _STARTS_EACH)
+        return aims, np.vstack(starts)
 
     def _draw_bends(
         self, rows: Ints, lanes: Activations, points: list[Floats], over: Floats, which: Ints, share: Floats

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.jobs.reaction import bends, reacting_crossing
+from gridclear.network.limits import sides
 from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.rays import FINE, Crossing, bound_from, first_crossing
 from gridclear.powerflow.regulators import settle
@@ -133,6 +134,18 @@ class Search:
         """Find the worst violation of scenarios and its constraint; +inf and -1 without solution."""
         scan = self.scenarios.scan(activations, setting, self.base.limits)
         return np.where(scan.solved, scan.high, np.inf), scan.which
+
+    def excess(self, activations: Activations, setting: Ints, constraint: Ints) -> Floats:
+        """Find the violation of a constraint in each scenario, of the worst for -1; +inf without solution."""
+        scan = self.scenarios.scan(activations, setting, self.base.limits, constraint)
+        found, compiled = scan.high.copy(), self.scenarios.compiled
+        topology = compiled.topology[activations.period]
+        for number in np.unique(topology[constraint >= 0]).tolist():
+            rows = np.flatnonzero((topology == number) & (constraint >= 0))
+            sign, unit = sides(compiled.networks[number], compiled.limits[number], constraint[rows])
+            bound = self.base.limits.numbered(number)[activations.period[rows], constraint[rows]]
+            found[rows] = sign * (scan.probed[rows] - bound) / unit
+        return np.where(scan.solved, found, np.inf)
 
     def settled(self, activations: Activations, setting: Ints) -> Ints:
         """Find the settings of scenarios after the devices have reacted, if they do."""
