@@ -9,12 +9,20 @@ import numpy as np
 from gridclear.powerflow.activations import Activations
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from gridclear.jobs.bids import Bids
+    from gridclear.jobs.corners import Corners, Cut, Key
     from gridclear.jobs.search import Search
     from gridclear.network.network import Floats, Ints
 
+#: Points per period from which climbs to any limit begin.
+_STARTS = 32
+#: Constraints of a period, the nearest, that are climbed to for themselves, and from how many points besides
+#: their worst corner.
+_MOST_AIMED, _STARTS_EACH = 24, 4
 #: How often units are moved, and by how much a limit has to come nearer for it.
 _MOVES, _NEARER = 6, 1e-9
 #: Points this near to a limit are moved on, unit by unit: to the best of a grid that closes in so many times.
@@ -23,6 +31,28 @@ _NEAR, _GRID, _ZOOMS, _SWEEPS = 2e-4, 9, 3, 3
 _LOST = 1e6
 #: Rays that are looked at in one go.
 _AT_ONCE = 4096
+
+
+def starts_of_climbs(
+    corners: Corners, period: int, cuts: Mapping[Key, Cut], share: Floats, rng: np.random.Generator
+) -> tuple[list[int], Floats]:
+    """Choose the constraints of a period's climbs, -1 for any, and where they begin: (climb, column)."""
+    own = share[corners.members[period]]
+
+    def drawn(count: int) -> Floats:
+        part = rng.random((count, len(own))) * (rng.random((count, len(own))) < 0.5)
+        # From everything, from nothing, and from random points.
+        part[0], part[1] = 1.0, 0.0
+        return corners.one_of_each(period, part * own, rng)
+
+    aims, starts = [-1] * _STARTS, [drawn(_STARTS)]
+    nearest: dict[int, Cut] = {}
+    for cut in sorted(cuts.values(), key=lambda cut: np.nan_to_num(-cut.over, nan=np.inf)):
+        nearest.setdefault(cut.constraint, cut)
+    for constraint, cut in list(nearest.items())[:_MOST_AIMED]:
+        starts += [corners.corner(period, cut, share)[None], drawn(_STARTS_EACH)]
+        aims += [constraint] * (1 + _STARTS_EACH)
+    return aims, np.vstack(starts)
 
 
 def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, constraint: Ints) -> Floats:

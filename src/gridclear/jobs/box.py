@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.jobs.bends import climbed
+from gridclear.jobs.bends import climbed, starts_of_climbs
 from gridclear.jobs.corners import Corners, Cut, Key
 from gridclear.jobs.slopes import slopes_of_all, slopes_of_one
 from gridclear.network.limits import TOLERANCE
@@ -34,11 +34,6 @@ _FOUND = 9
 _LATER = 1000
 #: A period that broke in so many rounds is one that swings.
 _SWINGS = 4
-#: Points per period from which bends of curves are looked for.
-_STARTS = 32
-#: Constraints of a period, the nearest, that are climbed to for themselves, and from how many points besides
-#: their worst corner.
-_MOST_AIMED, _STARTS_EACH = 24, 4
 #: Points of bends with the same shares to so many digits are one; and how often the line there is drawn.
 _DIGITS, _REDRAWN = 6, 12
 
@@ -182,7 +177,7 @@ class Box:
         aims: list[int] = []
         for t in fresh:
             rng = np.random.default_rng([seed, t])
-            aim, x = self._starts(t, share, rng)
+            aim, x = starts_of_climbs(self._corners, t, self._cuts[t], share, rng)
             periods += [t] * len(x)
             starts += list(x)
             aims += aim
@@ -201,25 +196,6 @@ class Box:
         broken = {periods[row] for row in np.flatnonzero(~(over <= TOLERANCE)).tolist()}
         self._stood |= {t: share[self._members[t]] for t in fresh if t not in broken}
         return bool(broken)
-
-    def _starts(self, period: int, share: Floats, rng: np.random.Generator) -> tuple[list[int], Floats]:
-        """Choose the constraints of climbs, -1 for any, and where they begin: (climb, column)."""
-        own = share[self._members[period]]
-
-        def drawn(count: int) -> Floats:
-            part = rng.random((count, len(own))) * (rng.random((count, len(own))) < 0.5)
-            # From everything, from nothing, and from random points.
-            part[0], part[1] = 1.0, 0.0
-            return self._corners.one_of_each(period, part * own, rng)
-
-        aims, starts = [-1] * _STARTS, [drawn(_STARTS)]
-        nearest: dict[int, Cut] = {}
-        for cut in sorted(self._cuts[period].values(), key=lambda cut: np.nan_to_num(-cut.over, nan=np.inf)):
-            nearest.setdefault(cut.constraint, cut)
-        for constraint, cut in list(nearest.items())[:_MOST_AIMED]:
-            starts += [self._corners.corner(period, cut, share)[None], drawn(_STARTS_EACH)]
-            aims += [constraint] * (1 + _STARTS_EACH)
-        return aims, np.vstack(starts)
 
     def _draw_bends(
         self, rows: Ints, lanes: Activations, points: list[Floats], over: Floats, which: Ints, share: Floats
