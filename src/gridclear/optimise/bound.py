@@ -14,7 +14,7 @@ import numpy as np
 
 from gridclear.optimise.circuit import NotCoveredError, build_circuit
 from gridclear.optimise.courses import Courses
-from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, TimeOverError
+from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, TimeOverError
 from gridclear.optimise.limited import priced_weights
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.placings import MOST_PLACINGS, count_placings
@@ -207,7 +207,7 @@ class _Search:
         stage = Stage(problem, Merits.of(problem), self.deadline)
         try:
             found = stage.settled(assess(problem, replace(self.point.plan, steps=steps)))
-        except TimeOverError:
+        except (TimeOverError, LostError):
             return best.cost
         short = float(np.nansum(found.shortfall)) * problem.compiled.s_base_mva
         if short <= DELIVERED_MVA and not broken(found) and found.cost < best.cost:

@@ -7,6 +7,7 @@ rise, and so on, until the cheapest course has been looked at everywhere.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -36,8 +37,12 @@ if TYPE_CHECKING:
 _TINY = 1e-10
 #: Courses that are looked at, and solutions of one placing that are cut off.
 _MOST_COURSES, _MOST_CUTS = 400, 6
+#: Courses within which the bound has to rise by a part of the cost, or no more is tried.
+_PATIENT, _RISE = 25, 1e-3
 #: Courses from one that is offered as a plan to the next.
 _OFFERED = 10
+#: Times that the controls' ranges are narrowed, and part of their width below which they count as narrower.
+_MOST_NARROWED, _NARROWER = 5, 0.9
 #: Excess of a row, in its own scale, that counts.
 _MISSED = 1e-7
 #: Part of what a period may still rise by that is worth another cut.
@@ -99,15 +104,19 @@ class Courses:
             Takes the steps of a cheap course, (device, period), and gives the cost of the best plan by now.
         deadline : Deadline
         """
-        best, offered = -np.inf, set[bytes]()
+        best, offered, rising = -np.inf, set[bytes](), deque[float](maxlen=_PATIENT)
         for number in self._pieces:
+            # Without cuts: something is known of all placings, and this one is looked at when its turn comes.
             self._look(number, self._place(number), cost, np.inf, cuts=0)
         for trial in range(_MOST_COURSES):
             value, places = self.placings.cheapest()
             value += self._constant
             best = max(best, value)
-            if best >= cost - enough * abs(cost) or deadline.passed:
+            if best >= cost - enough * abs(cost) or deadline.passed or value == -np.inf:
                 break
+            if len(rising) == _PATIENT and best - rising[0] < _RISE * abs(cost):
+                break
+            rising.append(best)
             course = [(number, tuple(places[number].tolist())) for number in self._pieces]
             new = [one for one in course if one not in self._known]
             within = all((own <= 0.0).all() for own in self.placings.excess(places))
@@ -123,6 +132,8 @@ class Courses:
                 continue
             new = [one for one in course if one not in self._whole]
             for number, place in new:
+                if deadline.passed:
+                    break
                 self._look_whole(number, place, cost, cost - best)
             if not new:
                 break
@@ -155,11 +166,19 @@ class Courses:
         if cuts:
             self._known.add((number, place))
 
-    def _cut(self, number: int, place: tuple[int, ...], x: Floats, weights: Weights | None) -> bool:
+    def _cut(
+        self,
+        number: int,
+        place: tuple[int, ...],
+        x: Floats,
+        weights: Weights | None,
+        reach: tuple[Floats, Floats] | None = None,
+    ) -> bool:
         """Cut off a solution of a placing, by its state there; False if nothing does."""
         piece, own, relaxation = self._pieces[number], self._periods[number], self.relaxation
         most = largest(relaxation.problem, number)
-        control = np.clip(x[own.control], 0.0, most)
+        low, high = (np.zeros(len(most)), most) if reach is None else reach
+        control = np.clip(x[own.control], low, high)
         steps = np.array(
             [steps[at] for steps, at in zip(self.placings.steps, place, strict=True)], dtype=np.float64
         )
@@ -168,7 +187,7 @@ class Courses:
             return False
         planes: list[Plane] = []
         ranges = relaxation.ranges_of(number, own)
-        enclosure = Enclosure(relaxation.problem, number, own, state, control, ranges)
+        enclosure = Enclosure(relaxation.problem, number, own, state, control, ranges, reach)
         cuts = self._cutter(number, own, state, x, weights, plain=enclosure.known)
         if enclosure.known:
             lowest = np.array([device.lowest for device in relaxation.problem.devices], dtype=np.int64)
@@ -180,9 +199,13 @@ class Courses:
         return bool(cuts or planes)
 
     def _look_whole(self, number: int, place: tuple[int, ...], cost: float, spare: float) -> None:
-        """Look at a placing with all that is whole as such."""
+        """Look at a placing as closely as can be: by narrow ranges, and with all that is whole as such."""
         piece = self._pieces[number]
         worth = _WORTH * min(spare, abs(cost)) / len(self._pieces)
+        before = float(self.placings.least[number][place])
+        if not self._narrowed(number, place, cost, spare):
+            self.placings.raise_to(number, place, np.inf)
+            return
         last = -np.inf
         for _ in range(_MOST_CUTS):
             bound, x = piece.whole_at(place, worth)
@@ -190,7 +213,33 @@ class Courses:
             if not len(x) or bound - last <= worth or not self._cut(number, place, x, None):
                 break
             last = bound
-        self._whole.add((number, place))
+        if self.placings.least[number][place] - before <= worth:
+            self._whole.add((number, place))
+
+    def _narrowed(self, number: int, place: tuple[int, ...], cost: float, spare: float) -> bool:
+        """Cut off solutions by lines that hold where a schedule is no dearer than the plan; False: none is.
+
+        Such a schedule costs in this period at most what is known of the placing and what is spare at all.
+        """
+        piece, own = self._pieces[number], self._periods[number]
+        full = largest(self.relaxation.problem, number)
+        width = full.sum()
+        for _ in range(_MOST_NARROWED):
+            most = float(self.placings.least[number][place]) + spare
+            reach = piece.ranges(place, own.control, most)
+            if reach is None:
+                return False
+            low, high = np.clip(reach[0], 0.0, full), np.clip(reach[1], 0.0, full)
+            sight = piece.at(place, abs(cost))
+            if sight is None:
+                return True
+            self.placings.learn(number, sight.least, sight.tables)
+            narrower = float((high - low).sum())
+            self._cut(number, place, sight.x, piece.weighed(sight.dual), (low, np.maximum(low, high)))
+            if narrower > _NARROWER * width:
+                break
+            width = narrower
+        return True
 
 
 def _priced(relaxation: Relaxation) -> NDArray[np.bool_]:

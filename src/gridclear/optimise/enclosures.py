@@ -72,6 +72,8 @@ class Enclosure:
         Of the state.
     ranges : list of ((2,), (2,))
         Of the active and reactive power of every source that is fed, in p.u.; infinite where there are none.
+    reach : ((control,), (control,)), optional
+        Least and largest values of the controls, if not all that they can take; the state's are among them.
 
     Attributes
     ----------
@@ -89,6 +91,7 @@ class Enclosure:
         state: State,
         control: Floats,
         ranges: list[tuple[Floats, Floats]],
+        reach: tuple[Floats, Floats] | None = None,
     ) -> None:
         circuit = own.circuit
         free = circuit.n_bus_node
@@ -100,7 +103,8 @@ class Enclosure:
             return
         self._power = (own.injected + control @ own.change)[:free]
         self._change = own.change[:, :free]
-        self._most = largest(problem, number)
+        most = largest(problem, number)
+        self._lowest, self._top = (np.zeros(len(most)), most) if reach is None else reach
         self.low, self.high = kept_voltages(problem, number, circuit)
         acts = (np.abs(self._power) > 0.0) | (np.abs(self._change).max(axis=0, initial=0.0) > 0.0)
         if (self.low[acts] <= 0.0).any():
@@ -126,8 +130,7 @@ class Enclosure:
     def _bound_distances(self, impedance: Floats) -> None:
         """Bound |V - V'| wherever the limits are kept: by what contracts, then by what is affine."""
         size, least = np.abs(self.voltage), self._least
-        reach = np.maximum(self._control, self._most - self._control)
-        change = np.abs(self._change).T @ reach
+        change = np.abs(self._change).T @ self._reach
         own, pull = change / least, np.abs(self._power) / (least * size)
         # A positive bound that is mapped strictly below itself: the map contracts, and the bound holds.
         slack = own + _STRICTLY * max(float(own.max(initial=0.0)), 1.0)
@@ -171,7 +174,7 @@ class Enclosure:
 
     def _highest(self, slope: Floats, rows: list[tuple[Floats, float, float]]) -> Floats:
         """Bound slopes · (u - u') from above, (row, control), by the controls' ranges and rows at a price."""
-        low, high = -self._control, self._most - self._control
+        low, high = self._lowest - self._control, self._top - self._control
         best: Floats = np.maximum(slope * low, slope * high).sum(axis=1)
         if not rows:
             return best
@@ -233,14 +236,15 @@ class Enclosure:
         fixed, growing = self._rest
         steep = weight @ growing
         # Distances of controls lie below their chords.
-        width = self._most
+        width = self._top - self._lowest
         with np.errstate(divide="ignore", invalid="ignore"):
-            tilt = np.where(width > 0.0, (width - 2.0 * self._control) / width, 0.0)
-        rounding = _ROUNDING * (abs(at) + float(np.abs(slope) @ self._most))
+            tilt = np.where(width > 0.0, (self._lowest + self._top - 2.0 * self._control) / width, 0.0)
+        at_nothing = self._control - self._lowest - tilt * self._lowest
+        rounding = _ROUNDING * (abs(at) + float((np.abs(slope) + steep) @ self._top))
         return Line(
             constant=at - float(slope @ self._control),
             slope=slope,
-            error=float(weight @ fixed + steep @ self._control) + rounding,
+            error=float(weight @ fixed + steep @ at_nothing) + rounding,
             spread=steep * tilt,
         )
 
@@ -258,14 +262,18 @@ class Enclosure:
             at + float(self._highest(slope, rows)[0]) + room,
         )
 
+    @property
+    def _reach(self) -> Floats:
+        """Largest distances of the controls from the state's."""
+        return np.maximum(self._control - self._lowest, self._top - self._control)
+
     @cached_property
     def _most_rest(self) -> Floats:
         """Largest |R| of every node."""
         return self._largest(self._far)
 
     def _largest(self, far: Floats) -> Floats:
-        size, reach = np.abs(self.voltage), np.maximum(self._control, self._most - self._control)
-        change = np.abs(self._change).T @ reach
+        size, change = np.abs(self.voltage), np.abs(self._change).T @ self._reach
         found: Floats = (np.abs(self._power) * far / size + change) * far / (size * self._least)
         return found
 

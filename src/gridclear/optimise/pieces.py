@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, Plane, Solver
+from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, Plane, Solver
 from gridclear.optimise.program import Program
 
 if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
+    from gridclear.optimise.highs import Answer
     from gridclear.optimise.placings import Placings
     from gridclear.optimise.relaxation import Cut, Relaxation
     from gridclear.optimise.supports import Weights
 
 #: By which the solver may miss rows and reduced costs.
 _TOLERANCE = 1e-7
+#: Room for the solver's tolerances in ranges.
+_SLACK = 1e-6
 #: Seconds of a search for one placing.
 _PATIENCE = 5.0
 #: Reduced costs that are rounding errors.
@@ -83,11 +86,15 @@ class Piece:
         program.entries(
             row[matrix.coords[0][inside]], self._place[matrix.coords[1][inside]], matrix.data[inside]
         )
-        self._rows = program.n_row
         self._size = len(cost)
         self._cost = cost[self._column]
         self.cuts: list[Cut] = []
         self._kinds: list[bool] = []
+        # Costs that a schedule has at most here, where that is asked.
+        self._costs = program.n_row
+        mine = np.flatnonzero(self._cost)
+        program.entries(program.rows(1), mine, self._cost[mine])
+        self._rows = program.n_row
         self._solver = Solver(program, _TOLERANCE)
         self._solver.relax(whole=False)
         self.add_planes([plane for plane in relaxation.ranges if self._place[plane.column[0]] >= 0])
@@ -134,8 +141,8 @@ class Piece:
         the penalties that z pays: reduced costs are those of a column at its lower bound if positive, and
         at its upper bound, one, if negative.
         """
-        found = self._solver.minimise(self._asked(place, penalty))
-        if found.status != OPTIMAL or found.reduced is None or found.dual is None:
+        found = self._minimised(self._asked(place, penalty))
+        if found is None or found.status != OPTIMAL or found.reduced is None or found.dual is None:
             return None
         tables = []
         for columns, own in zip(self._steps, place, strict=True):
@@ -149,6 +156,13 @@ class Piece:
         dual = found.dual[self._rows :][np.array(self._kinds, dtype=bool)]
         return Sight(found.objective, tables, x, dual)
 
+    def _minimised(self, cost: Floats) -> Answer | None:
+        """Solve without whole columns; None where the solver has lost its way."""
+        try:
+            return self._solver.minimise(cost)
+        except LostError:
+            return None
+
     def weighed(self, dual: Floats) -> Weights | None:
         """Weights of the quantities in an optimum, by the duals of the piece's cuts; None if none counts."""
         total: Weights | None = None
@@ -156,6 +170,36 @@ class Piece:
             more = self.cuts[place].weights.scaled(-float(dual[place]))
             total = more if total is None else total.plus(more)
         return total
+
+    def _stand(self, place: tuple[int, ...]) -> None:
+        """Hold the devices at a placing."""
+        for columns, own in zip(self._steps, place, strict=True):
+            self._solver.fix(columns, (np.arange(len(columns)) == own).astype(np.float64))
+
+    def ranges(self, place: tuple[int, ...], column: Ints, most: float) -> tuple[Floats, Floats] | None:
+        """Find the ranges of columns at one placing, where no more than ``most`` EUR is spent; None if empty.
+
+        Where the solver has no answer, an end is infinite.
+        """
+        own, ends = self._place[column], (np.full(len(column), -np.inf), np.full(len(column), np.inf))
+        self._stand(place)
+        self._solver.cap(self._costs, most)
+        empty = False
+        for number, at in enumerate(own.tolist()):
+            for end, sign in ((0, 1.0), (1, -1.0)):
+                aim = np.zeros(len(self._cost))
+                aim[at] = sign
+                found = self._minimised(aim)
+                if found is None:
+                    continue
+                empty = empty or found.status == INFEASIBLE
+                if found.status == OPTIMAL and len(found.x):
+                    ends[end][number] = found.x[at] - sign * _SLACK
+            if empty:
+                break
+        self._solver.cap(self._costs, np.inf)
+        self._solver.release()
+        return None if empty else ends
 
     def whole_at(self, place: tuple[int, ...], worth: float) -> tuple[float, Floats]:
         """Find what a placing costs at least with all that is whole as such, and a solution (may be empty).
@@ -166,12 +210,15 @@ class Piece:
         worth : float
             EUR at which the search stops.
         """
-        for columns, own in zip(self._steps, place, strict=True):
-            self._solver.fix(columns, (np.arange(len(columns)) == own).astype(np.float64))
+        self._stand(place)
         self._solver.relax(whole=True)
-        found = self._solver.minimise(self._cost, gap=(0.0, worth), seconds=_PATIENCE)
-        self._solver.relax(whole=False)
-        self._solver.release()
+        try:
+            found = self._solver.minimise(self._cost, gap=(0.0, worth), seconds=_PATIENCE)
+        except LostError:
+            return -np.inf, np.zeros(0)
+        finally:
+            self._solver.relax(whole=False)
+            self._solver.release()
         if found.status == INFEASIBLE:
             return np.inf, np.zeros(0)
         x = np.zeros(self._size if len(found.x) else 0)

@@ -64,6 +64,7 @@ class Placings:
                 late = np.abs(steps) > device.most_moves_before(period + 1)
                 np.moveaxis(table, axis, 0)[late] = np.inf
         self.price = tuple(np.zeros(len(device.budgets)) for device in devices)
+        self._repriced = 0
 
     def learn(self, period: int, constant: float, tables: list[Floats]) -> None:
         """Take what a placing costs at least: a constant, and a number per device and step."""
@@ -136,14 +137,15 @@ class Placings:
         )
 
     def reprice(self, places: Ints, short: float) -> bool:
-        """Move the prices of budgets towards what a course shows, (Polyak's step); False if nothing is left.
+        """Move the prices of budgets towards what a course shows; False if it is within all that are priced.
 
         Parameters
         ----------
         places : (period, device)
             The cheapest course.
         short : float
-            EUR that its cost is to rise by.
+            EUR that its cost is to rise by at most: Polyak's step would be all of it, but is taken shorter
+            every time, for the tables rise meanwhile.
         """
         excess = [
             np.where((price > 0.0) | (own > 0.0), own, 0.0)
@@ -152,8 +154,9 @@ class Placings:
         square = sum(float(own @ own) for own in excess)
         if square == 0.0:
             return False
+        self._repriced += 1
+        step = max(short, 0.0) / square / (1.0 + self._repriced)
         self.price = tuple(
-            np.maximum(price + short / square * own, 0.0)
-            for price, own in zip(self.price, excess, strict=True)
+            np.maximum(price + step * own, 0.0) for price, own in zip(self.price, excess, strict=True)
         )
         return True
