@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Costs that are rounding errors.
 _TINY = 1e-10
+#: Room for the solver's tolerances, as a part of the turnover.
+_SLACK = 1e-5
 #: Courses that are looked at, and solutions of one placing that are cut off.
 _MOST_COURSES, _MOST_CUTS = 400, 6
 #: Courses within which the bound has to rise by a part of the cost, or no more is tried.
@@ -225,7 +227,7 @@ class Courses:
         full = largest(self.relaxation.problem, number)
         width = full.sum()
         for _ in range(_MOST_NARROWED):
-            most = float(self.placings.least[number][place]) + spare
+            most = float(self.placings.least[number][place]) + spare + _SLACK * self.relaxation.point.turnover
             reach = piece.ranges(place, own.control, most)
             if reach is None:
                 return False

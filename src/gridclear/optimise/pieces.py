@@ -16,6 +16,8 @@ from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, Plane, Solv
 from gridclear.optimise.program import Program
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.placings import Placings
@@ -100,10 +102,13 @@ class Piece:
         self.add_planes([plane for plane in relaxation.ranges if self._place[plane.column[0]] >= 0])
         self.add([cut for cut in relaxation.cuts if cut.period == number])
         self._steps: list[Ints] = []
+        self._open: list[NDArray[np.bool_]] = []
         for device, columns, steps in zip(
             relaxation.problem.devices, relaxation.lifted.step, placings.steps, strict=True
         ):
-            self._steps.append(self._place[columns[number]][steps - device.lowest])
+            mine = columns[number][steps - device.lowest]
+            self._steps.append(self._place[mine])
+            self._open.append(upper[mine] > 0.0)
 
     def add(self, cuts: list[Cut]) -> None:
         """Take cuts of the period into the program."""
@@ -145,9 +150,10 @@ class Piece:
         if found is None or found.status != OPTIMAL or found.reduced is None or found.dual is None:
             return None
         tables = []
-        for columns, own in zip(self._steps, place, strict=True):
+        for columns, open_, own in zip(self._steps, self._open, place, strict=True):
             reduced = found.reduced[columns]
-            reduced = np.where(np.abs(reduced) > _TINY, reduced, 0.0)
+            # Columns that no budget opens by then stay at zero: theirs say nothing.
+            reduced = np.where(open_ & (np.abs(reduced) > _TINY), reduced, 0.0)
             table = reduced - np.minimum(reduced, 0.0).sum()
             table[np.arange(len(columns)) != own] -= penalty
             tables.append(table)
