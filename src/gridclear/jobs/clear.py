@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from gridclear.jobs.cleared import Proof
     from gridclear.optimise.problem import Problem
 
+#: The algorithm that is gridclear's own.
+OWN = "successive"
 #: EUR that a cost counts as, at least, where the gap is a share of it.
 _LEAST_COST = 1.0
 
@@ -107,7 +109,7 @@ class Clearing(Result):
 def clear(
     case: Case,
     *,
-    algorithm: str | Algorithm = "successive",
+    algorithm: str | Algorithm = OWN,
     devices: str = "optimised",
     market: str = "reactive",
     request: bool = True,
@@ -201,6 +203,13 @@ def clear(
     with watch.phase("bound"):
         if bound and proof.confirmed:
             proved = lower_bound(point, deadline)
+        if proved.rival is not None and algorithm == OWN:
+            # What the bound came across is cheaper and as good; another's answer stays as it is.
+            rival = proof_of(problem, proved.rival, threads)
+            if rival.confirmed:
+                found, proof = replace(found, plan=proved.rival), rival
+                point = assess(problem, found.plan)
+                priced = prices(point)
     if bound:
         tell(4, stages)
     with watch.phase("tables"):

@@ -13,25 +13,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.optimise.circuit import NotCoveredError, build_circuit
-from gridclear.optimise.highs import INFEASIBLE, OPTIMAL
+from gridclear.optimise.courses import Courses
+from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, TimeOverError
 from gridclear.optimise.limited import priced_weights
 from gridclear.optimise.linearise import assess
+from gridclear.optimise.placings import MOST_PLACINGS, count_placings
 from gridclear.optimise.pricing import prices
 from gridclear.optimise.probing import parts_of, probed, tightened
+from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.reached import keep_cure, keep_delivery
 from gridclear.optimise.relaxation import Relaxation
+from gridclear.optimise.successive import Stage
 from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
+from gridclear.optimise.weights import Weights as Merits
+from gridclear.optimise.weights import broken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gridclear.network.network import Floats
+    from gridclear.network.network import Floats, Ints
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.circuit import Circuit
     from gridclear.optimise.highs import Answer
     from gridclear.optimise.lifted import Period
     from gridclear.optimise.linearise import Point
     from gridclear.optimise.probing import Probe
+    from gridclear.optimise.problem import Plan
     from gridclear.optimise.relaxation import Cut
     from gridclear.optimise.supports import State
 
@@ -42,6 +49,8 @@ _RESERVE = 1e-5
 #: Part of the turnover by which a bound may be above the cost, for the solver's tolerances.
 _CONTRADICTED = 1e-4
 _MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 2, 4
+#: Rounds that are enough where placings of the devices are looked at one by one.
+_FEW_ROUNDS = 2
 #: Gain of a round, as a part of the cost, that is worth another.
 _GAIN = 2e-3
 #: Excess of a plane, in its own scale, that counts.
@@ -76,11 +85,15 @@ class Bound:
     reason : str
         Why nothing was proved, or why no more was tried; empty where the search came to its end.
     seconds : float
+    rival : Plan or None
+        A cheaper plan that was found on the way, of which the bound holds as well: it keeps and cures every
+        limit, and delivers every request, at least as well.
     """
 
     eur: float
     reason: str
     seconds: float
+    rival: Plan | None = None
 
 
 def lower_bound(point: Point, deadline: Deadline) -> Bound:
@@ -110,11 +123,13 @@ def lower_bound(point: Point, deadline: Deadline) -> Bound:
     except NotCoveredError as what:
         return Bound(-np.inf, str(what), time.monotonic() - start)
     search.run()
+    best = point if search.rival is None else search.rival
     eur, reason = search.best - _RESERVE * point.turnover, search.reason
-    if search.best > point.cost + _CONTRADICTED * point.turnover:
+    if search.best > best.cost + _CONTRADICTED * point.turnover:
         # The plan is a solution of every program: this cannot be.
         eur, reason = -np.inf, "the programs contradict the plan"
-    return Bound(min(eur, point.cost), reason, time.monotonic() - start)
+    rival = None if search.rival is None else search.rival.plan
+    return Bound(min(eur, best.cost), reason, time.monotonic() - start, rival)
 
 
 def _circuits(point: Point) -> tuple[Circuit | None, ...]:
@@ -146,6 +161,8 @@ class _Search:
         self.price = point.problem.loss_price
         self.relaxation = Relaxation(point, circuits)
         self.best, self.reason = -np.inf, ""
+        #: A plan that is cheaper, and keeps, cures and delivers as well.
+        self.rival: Point | None = None
         count = max(1, len(self.relaxation.periods))
         worth = max(self.price, point.problem.offers.dearest, _LEAST_WORTH)
         #: p.u. of a source's power that matter: at the price of losses, or at that of the dearest offers.
@@ -159,11 +176,43 @@ class _Search:
     def run(self) -> None:
         """Solve, cut, and take apart, until the bound is close enough."""
         self._begin()
-        answer = self._probes(self._rounds())
+        problem = self.point.problem
+        placings = count_placings(problem.devices, problem.periods) if problem.devices else 0
+        told_apart = 0 < placings <= MOST_PLACINGS
+        answer = self._rounds(_FEW_ROUNDS if told_apart else _MOST_ROUNDS)
+        if answer is None or self._close() or self._late():
+            return
+        if told_apart and answer.dual is not None:
+            courses = Courses(self.relaxation, answer.dual, self._cutter)
+            self.best = max(self.best, courses.search(self.point.cost, _ENOUGH, self._offered, self.deadline))
+            self._late()
+            return
+        answer = self._probes(answer)
         for _ in range(_MOST_SEARCHES):
             if answer is None or self._close() or self._late():
                 return
             answer = self._searched()
+
+    def _cutter(
+        self, number: int, own: Period, state: State, x: Floats, weights: Weights | None, *, plain: bool
+    ) -> list[Cut]:
+        """Cut off what a solution has in one period, by the plainest only where limits have rows."""
+        self._tries.clear()
+        return self._cuts(number, own, state, x, weights, plain=plain)
+
+    def _offered(self, steps: Ints) -> float:
+        """Settle a plan with its devices at steps; the cost of the best one that is as good as the plan."""
+        best = self.point if self.rival is None else self.rival
+        problem = self.point.problem
+        stage = Stage(problem, Merits.of(problem), self.deadline)
+        try:
+            found = stage.settled(assess(problem, replace(self.point.plan, steps=steps)))
+        except (TimeOverError, LostError):
+            return best.cost
+        short = float(np.nansum(found.shortfall)) * problem.compiled.s_base_mva
+        if short <= DELIVERED_MVA and not broken(found) and found.cost < best.cost:
+            self.rival = best = found
+        return best.cost
 
     def _close(self) -> bool:
         return self.best >= self.point.cost - _ENOUGH * abs(self.point.cost)
@@ -246,10 +295,10 @@ class _Search:
         parts = (2.0, 0.5)
         return self._tried(number, own, state, [losses.plus(direction.scaled(part * size)) for part in parts])
 
-    def _rounds(self) -> Answer | None:
+    def _rounds(self, most: int) -> Answer | None:
         """Solve without whole steps and cut, until a round gains nothing."""
         answer = self._solved()
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(most):
             if answer is None or self._close() or self._late():
                 break
             before = answer.objective
@@ -321,26 +370,29 @@ class _Search:
         periods = self._all if probe is None else probe.periods
         cuts: list[Cut] = []
         for number, own in self.relaxation.periods:
-            if number not in periods:
-                continue
-            state = self.relaxation.state(x, number, own)
-            if state is None:
-                continue
-            found = self._tried(number, own, state, [weights.get(number, self._losses(own))])
-            if probe is None:
-                found += self._tried(number, own, state, [self._priced.get(number, self._losses(own))])
-            broken = self.relaxation.limited.broken(number, own.circuit, state.voltage, state.steps)
-            wanted = [self._square(own, {quantity: 1.0}) for quantity in broken[:_WORST]]
-            if probe is None:
-                wanted += self._misjudged(own, state, x)
-            for direction in wanted:
-                key = (number, direction.key)
-                self._tries[key] = self._tries.get(key, 0) + 1
-                if self._tries[key] <= _MOST_TRIES:
-                    found += self._steepest(number, own, state, direction)
-            cuts += [cut for cut in found if cut.plane.excess(x) > _MISSED]
+            state = self.relaxation.state(x, number, own) if number in periods else None
+            if state is not None:
+                cuts += self._cuts(number, own, state, x, weights.get(number), plain=probe is not None)
         self.relaxation.add(cuts)
         return len(cuts)
+
+    def _cuts(
+        self, number: int, own: Period, state: State, x: Floats, weights: Weights | None, *, plain: bool
+    ) -> list[Cut]:
+        """Cut off what a solution has in one period, by its state."""
+        found = self._tried(number, own, state, [self._losses(own) if weights is None else weights])
+        if not plain:
+            found += self._tried(number, own, state, [self._priced.get(number, self._losses(own))])
+        broken = self.relaxation.limited.broken(number, own.circuit, state.voltage, state.steps)
+        wanted = [self._square(own, {quantity: 1.0}) for quantity in broken[:_WORST]]
+        if not plain:
+            wanted += self._misjudged(own, state, x)
+        for direction in wanted:
+            key = (number, direction.key)
+            self._tries[key] = self._tries.get(key, 0) + 1
+            if self._tries[key] <= _MOST_TRIES:
+                found += self._steepest(number, own, state, direction)
+        return [cut for cut in found if cut.plane.excess(x) > _MISSED]
 
     def _misjudged(self, own: Period, state: State, x: Floats) -> list[Weights]:
         """Directions in which a solution has the sources' powers, or squares, other than its state."""

@@ -248,6 +248,10 @@ class Solver:
         status = self._solver.changeRowBounds(row, value - beside, value + beside)
         self._check(status, "bounds of a row")
 
+    def cap(self, row: int, upper: float) -> None:
+        """Let a row take all values up to one."""
+        self._check(self._solver.changeRowBounds(row, -np.inf, upper), "bounds of a row")
+
     def rows(self) -> tuple[sparse.csr_array, Floats, Floats]:
         """Give all rows, those that were added among them: coefficients, lower and upper bounds."""
         lp = self._solver.getLp()

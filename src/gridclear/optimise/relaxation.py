@@ -126,6 +126,11 @@ class Relaxation:
         self.enclose(number, place, (new[0], new[1]))
         return 1
 
+    def ranges_of(self, number: int, own: Period) -> list[tuple[Floats, Floats]]:
+        """Ranges of the active and reactive power of every source that is fed, in p.u."""
+        open_ = (np.array([-np.inf, np.inf]), np.array([-np.inf, np.inf]))
+        return [self._box.get((number, place), open_) for place in range(len(own.fed))]
+
     def weighed(self, dual: Floats) -> Mapping[int, Weights]:
         """Weights of the quantities in the program's optimum, by period: those of its planes together."""
         rows = dual[len(self.coupled) :]
@@ -144,7 +149,7 @@ class Relaxation:
         """State of the plan."""
         if number not in self._plans:
             control, steps = self._planned(number), self.point.plan.steps[:, number]
-            self._plans[number] = self._state(own, control, steps.astype(np.float64))
+            self._plans[number] = self.stood(own, control, steps.astype(np.float64))
         return self._plans[number]
 
     def _planned(self, number: int) -> Floats:
@@ -176,9 +181,10 @@ class Relaxation:
                 for columns, device in zip(self.lifted.step, self.problem.devices, strict=True)
             ]
         )
-        return self._state(own, x[own.control], steps)
+        return self.stood(own, x[own.control], steps)
 
-    def _state(self, own: Period, control: Floats, steps: Floats) -> State | None:
+    def stood(self, own: Period, control: Floats, steps: Floats) -> State | None:
+        """State of controls, with the devices at steps that are given."""
         power = (own.injected + control @ own.change)[: own.circuit.n_bus_node]
         return self._forms[id(own.circuit)].state(power, steps)
 

@@ -140,7 +140,7 @@ class Stage:
                 choice = self._search(best, relaxed=first and not number)
                 if choice is None:
                     break
-                point = self._settle(self._assess(choice.plan))
+                point = self.settled(self._assess(choice.plan))
                 gained = self.weights.merit(best) - self.weights.merit(point)
                 best = point if gained > 0.0 else best
                 # No whole steps promise more, or those that do were tried and have not kept it.
@@ -197,7 +197,7 @@ class Stage:
             point = around.moved(around.complete(self._deadline))
         return self._choose(point, curvature, start)
 
-    def _settle(self, point: Point) -> Point:
+    def settled(self, point: Point) -> Point:
         """Correct a plan until its AC states agree with the program; whole steps stay."""
         radius, weights = 1.0, self.weights
         curvature = self._curvatures(point)
