@@ -116,18 +116,17 @@ def _polished(
             most = np.where(unit[:, column] >= 0, share[unit[:, column]], 0.0)
             rows = np.flatnonzero((most > 0.0) & _free(bids, unit, x)[:, column])
             middle, reach = 0.5 * most[rows], 0.5 * most[rows]
+            each, every = np.arange(len(rows)), np.repeat(rows, _GRID)
             for _ in range(_ZOOMS):
                 asked = np.clip(middle[:, None] + reach[:, None] * steps, 0.0, most[rows, None])
-                points = np.repeat(x[rows], _GRID, axis=0)
+                points = x[every]
                 points[:, column] = asked.ravel()
-                every = np.repeat(rows, _GRID)
-                found = _violation(search, bids, unit[every], points, constraint[every])
-                best = found.reshape(len(rows), _GRID).argmax(axis=1)
-                at = np.arange(len(rows))
-                middle, reach = asked[at, best], 2.0 * reach / (_GRID - 1)
-                nearer = found.reshape(len(rows), _GRID)[at, best] > over[rows] + _NEARER
+                found = _violation(search, bids, unit[every], points, constraint[every]).reshape(asked.shape)
+                best = found.argmax(axis=1)
+                middle, reach = asked[each, best], 2.0 * reach / (_GRID - 1)
+                nearer = found[each, best] > over[rows] + _NEARER
                 x[rows[nearer], column] = middle[nearer]
-                over[rows[nearer]] = found.reshape(len(rows), _GRID)[at, best][nearer]
+                over[rows[nearer]] = found[each, best][nearer]
         if (over <= before + _NEARER).all():
             break
     return x
