@@ -9,12 +9,15 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from gridclear.jobs.box import Box
+from gridclear.jobs.small import grow, small_parts
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.allotment import MOST_MW, Offers, allot
 from gridclear.powerflow.rays import LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from gridclear.jobs.bids import Bids
     from gridclear.jobs.search import Search
@@ -71,8 +74,8 @@ def judge_any_subset(
 
     Notes
     -----
-    With curves the box then begins anew from others, see ``_begun_anew``. The idea of passing bids on with a
-    box that is safe for every activation: arXiv 2406.04889.
+    With curves larger boxes are then looked for beside it, see ``_beyond_lines``. The idea of passing bids
+    on with a box that is safe for every activation: arXiv 2406.04889.
     """
     verdict = each.copy()
     most = np.where(verdict.confirmed | ~bids.marked, verdict.free, 0.0)
@@ -82,8 +85,8 @@ def judge_any_subset(
     offers = _offers(bids, most, box)
     rounds = _ROUNDS_ON_CURVES if search.curved else _ROUNDS
     share, calm = _come_to_rest(bids, box, allotment, offers, rounds, progress)
-    if calm and search.curved:
-        share, calm = _begun_anew(bids, box, allotment, offers, share)
+    if search.curved:
+        share, calm = _beyond_lines(search, bids, box, allotment, offers, share, calm=calm)
     for number in range(0 if calm else _SHRINKS):
         share = _without_crumbs(bids, share * (1.0 - min(_SHRINK * 2.0**number, _MOST_SHRINK)))
         if not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS_ON_CURVES)):
@@ -118,15 +121,34 @@ def _come_to_rest(
     return share, False
 
 
-def _begun_anew(bids: Bids, box: Box, allotment: str, offers: Offers, share: Floats) -> tuple[Floats, bool]:
-    """Begin anew from boxes with one more unit in full, and keep what is better.
+def _beyond_lines(
+    search: Search, bids: Bids, box: Box, allotment: str, offers: Offers, share: Floats, *, calm: bool
+) -> tuple[Floats, bool]:
+    """Look for better boxes than that at which the lines rest, and whether nothing is broken at last.
 
     Where curves bend, what lines at the corners of one box say of another one may be far from true, so that
-    the box rests beside a larger one.
+    the box rests beside a larger one. Parts with few items are grown against all of their corners; of the
+    others, boxes begin anew elsewhere.
     """
-    size, part = bids.offered_of_unit, _parts(bids)
+    part = _parts(bids)
+    small = small_parts(search, bids, box, part, offers.of_item(offers.most))
+    grown = np.zeros(len(share), dtype=bool)
+    for one in small:
+        grown |= part == part[one.units[0]]
+    if calm:
+        share = _begun_anew(bids, box, allotment, offers, share, part, ~grown)
+    share = grow(search, box, small, allotment, share, _ROUNDS_ON_CURVES, calm=calm)
+    # Lines are left as they are drawn at the box that is answered.
+    return share, not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS_ON_CURVES))
+
+
+def _begun_anew(
+    bids: Bids, box: Box, allotment: str, offers: Offers, share: Floats, part: Ints, open_: NDArray[np.bool_]
+) -> Floats:
+    """Begin anew from boxes with one more of the open units in full, and keep what is better."""
+    size = bids.offered_of_unit
     most_mw = allotment == MOST_MW
-    tried = np.zeros(len(share), dtype=bool)
+    tried = ~open_
     for _ in range(_STARTS if most_mw else 1):
         lacking = np.where(tried | (box.column < 0), 0.0, size * (offers.most - share))
         order = np.lexsort((-lacking, part))
@@ -143,9 +165,8 @@ def _begun_anew(bids: Bids, box: Box, allotment: str, offers: Offers, share: Flo
             more = np.bincount(part, weights=size * (found - share)) > 0.0
             if not most_mw:
                 more &= np.bincount(part, weights=found < share - _REST) == 0
-            share = np.where(more[part], found, share)
-    # Lines are left as they are drawn at the box that is answered.
-    return share, not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS_ON_CURVES))
+            share = np.where(more[part] & open_, found, share)
+    return share
 
 
 def _parts(bids: Bids) -> Ints:

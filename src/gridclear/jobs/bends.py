@@ -9,7 +9,7 @@ import numpy as np
 from gridclear.powerflow.activations import Activations
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +33,33 @@ _LOST = 1e6
 _AT_ONCE = 4096
 
 
-def starts_of_climbs(
+def ends_of_climbs(
+    search: Search,
+    bids: Bids,
+    corners: Corners,
+    periods: Sequence[int],
+    cuts: Sequence[Mapping[Key, Cut]],
+    share: Floats,
+    seed: int,
+) -> tuple[list[int], list[Floats]]:
+    """Climb in some periods to where limits are nearest in the box: periods, and shares where climbs end."""
+    at: list[int] = []
+    starts: list[Floats] = []
+    aims: list[int] = []
+    for t in periods:
+        aim, begun = _starts_of_climbs(corners, t, cuts[t], share, np.random.default_rng([seed, t]))
+        at += [t] * len(begun)
+        starts += list(begun)
+        aims += aim
+    unit = np.full((len(at), max(map(len, corners.members))), -1)
+    x = np.zeros(unit.shape)
+    for row, (t, start) in enumerate(zip(at, starts, strict=True)):
+        unit[row, : len(start)], x[row, : len(start)] = corners.members[t], start
+    x = _climbed(search, bids, unit, share, x, np.array(aims, dtype=np.int64))
+    return at, [own[: len(corners.members[t])] for t, own in zip(at, x, strict=True)]
+
+
+def _starts_of_climbs(
     corners: Corners, period: int, cuts: Mapping[Key, Cut], share: Floats, rng: np.random.Generator
 ) -> tuple[list[int], Floats]:
     """Choose the constraints of a period's climbs, -1 for any, and where they begin: (climb, column)."""
@@ -55,7 +81,7 @@ def starts_of_climbs(
     return aims, np.vstack(starts)
 
 
-def climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, constraint: Ints) -> Floats:
+def _climbed(search: Search, bids: Bids, unit: Ints, share: Floats, x: Floats, constraint: Ints) -> Floats:
     """Climb from points of a box to where a limit is nearest.
 
     Each unit may go to nothing, to its full share or to where an inverter goes from one piece of its curve to

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.jobs.bends import climbed, starts_of_climbs
-from gridclear.jobs.corners import Corners, Cut, Key
+from gridclear.jobs.bends import ends_of_climbs
+from gridclear.jobs.corners import AIM, Corners, Cut, Key
 from gridclear.jobs.slopes import slopes_of_all, slopes_of_one
+from gridclear.jobs.witnesses import witnesses
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.allotment import Limits
-from gridclear.powerflow.activations import Activations
 from gridclear.powerflow.regulators import settle
 
 if TYPE_CHECKING:
     from gridclear.jobs.bids import Bids
     from gridclear.jobs.search import Search
+    from gridclear.jobs.witnesses import Witnesses
     from gridclear.network.network import Floats, Ints
+    from gridclear.powerflow.activations import Activations
 
-#: The allotment aims at this violation, inside the tolerance, so that what is left of curvature fits.
-_AIM = 0.99 * TOLERANCE
 #: Constraints that come this near to their limits at a corner are watched.
 _WATCH = 2e-3
 #: At most so many are watched per period and point of view.
@@ -38,21 +37,6 @@ _SWINGS = 4
 _DIGITS, _REDRAWN = 6, 12
 
 
-@dataclass(frozen=True, eq=False)
-class Witnesses:
-    """What stops each unit, by unit; constraint -1 where nothing of the box does.
-
-    Attributes
-    ----------
-    constraint, value, value_at_full, free : (unit,)
-    """
-
-    constraint: Ints
-    value: Floats
-    value_at_full: Floats
-    free: Floats
-
-
 class Box:
     """Linear limits of the shares in every period.
 
@@ -66,9 +50,9 @@ class Box:
 
     def __init__(self, search: Search, bids: Bids, units: Ints) -> None:
         self._search, self._bids, self.units = search, bids, units
-        self._corners = Corners(search, bids, units)
-        self.column = self._corners.column
-        self._members, self._cells = self._corners.members, self._corners.cells
+        self.corners = Corners(search, bids, units)
+        self.column = self.corners.column
+        self._members, self._cells = self.corners.members, self.corners.cells
         self._periods = len(self._members)
         # Megawatts of the whole box: bounded where one of its points turned out to have no power flow.
         self._most = np.full(self._periods, np.inf)
@@ -100,7 +84,7 @@ class Box:
         for period, cuts in enumerate(self._cuts):
             for row, cut in enumerate(cuts.values()):
                 press[period, row, : len(cut.gain)] = np.maximum(cut.gain, 0.0)
-                room[period, row] = _AIM - cut.offset
+                room[period, row] = AIM - cut.offset
                 if reach is not None and cut.at is not None:
                     reach[period, row, : len(cut.gain)] = cut.at
             members = self._members[period]
@@ -123,15 +107,15 @@ class Box:
         bool
             Something is broken.
         """
-        views = [self._corners.views(period, share) for period in range(self._periods)]
+        views = [self.corners.views(period, share) for period in range(self._periods)]
         self._look_around(views, share)
         keys = [
             (t, key) for t, cuts in enumerate(self._cuts) for key, cut in cuts.items()
             if cut.at is None or cut.drawn < _REDRAWN
         ]  # fmt: skip
-        corners = [self._corners.corner(period, self._cuts[period][key], share) for period, key in keys]
+        corners = [self.corners.corner(period, self._cuts[period][key], share) for period, key in keys]
         constraint = np.array([key[0] for _, key in keys], dtype=np.int64)
-        lanes = self._corners.lanes([period for period, _ in keys], corners)
+        lanes = self.corners.lanes([period for period, _ in keys], corners)
         broken = self._draw(keys, constraint, corners, lanes, share, frozen=frozen)
         over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         # A corner may break something that nobody watches yet.
@@ -140,7 +124,8 @@ class Box:
         self._add(fresh[new], keys, which, corners, share)
         if self._search.curved:
             # A line that was drawn from elsewhere does not hold beyond a bend.
-            self._draw_bends(fresh[~new], lanes, corners, over, which, share)
+            sides = [share[self._members[period]] for period, _ in keys]
+            self._draw_bends(fresh[~new], lanes, corners, over, which, sides)
         hit = {keys[row][0] for row in np.flatnonzero(~(over <= TOLERANCE)).tolist()}
         self._breaks[sorted(hit)] += 1
         self._bow_out([period for period, _ in keys], over, share)
@@ -154,8 +139,8 @@ class Box:
         """Solve random points of the box; what breaks there is watched from now on. Says whether any does."""
         if self._search.curved and self._bent(share, seed):
             return True
-        periods, points = self._corners.points(share, seed, self._cuts)
-        lanes = self._corners.lanes(periods, points)
+        periods, points = self.corners.points(share, seed, self._cuts)
+        lanes = self.corners.lanes(periods, points)
         over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         broken = ~(over <= TOLERANCE)
         keys: list[tuple[int, Key]] = [(period, (0, _FOUND)) for period in periods]
@@ -172,44 +157,75 @@ class Box:
         ]  # fmt: skip
         if not fresh:
             return False
-        periods: list[int] = []
-        starts: list[Floats] = []
-        aims: list[int] = []
-        for t in fresh:
-            rng = np.random.default_rng([seed, t])
-            aim, x = starts_of_climbs(self._corners, t, self._cuts[t], share, rng)
-            periods += [t] * len(x)
-            starts += list(x)
-            aims += aim
-        unit = np.full((len(periods), max(map(len, self._members))), -1)
-        x = np.zeros(unit.shape)
-        for row, (t, start) in enumerate(zip(periods, starts, strict=True)):
-            unit[row, : len(start)], x[row, : len(start)] = self._members[t], start
-        x = climbed(self._search, self._bids, unit, share, x, np.array(aims, dtype=np.int64))
-        points = [own[: len(self._members[t])] for t, own in zip(periods, x, strict=True)]
-        lanes = self._corners.lanes(periods, points)
-        setting = self._search.setting[lanes.period]
-        over, which = self._search.violation(lanes, setting)
+        periods, points = ends_of_climbs(
+            self._search, self._bids, self.corners, fresh, self._cuts, share, seed
+        )
+        lanes = self.corners.lanes(periods, points)
+        over, which = self._search.violation(lanes, self._search.setting[lanes.period])
         self._bow_out(periods, over, share)
         rows = np.flatnonzero((over > TOLERANCE) & (which >= 0))
-        self._draw_bends(rows, lanes, points, over, which, share)
+        self._draw_bends(rows, lanes, points, over, which, [share[self._members[t]] for t in periods])
         broken = {periods[row] for row in np.flatnonzero(~(over <= TOLERANCE)).tolist()}
         self._stood |= {t: share[self._members[t]] for t in fresh if t not in broken}
         return bool(broken)
 
+    def points(self, share: Floats, seed: int) -> tuple[list[int], list[Floats]]:
+        """Periods and shares of the points of the box that probes look at, and where climbs end."""
+        every = [t for t, members in enumerate(self._members) if len(members)]
+        periods, points = self.corners.points(share, seed, self._cuts)
+        climbs = ends_of_climbs(self._search, self._bids, self.corners, every, self._cuts, share, seed)
+        return periods + climbs[0], points + climbs[1]
+
+    def stop(self, periods: list[int], share: Floats, stops: list[tuple[int, Floats, Floats]]) -> None:
+        """Draw the lines of some periods anew, and those of what stops each unit of their boxes.
+
+        Parameters
+        ----------
+        periods : list of int
+        share : (unit,)
+        stops : list of (period, (column,), (column,))
+            Points that break a limit, and the larger boxes that they belong to.
+        """
+        own = set(periods)
+        if not own:
+            return
+        for t in own:
+            self._cuts[t] = {}
+        self._breaks[periods] = 0
+        self._look_around(
+            [np.zeros((int(t in own), len(members))) for t, members in enumerate(self._members)], share
+        )
+        self.correct(share, frozen=False)
+        if not stops:
+            return
+        points = [x for _, x, _ in stops]
+        lanes = self.corners.lanes([t for t, _, _ in stops], points)
+        over, which = self._search.violation(lanes, self._search.setting[lanes.period])
+        rows = np.flatnonzero(which >= 0)
+        self._draw_bends(rows, lanes, points, over, which, [sides for _, _, sides in stops])
+
     def _draw_bends(
-        self, rows: Ints, lanes: Activations, points: list[Floats], over: Floats, which: Ints, share: Floats
+        self,
+        rows: Ints,
+        lanes: Activations,
+        points: list[Floats],
+        over: Floats,
+        which: Ints,
+        sides: list[Floats],
     ) -> None:
-        """Draw lines of what is broken at points where curves bend, of which ``rows`` are looked at."""
+        """Draw lines of what is broken at points where curves bend, of which ``rows`` are looked at.
+
+        ``sides`` are those of the boxes that the points belong to.
+        """
         own = lanes.part(rows)
         found = slopes_of_one(self._search, own, self._search.setting[own.period], self._cells, which[rows])
         # Several points may have climbed to one that is the same in all that presses there.
         drawn = set()
         for row, slope in zip(rows[found.solved].tolist(), found.slope[found.solved], strict=True):
             period, x = int(lanes.period[row]), points[row]
-            gain = np.maximum(self._corners.power[period] @ slope, 0.0)
+            gain = np.maximum(self.corners.power[period] @ slope, 0.0)
             # Units in full press on; those that stand where something bends do not.
-            at = np.where((gain > 0.0) & (x >= share[self._members[period]]), np.inf, x)
+            at = np.where((gain > 0.0) & (x >= sides[row]), np.inf, x)
             where = np.round(np.where(gain > 0.0, at, 0.0), _DIGITS).tobytes()
             if (period, int(which[row]), where) in drawn:
                 continue
@@ -220,53 +236,17 @@ class Box:
 
     def rests(self, share: Floats) -> bool:
         """Whether no regulator acts at the worst corners, next to them and at random points of the box."""
-        periods, points = self._corners.points(share, 0, self._cuts)
+        periods, points = self.corners.points(share, 0, self._cuts)
         for period, cuts in enumerate(self._cuts):
-            points += [self._corners.corner(period, cut, share) for cut in cuts.values()]
+            points += [self.corners.corner(period, cut, share) for cut in cuts.values()]
             periods += [period] * len(cuts)
-        lanes = self._corners.lanes(periods, points)
+        lanes = self.corners.lanes(periods, points)
         setting = self._search.setting[lanes.period]
         return bool((settle(self._search.scenarios, lanes, setting).setting == setting).all())
 
     def witnesses(self, share: Floats) -> Witnesses:
         """Find the limit that stops each unit, and its value with the unit as accepted and in full."""
-        count = len(share)
-        constraint, free = np.full(count, -1, dtype=np.int64), np.ones(count)
-        stopped, powers = [np.zeros(0, dtype=np.int64)], [np.zeros((2, 0, len(self._cells)))]
-        for period, members in enumerate(self._members):
-            cuts = list(self._cuts[period].values())
-            if not cuts or not len(members):
-                continue
-            gain = np.maximum(np.array([cut.gain for cut in cuts]), 0.0)
-            beyond = [cut.at is not None and share[members] >= cut.at for cut in cuts]
-            gain[np.array([np.broadcast_to(row, len(members)) for row in beyond])] = 0.0
-            corner = np.array([self._corners.corner(period, cut, share) for cut in cuts])
-            left = (
-                _AIM
-                - np.array([cut.offset for cut in cuts])
-                - np.array([np.dot(cut.gain, x) for cut, x in zip(cuts, corner, strict=True)])
-            )
-            with np.errstate(divide="ignore", invalid="ignore"):
-                more = np.where(gain > 0.0, np.maximum(left, 0.0)[:, None] / gain, np.inf)
-            row, column = more.argmin(axis=0), np.arange(len(members))
-            column = column[np.isfinite(more[row, column])]
-            row, own = row[column], members[column]
-            constraint[own] = np.array([cut.constraint for cut in cuts])[row]
-            free[own] = np.minimum(share[own] + more[row, column], 1.0)
-            x, every = corner[row], np.arange(len(own))
-            x[every, column] = share[own]
-            as_accepted = self._corners.power_of(period, x)
-            x[every, column] = 1.0
-            powers.append(np.stack([as_accepted, self._corners.power_of(period, x)]))
-            stopped.append(own)
-        units, power = np.concatenate(stopped), np.concatenate(powers, axis=1)
-        value, at_full = np.full(count, np.nan), np.full(count, np.nan)
-        for target, own_power in zip((value, at_full), power, strict=True):
-            lanes = Activations.dense(self._bids.activations.period[units], self._cells, own_power)
-            _, target[units] = self._search.confirm(
-                lanes, self._search.setting[lanes.period], constraint[units]
-            )
-        return Witnesses(constraint, value, at_full, free)
+        return witnesses(self._search, self._bids, self.corners, self._cuts, share)
 
     def _look_around(self, views: list[Floats], share: Floats) -> None:
         """Linearise all constraints at some points; watch those that a corner may bring near their limits."""
@@ -280,14 +260,14 @@ class Box:
             points += list(own)
         if not points:
             return
-        lanes = self._corners.lanes([period for period, _ in keys], points)
+        lanes = self.corners.lanes([period for period, _ in keys], points)
         for row, found in slopes_of_all(self._search, lanes, self._search.setting[lanes.period], self._cells):
             period, x = keys[row][0], points[row]
             if not found.solved[0]:
                 continue
             members = self._members[period]
             limited = np.flatnonzero(np.isfinite(found.over[0]))
-            gain = np.asarray((self._corners.power[period] @ found.slope[0][limited].T).T)
+            gain = np.asarray((self.corners.power[period] @ found.slope[0][limited].T).T)
             offset = found.over[0][limited] - gain @ x
             worst = offset + np.maximum(gain, 0.0) @ share[members]
             near = np.flatnonzero(worst > -_WATCH)
@@ -314,7 +294,7 @@ class Box:
         )
         broken = False
         periods = [period for period, _ in keys]
-        gains = self._corners.gains(periods, found.slope)
+        gains = self.corners.gains(periods, found.slope)
         if self._anew:
             self._take_back(periods, constraint, points, found.over, gains, share)
         for row, (period, asked) in enumerate(keys):
@@ -363,14 +343,14 @@ class Box:
                 if not np.isfinite(gains[row]).all():
                     continue
                 cut = Cut(int(constraint[row]), 0.0, gains[row], np.nan)
-                corner = self._corners.corner(period, cut, share)
+                corner = self.corners.corner(period, cut, share)
                 other = np.where(way * (corner - x) > 0.0, corner, x)
                 if (other != x).any():
                     rows.append(row)
                     turned.append(other)
             if not rows:
                 continue
-            lanes = self._corners.lanes([periods[row] for row in rows], turned)
+            lanes = self.corners.lanes([periods[row] for row in rows], turned)
             setting = self._search.setting[lanes.period]
             found = slopes_of_one(self._search, lanes, setting, self._cells, constraint[rows])
             for k, row in enumerate(rows):
@@ -387,7 +367,7 @@ class Box:
             return
         new = [(keys[row][0], (int(which[row]), keys[row][1][1])) for row in rows.tolist()]
         own = [points[row] for row in rows.tolist()]
-        self._draw(new, which[rows], own, self._corners.lanes([period for period, _ in new], own), share)
+        self._draw(new, which[rows], own, self.corners.lanes([period for period, _ in new], own), share)
 
     def _bow_out(self, periods: list[int], over: Floats, share: Floats) -> None:
         """Halve the box of every period in which a point has no power flow."""

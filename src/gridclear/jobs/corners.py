@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from gridclear.network.limits import TOLERANCE
 from gridclear.powerflow.activations import Activations
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from gridclear.jobs.search import Search
     from gridclear.network.network import Floats, Ints
 
+#: Boxes are drawn up to this violation, inside the tolerance, so that what is left of curvature fits.
+AIM = 0.99 * TOLERANCE
 #: Corners this near to their limits have their neighbours looked at: so many, each with one unit turned.
 _BINDING, _FLIPPED = 1e-4, 24
 #: Random points per period that the box must stand.
@@ -179,6 +182,13 @@ class Corners:
             kept = mine[rng.integers(len(mine), size=len(x))]
             x[:, mine] = np.where(mine == kept[:, None], x[:, mine], 0.0)
         return x
+
+    def allowed(self, period: int, x: Floats) -> Floats:
+        """Keep those of some points at which no two units of an exclusive group are on."""
+        kept = np.ones(len(x), dtype=bool)
+        for mine in self._groups[period]:
+            kept &= (x[:, mine] > 0.0).sum(axis=1) <= 1
+        return x[kept]
 
     def lanes(self, periods: list[int], points: list[Floats]) -> Activations:
         """Put points of periods side by side, as what they change."""
