@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import pytest
 
 import gridclear as gc
@@ -33,17 +34,20 @@ def made(seed, *, bent):
     return case, problem_of(case, net)
 
 
+def boxed(case, allotment):
+    return gc.qualify(case, guarantee="any-subset", allotment=allotment, threads=1)
+
+
 def worst_of_box(seed, *, bent, points):
     case, problem = made(seed, bent=bent)
-    allotment = ALLOTMENTS[seed % 3]
-    lights = gc.qualify(case, guarantee="any-subset", allotment=allotment, threads=1).lights
+    lights = boxed(case, ALLOTMENTS[seed % 3]).lights
     worst = boxes.breaks(problem, lights, random=points, climb=True)
     return 0.0 if worst is None else worst.over
 
 
 def part_of_best_box(seed, *, bent):
     case, problem = made(seed, bent=bent)
-    lights = gc.qualify(case, guarantee="any-subset", allotment="most-mw", threads=1).lights
+    lights = boxed(case, "most-mw").lights
     start = case.horizon.starts[0]
     published = best_box.published_mw(problem, lights, start)
     # A box that is safe at its corners alone is the larger one, and the sooner found.
@@ -61,9 +65,30 @@ def test_no_point_of_a_box_breaks_anything(seed, bent):
     assert worst_of_box(seed, bent=bent, points=500) <= EDGE
 
 
-@pytest.mark.parametrize(("seed", "bent"), [(2, False), (0, True), (12, True)])
+@pytest.mark.parametrize(("seed", "bent"), [(2, False), (0, True), (10, True), (12, True)])
 def test_boxes_are_not_timid(seed, bent):
     assert part_of_best_box(seed, bent=bent) >= NOT_TIMID
+
+
+@pytest.mark.parametrize("seed", [4, 10])
+def test_no_allotment_gets_more_than_the_most(seed):
+    case, problem = made(seed, bent=True)
+    mw = [
+        best_box.published_mw(problem, boxed(case, allotment).lights, case.horizon.starts[0])
+        for allotment in ALLOTMENTS
+    ]
+    assert mw[-1] >= (1.0 - 1e-3) * max(mw)
+
+
+def test_what_stops_a_bid_is_at_its_limit():
+    lights = boxed(made(4, bent=True)[0], "most-mw").lights
+    stopped = lights[lights["light"] == "yellow"]
+    assert len(stopped) > 0
+    np.testing.assert_allclose(stopped["value"], stopped["limit"], rtol=1e-4)
+    beyond = np.where(stopped["kind"] == "undervoltage", -1.0, 1.0) * (
+        stopped["value_at_full"] - stopped["limit"]
+    )
+    assert (beyond > 0.0).all()
 
 
 @pytest.mark.study

@@ -138,14 +138,25 @@ class Search:
     def excess(self, activations: Activations, setting: Ints, constraint: Ints) -> Floats:
         """Find the violation of a constraint in each scenario, of the worst for -1; +inf without solution."""
         scan = self.scenarios.scan(activations, setting, self.base.limits, constraint)
-        found, compiled = scan.high.copy(), self.scenarios.compiled
-        topology = compiled.topology[activations.period]
+        found = scan.high.copy()
+        topology = self.scenarios.compiled.topology[activations.period]
         for number in np.unique(topology[constraint >= 0]).tolist():
             rows = np.flatnonzero((topology == number) & (constraint >= 0))
-            sign, unit = sides(compiled.networks[number], compiled.limits[number], constraint[rows])
-            bound = self.base.limits.numbered(number)[activations.period[rows], constraint[rows]]
-            found[rows] = sign * (scan.probed[rows] - bound) / unit
+            asked = (activations.period[rows], constraint[rows])
+            found[rows], _ = self.violations_of(number, *asked, scan.probed[rows])
         return np.where(scan.solved, found, np.inf)
+
+    def violations_of(
+        self, topology: int, period: Ints, constraint: Ints, value: Floats
+    ) -> tuple[Floats, Floats]:
+        """Violations of constraints in periods at values in the kernels' units, and their change by these.
+
+        ``period`` and ``constraint`` are broadcast to the shape of ``value``.
+        """
+        compiled = self.scenarios.compiled
+        sign, unit = sides(compiled.networks[topology], compiled.limits[topology], constraint)
+        factor: Floats = sign / unit
+        return factor * (value - self.base.limits.of(topology, period, constraint)), factor
 
     def settled(self, activations: Activations, setting: Ints) -> Ints:
         """Find the settings of scenarios after the devices have reacted, if they do."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.network.limits import sides
 from gridclear.powerflow.cells import cell_weights, controls_of, some_states
 from gridclear.powerflow.sensitivity import adjoint, forward, quantity_of
 
@@ -53,8 +52,6 @@ def slopes_of_all(
         network, limits = compiled.networks[topology], compiled.limits[topology]
         numbers = np.arange(2 * network.n_node + network.n_branch + limits.exchange.size)
         quantity = quantity_of(network, limits, numbers)
-        sign, unit = sides(network, limits, numbers)
-        bound = search.base.limits.numbered(topology)
         moved = _Moved(compiled, topology, cell)
         chunk = max(1, _MOST_NUMBERS // (moved.count * (int(quantity.max()) + 3)))
         for begin in range(0, len(rows), chunk):
@@ -62,12 +59,11 @@ def slopes_of_all(
             found = forward(part, limits, moved.controls)
             own = rows[begin : begin + chunk]
             slope = moved.slopes(part, found.slope.transpose(0, 2, 1), activations.part(own))
+            period = activations.period[own][:, None]
+            over, factor = search.violations_of(topology, period, numbers, found.value[:, quantity])
             for state, row in enumerate(own.tolist()):
-                factor = sign / unit
-                period = activations.period[row]
-                over = factor * (found.value[state, quantity] - bound[period])
                 gain = factor[:, None] * slope[state][quantity]
-                yield row, Slopes(found.solved[state : state + 1], over[None], gain[None])
+                yield row, Slopes(found.solved[state : state + 1], over[state : state + 1], gain[None])
 
 
 def slopes_of_one(
@@ -78,16 +74,14 @@ def slopes_of_one(
     count = len(activations)
     result = Slopes(np.zeros(count, dtype=bool), np.full(count, np.nan), np.full((count, len(cell)), np.nan))
     for topology, rows, states in search.scenarios.solved(activations, setting):
-        network, limits = compiled.networks[topology], compiled.limits[topology]
-        moved = _Moved(compiled, topology, cell)
+        limits, moved = compiled.limits[topology], _Moved(compiled, topology, cell)
         asked = np.hstack([constraint[rows][:, None], np.tile(moved.node, (len(rows), 1))])
         found: Linearised = adjoint(states, limits, moved.controls, asked)
-        sign, unit = sides(network, limits, constraint[rows])
-        bound = search.base.limits.numbered(topology)[activations.period[rows], constraint[rows]]
         slope = moved.slopes(states, found.slope, activations.part(rows), np.arange(1, asked.shape[1]))
         result.solved[rows] = found.solved
-        result.over[rows] = sign / unit * (found.value[:, 0] - bound)
-        result.slope[rows] = (sign / unit)[:, None] * slope[:, 0]
+        asked_in = (activations.period[rows], constraint[rows])
+        result.over[rows], factor = search.violations_of(topology, *asked_in, found.value[:, 0])
+        result.slope[rows] = factor[:, None] * slope[:, 0]
     return result
 
 

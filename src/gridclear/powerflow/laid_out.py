@@ -38,6 +38,18 @@ class PeriodLimits:
         traded = self.exchange[topology].reshape(len(self.exchange[topology]), -1)
         return np.hstack([self.vm_min[topology], self.vm_max[topology], self.loading[topology], traded])
 
+    def of(self, topology: int, period: Ints, constraint: Ints) -> Floats:
+        """Limits of some constraints of one topology in periods, both of one shape after broadcasting."""
+        traded = self.exchange[topology].reshape(len(self.exchange[topology]), -1)
+        parts = (self.vm_min[topology], self.vm_max[topology], self.loading[topology], traded)
+        first = np.cumsum([0, *(part.shape[1] for part in parts)])
+        periods, numbers = np.broadcast_arrays(period, constraint)
+        found = np.empty(numbers.shape)
+        for part, begin, end in zip(parts, first, first[1:], strict=False):
+            own = (numbers >= begin) & (numbers < end)
+            found[own] = part[periods[own], numbers[own] - begin]
+        return found
+
     def lanes(self, period: Ints) -> PeriodLimits:
         """Limits of some of the periods."""
         every = (self.vm_min, self.vm_max, self.loading, self.exchange)
