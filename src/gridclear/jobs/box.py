@@ -169,12 +169,12 @@ class Box:
         self._stood |= {t: share[self._members[t]] for t in fresh if t not in broken}
         return bool(broken)
 
-    def points(self, share: Floats, seed: int) -> tuple[list[int], list[Floats]]:
-        """Periods and shares of the points of the box that probes look at, and where climbs end."""
-        every = [t for t, members in enumerate(self._members) if len(members)]
-        periods, points = self.corners.points(share, seed, self._cuts)
-        climbs = ends_of_climbs(self._search, self._bids, self.corners, every, self._cuts, share, seed)
-        return periods + climbs[0], points + climbs[1]
+    def points(self, asked: list[int], share: Floats, seed: int) -> tuple[list[int], list[Floats]]:
+        """Periods and shares of the points that probes of some periods look at, and where climbs end."""
+        points = self.corners.points(share, seed, self._cuts)
+        own = [(t, x) for t, x in zip(*points, strict=True) if t in asked]
+        climbs = ends_of_climbs(self._search, self._bids, self.corners, asked, self._cuts, share, seed)
+        return [t for t, _ in own] + climbs[0], [x for _, x in own] + climbs[1]
 
     def stop(self, periods: list[int], share: Floats, stops: list[tuple[int, Floats, Floats]]) -> None:
         """Draw the lines of some periods anew, and those of what stops each unit of their boxes.

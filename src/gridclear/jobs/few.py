@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: Random points that every box is looked at beside its corners.
 _INNER = 32
 #: How near the furthest safe box is found, as a part of the way, and after how many looks at most.
-_NEAR, _LOOKS = 1e-5, 12
+NEAR, _LOOKS = 1e-5, 12
 #: The looks beside where a chord leads, as parts of the bracket.
 _BESIDE = 0.02
 #: Points this near to a limit are linearised.
@@ -75,7 +75,13 @@ class Few:
         every = np.arange(len(boxes))
         return _worst(self._over(boxes, every, self._moved(boxes, moved)), len(boxes))
 
-    def furthest(self, at: Callable[[Ints, Floats], Floats], count: int, moved: Ints | None = None) -> Floats:
+    def furthest(
+        self,
+        at: Callable[[Ints, Floats], Floats],
+        count: int,
+        moved: Ints | None = None,
+        resolution: float = NEAR,
+    ) -> Floats:
         """Find how far boxes can grow.
 
         Parameters
@@ -86,6 +92,8 @@ class Few:
             Number of ways.
         moved : (count,) of int, optional
             The only item that grows on each.
+        resolution : float
+            How near the furthest is found, as a part of the way.
 
         Returns
         -------
@@ -102,7 +110,7 @@ class Few:
         # Points far from limits at the end of a way are looked at where it is cut, and if need be, all along.
         near = [over > -_WATCH for over in found]
         for looked in (near, points):
-            part[open_] = self._cut(at, open_, above, looked)
+            part[open_] = self._cut(at, open_, above, looked, resolution)
             wrong = self._over(at(open_, part[open_]), open_, points)
             open_ = open_[(_worst(wrong, len(open_)) > AIM) & (part[open_] > 0.0)]
             if not len(open_):
@@ -111,13 +119,18 @@ class Few:
         return part
 
     def _cut(
-        self, at: Callable[[Ints, Floats], Floats], ways: Ints, above: Floats, looked: list[Bools]
+        self,
+        at: Callable[[Ints, Floats], Floats],
+        ways: Ints,
+        above: Floats,
+        looked: list[Bools],
+        resolution: float,
     ) -> Floats:
         """Close in on where ways, of which the ends are not safe, cease to be by the points looked at."""
         low, high, above = np.zeros(len(ways)), np.ones(len(ways)), above[ways]
         below = _worst(self._over(at(ways, low), ways, looked), len(ways))
         for _ in range(_LOOKS):
-            open_ = np.flatnonzero(high - low > _NEAR)
+            open_ = np.flatnonzero(high - low > resolution)
             if not len(open_):
                 break
             width = (high - low)[open_]

@@ -22,6 +22,8 @@ _CLIMBED = 2
 _DIGITS = 3
 #: Reach of linear programs around a box, in shares: at first, after a trade, and where they end.
 _REACH, _REACH_AGAIN, _LEAST_REACH, _CLOSER = 0.3, 0.1, 1e-3, 4.0
+#: How near a box is drawn back to where it is safe, as a part of the way; it is raised afterwards.
+_ROUGH = 2e-4
 #: Less than this part of all megawatts is no gain.
 _GAIN = 1e-5
 #: Parts of a share that are given for another one, and how much more megawatts must come back.
@@ -48,6 +50,8 @@ class Growth:
     def __init__(self, few: Few, top: Floats, least: Floats, size: Floats) -> None:
         self._few, self._least, self._size = few, least, size
         self._top = np.where(top < least, 0.0, top)
+        # Boxes of the most megawatts that programs led to.
+        self._climbs: list[Floats] = []
         self._larger = np.argsort(-size * self._top, kind="stable")
 
     def grown(self, allotment: str, *, thorough: bool) -> Floats:
@@ -64,6 +68,10 @@ class Growth:
         if allotment == PRO_RATA:
             return self._together()
         return self._most(thorough=thorough)
+
+    def drawn_back(self, box: Floats, part: float) -> Floats:
+        """Draw a box, (item,), back to where it is safe by all that was learned, and this part further."""
+        return self._allowed(self._eased(box) * (1.0 - part))
 
     def _raised(self, boxes: Floats, order: Ints) -> Floats:
         """Raise every side in turn as far as it goes, or not at all below its least: (box, item)."""
@@ -95,7 +103,7 @@ class Growth:
         def at(_: Ints, part: Floats) -> Floats:
             return low + part[:, None] * (high - low)
 
-        part = float(self._few.furthest(at, 1)[0])
+        part = float(self._few.furthest(at, 1, resolution=_ROUGH)[0])
         return low + part * (high - low)
 
     def _together(self) -> Floats:
@@ -137,20 +145,52 @@ class Growth:
 
     def _most(self, *, thorough: bool) -> Floats:
         """Look for the most megawatts from many orders and from one level of all."""
-        count, larger = len(self._top), self._larger
-        orders = [np.arange(count), larger, larger[::-1]]
-        orders += [np.concatenate([[one], larger[larger != one]]) for one in range(count)]
-        order, even = np.unique(np.array(orders), axis=0), self._together()
-        boxes = np.vstack(
-            [self._raised(np.zeros(order.shape), order), self._raised(even[None], larger[None])]
-        )
+        if thorough and self._climbs:
+            # What was learned since stops a few sides only: what the others found is kept.
+            starts = np.array([self._eased(box) for box in self._climbs])
+            boxes = self._raised(starts, np.repeat(self._larger[None], len(starts), axis=0))
+        else:
+            count, larger = len(self._top), self._larger
+            orders = [np.arange(count), larger, larger[::-1]]
+            orders += [np.concatenate([[one], larger[larger != one]]) for one in range(count)]
+            order, even = np.unique(np.array(orders), axis=0), self._together()
+            boxes = np.vstack(
+                [self._raised(np.zeros(order.shape), order), self._raised(even[None], larger[None])]
+            )
         boxes = boxes[np.argsort(-boxes @ self._size, kind="stable")]
         best: Floats = boxes[0]
         if not thorough:
             return best
         _, first = np.unique(np.round(boxes, _DIGITS), axis=0, return_index=True)
-        climbed = [self._climbed(box) for box in boxes[np.sort(first)[:_CLIMBED]]]
-        return max([best, *climbed], key=lambda box: float(self._size @ box))
+        self._climbs = [self._climbed(box) for box in boxes[np.sort(first)[:_CLIMBED]]]
+        return max([best, *self._climbs], key=lambda box: float(self._size @ box))
+
+    def _eased(self, box: Floats) -> Floats:
+        """Draw a box back to where it is safe: one side if that is enough, else all of them."""
+        if self._few.worst(box[None])[0] <= AIM:
+            return box
+        items = np.flatnonzero(box > 0.0)
+        without = np.repeat(box[None], len(items), axis=0)
+        without[np.arange(len(items)), items] = 0.0
+        rows = np.flatnonzero(self._few.worst(without) <= AIM)
+        if not len(rows):
+            return self._allowed(self._towards(np.zeros(len(box)), box))
+
+        def at(ways: Ints, part: Floats) -> Floats:
+            asked = without[rows[ways]]
+            own = items[rows[ways]]
+            asked[np.arange(len(ways)), own] = part * box[own]
+            return asked
+
+        part = self._few.furthest(at, len(rows), items[rows])
+        eased = self._allowed(at(np.arange(len(rows)), part))
+        best: Floats = eased[np.argmax(eased @ self._size)]
+        return best
+
+    def _allowed(self, boxes: Floats) -> Floats:
+        """Take sides below their least for nothing."""
+        allowed: Floats = np.where(boxes < self._least, 0.0, boxes)
+        return allowed
 
     def _climbed(self, box: Floats) -> Floats:
         """Linear programs until they gain nothing, then what can still be raised, then trades, and again."""

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 #: Items and corners of a part that count as few.
 _ITEMS, _CORNERS = 8, 2**10
-#: So often boxes are grown again with the points that broke the one before.
-_SEARCHES = 12
+#: So often boxes are grown again with the points that broke the one before, and at first without programs.
+_SEARCHES, _WITHOUT = 8, 4
+#: Boxes that did not stand by then are drawn back, and further by these parts: peaks move along with a box.
+_BACK = (1e-3, 4e-3, 1.6e-2)
 #: A side is looked at this far beyond where it ends, as a share, for what stops it.
 _BEYOND = 1e-3
 
@@ -90,19 +92,22 @@ def grow(
 
     ``calm``: the box of the shares stands, so that those of the most megawatts have to be larger.
     """
-    share, most_mw = share.copy(), allotment == MOST_MW
-    before = share.copy()
+    before, share, most_mw = share, share.copy(), allotment == MOST_MW
     for small in parts:
         small.box = small.sides(before) if calm and most_mw else None
         small.thorough = not most_mw
     open_ = parts
-    for _ in range(_SEARCHES):
+    for number in range(_SEARCHES + len(_BACK)):
         if not open_:
             break
         for small in open_:
-            sides = small.growth.grown(allotment, thorough=small.thorough)
+            if number < _SEARCHES:
+                sides = small.growth.grown(allotment, thorough=small.thorough)
+            else:
+                sides = small.growth.drawn_back(small.sides(share), _BACK[number - _SEARCHES])
             share[small.units] = sides[small.side]
-        broken = _broken(search, box, share, seed)
+        asked = [t for small in open_ for t in small.few.periods.tolist()]
+        broken = _broken(search, box, asked, share, seed)
         left = []
         for small in open_:
             learned = [t for t in small.few.periods.tolist() if t in broken]
@@ -112,12 +117,19 @@ def grow(
                 sides = small.sides(share)
                 if small.box is None or small.size @ sides > small.size @ small.box:
                     small.box = sides
-            # Programs are dear: they begin where what is found without them stands.
+            # Programs are dear: they mostly begin where what is found without them stands.
             if learned or not small.thorough:
                 left.append(small)
-            small.thorough |= not learned
+            small.thorough |= not learned or number + 1 >= _WITHOUT
         open_ = left
-    share, stops, periods = before, [], []
+    return _taken(box, parts, before)
+
+
+def _taken(box: Box, parts: list[Small], share: Floats) -> Floats:
+    """Put the boxes that stood into shares, and the lines of what stops their sides into the box."""
+    share = share.copy()
+    stops: list[tuple[int, Floats, Floats]] = []
+    periods: list[int] = []
     for small in parts:
         if small.box is not None:
             share[small.units] = small.box[small.side]
@@ -127,10 +139,10 @@ def grow(
     return share
 
 
-def _broken(search: Search, box: Box, share: Floats, seed: int) -> dict[int, Floats]:
-    """Find points of the box that break a limit: (point, column) by period."""
+def _broken(search: Search, box: Box, asked: list[int], share: Floats, seed: int) -> dict[int, Floats]:
+    """Find points of the box in some periods that break a limit: (point, column) by period."""
     box.correct(share, frozen=False)
-    periods, points = box.points(share, seed)
+    periods, points = box.points(asked, share, seed)
     lanes = box.corners.lanes(periods, points)
     over, _ = search.violation(lanes, search.setting[lanes.period])
     found: dict[int, list[Floats]] = {}
