@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 INNER_POINTS = 32  # of each box that are tried beside its corners
 GAIN = 1e-5  # of all that is offered: less is no gain
+CLIMBED_FROM, MOST_CLIMBED = 500, 40  # random points from which a best box is climbed, and constraints
 FAR = 1e9  # tolerances, in the place of "no solution"
 SEARCHES = 12  # with points between the corners that the one before has brought to light
 
@@ -97,7 +98,9 @@ class Search:
     def learns(self, sides: np.ndarray) -> bool:
         """Look for what a box breaks between its corners, and keep the points that do."""
         box = sides[self.side]
-        found = climbed(self.states, box, self.corners * box)
+        more = random_points(self.states.units, CLIMBED_FROM, self.rng)
+        points = np.concatenate([self.corners, more]) * box
+        found = climbed(self.states, box, points, most=MOST_CLIMBED)
         broken = found[self.states.over(found).max(axis=1) > EDGE]
         self.points = np.concatenate([self.points, broken])
         return len(broken) > 0

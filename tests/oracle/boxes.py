@@ -145,14 +145,15 @@ def _measured(period: Period, shares: dict[int, float]) -> Worst:
     )  # fmt: skip
 
 
-def climbed(states: FastStates, box: np.ndarray, x: np.ndarray) -> np.ndarray:
+def climbed(states: FastStates, box: np.ndarray, x: np.ndarray, *, most: int = CLIMBED) -> np.ndarray:
     """Points as far beyond limits as moving one unit after the other leads to, from the worst of ``x``.
 
+    Points climb to the ``most`` constraints that come nearest to their limits.
     Every unit in turn goes to the best of a grid over its side of the box, which then closes in on it.
     """
     over = states.over(x)
     best = over.max(axis=0)
-    chosen = np.argsort(-np.where(np.isnan(best), -np.inf, best))[:CLIMBED]
+    chosen = np.argsort(-np.where(np.isnan(best), -np.inf, best))[:most]
     at, here = x[over[:, chosen].argmax(axis=0)], best[chosen]
     shut_out, each = clashes(states.units), np.arange(len(chosen))
     for _ in range(SWEEPS):

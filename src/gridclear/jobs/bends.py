@@ -26,7 +26,7 @@ _MOST_AIMED, _STARTS_EACH = 24, 4
 #: How often units are moved, and by how much a limit has to come nearer for it.
 _MOVES, _NEARER = 6, 1e-9
 #: Points this near to a limit are moved on, unit by unit: to the best of a grid that closes in so many times.
-_NEAR, _GRID, _ZOOMS, _SWEEPS = 2e-4, 9, 3, 3
+_NEAR, _GRID, _ZOOMS, _SWEEPS = 2e-4, 9, 7, 3
 #: What a point without solution counts as.
 _LOST = 1e6
 #: Rays that are looked at in one go.
@@ -41,13 +41,19 @@ def ends_of_climbs(
     cuts: Sequence[Mapping[Key, Cut]],
     share: Floats,
     seed: int,
+    more: Mapping[int, tuple[list[int], Floats]] | None = None,
 ) -> tuple[list[int], list[Floats]]:
-    """Climb in some periods to where limits are nearest in the box: periods, and shares where climbs end."""
+    """Climb in some periods to where limits are nearest in the box: periods, and shares where climbs end.
+
+    ``more`` are constraints to climb to, and points (climb, column) to begin at, by period.
+    """
     at: list[int] = []
     starts: list[Floats] = []
     aims: list[int] = []
     for t in periods:
         aim, begun = _starts_of_climbs(corners, t, cuts[t], share, np.random.default_rng([seed, t]))
+        if more is not None:
+            aim, begun = aim + more[t][0], np.vstack([begun, more[t][1]])
         at += [t] * len(begun)
         starts += list(begun)
         aims += aim

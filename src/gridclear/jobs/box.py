@@ -15,6 +15,8 @@ from gridclear.optimise.allotment import Limits
 from gridclear.powerflow.regulators import settle
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gridclear.jobs.bids import Bids
     from gridclear.jobs.search import Search
     from gridclear.jobs.witnesses import Witnesses
@@ -169,11 +171,18 @@ class Box:
         self._stood |= {t: share[self._members[t]] for t in fresh if t not in broken}
         return bool(broken)
 
-    def points(self, asked: list[int], share: Floats, seed: int) -> tuple[list[int], list[Floats]]:
-        """Periods and shares of the points that probes of some periods look at, and where climbs end."""
+    def points(
+        self, share: Floats, seed: int, begun: Mapping[int, tuple[list[int], Floats]]
+    ) -> tuple[list[int], list[Floats]]:
+        """Periods and shares of the points that probes look at, and where climbs end.
+
+        ``begun`` names the periods, and constraints that are climbed to from points besides: (climb, column).
+        """
         points = self.corners.points(share, seed, self._cuts)
-        own = [(t, x) for t, x in zip(*points, strict=True) if t in asked]
-        climbs = ends_of_climbs(self._search, self._bids, self.corners, asked, self._cuts, share, seed)
+        own = [(t, x) for t, x in zip(*points, strict=True) if t in begun]
+        climbs = ends_of_climbs(
+            self._search, self._bids, self.corners, list(begun), self._cuts, share, seed, begun
+        )
         return [t for t, _ in own] + climbs[0], [x for _, x in own] + climbs[1]
 
     def stop(self, periods: list[int], share: Floats, stops: list[tuple[int, Floats, Floats]]) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Random points that every box is looked at beside its corners.
 _INNER = 32
+#: Random points from which climbs may begin.
+_MORE = 512
 #: How near the furthest safe box is found, as a part of the way, and after how many looks at most.
 NEAR, _LOOKS = 1e-5, 12
 #: The looks beside where a chord leads, as parts of the bracket.
@@ -149,6 +151,31 @@ class Few:
             low[open_], below[open_] = parts[each, safe], values[each, safe]
             high[open_], above[open_] = parts[each, safe + 1], values[each, safe + 1]
         return low
+
+    def nearest(self, box: Floats, count: int) -> dict[int, tuple[list[int], Floats]]:
+        """Find the constraints that come nearest to their limits in a box, and where each does.
+
+        Looked at are all points of the box and more random ones; of so many constraints of every period, and
+        their points, (constraint, column).
+        """
+        nearest = {}
+        for t, side in self._side.items():
+            rng = np.random.default_rng([1, t])
+            more = rng.random((_MORE, len(side))) * (rng.random((_MORE, len(side))) < 0.5)
+            x = np.vstack([self._held(t, box[None])[0], self._corners.one_of_each(t, more, rng) * box[side]])
+            lanes, worst, where = self._lanes(t, x), np.zeros(0), np.zeros(0, dtype=np.int64)
+            setting, no_cells = self._search.setting[lanes.period], np.zeros(0, dtype=np.int64)
+            for row, found in slopes_of_all(self._search, lanes, setting, no_cells):
+                if not found.solved[0]:
+                    continue
+                if not len(worst):
+                    worst, where = np.full(found.over.shape[1], -np.inf), np.zeros(found.over.shape[1], int)
+                nearer = found.over[0] > worst
+                worst[nearer], where[nearer] = found.over[0][nearer], row
+            chosen = np.argsort(-worst, kind="stable")[:count]
+            chosen = chosen[np.isfinite(worst[chosen])]
+            nearest[t] = chosen.tolist(), x[where[chosen]]
+        return nearest
 
     def stops(self, box: Floats, top: Floats, more: float) -> list[tuple[int, Floats, Floats]]:
         """Find what stops each side of a box short of its top, a little beyond it.

@@ -24,6 +24,8 @@ _ITEMS, _CORNERS = 8, 2**10
 _SEARCHES, _WITHOUT = 8, 4
 #: Boxes that did not stand by then are drawn back, and further by these parts: peaks move along with a box.
 _BACK = (1e-3, 4e-3, 1.6e-2)
+#: Constraints of a period, the nearest, that are climbed to from where they are nearest of all points.
+_NEAREST = 24
 #: A side is looked at this far beyond where it ends, as a share, for what stops it.
 _BEYOND = 1e-3
 
@@ -106,8 +108,7 @@ def grow(
             else:
                 sides = small.growth.drawn_back(small.sides(share), _BACK[number - _SEARCHES])
             share[small.units] = sides[small.side]
-        asked = [t for small in open_ for t in small.few.periods.tolist()]
-        broken = _broken(search, box, asked, share, seed)
+        broken = _broken(search, box, open_, share, seed)
         left = []
         for small in open_:
             learned = [t for t in small.few.periods.tolist() if t in broken]
@@ -139,10 +140,13 @@ def _taken(box: Box, parts: list[Small], share: Floats) -> Floats:
     return share
 
 
-def _broken(search: Search, box: Box, asked: list[int], share: Floats, seed: int) -> dict[int, Floats]:
-    """Find points of the box in some periods that break a limit: (point, column) by period."""
+def _broken(search: Search, box: Box, parts: list[Small], share: Floats, seed: int) -> dict[int, Floats]:
+    """Find points of the boxes of some parts that break a limit: (point, column) by period."""
     box.correct(share, frozen=False)
-    periods, points = box.points(asked, share, seed)
+    begun: dict[int, tuple[list[int], Floats]] = {}
+    for small in parts:
+        begun |= small.few.nearest(small.sides(share), _NEAREST)
+    periods, points = box.points(share, seed, begun)
     lanes = box.corners.lanes(periods, points)
     over, _ = search.violation(lanes, search.setting[lanes.period])
     found: dict[int, list[Floats]] = {}
