@@ -9,7 +9,7 @@ import numpy as np
 
 from gridclear.powerflow.arrays import NEWTON, Columns
 from gridclear.powerflow.laid_out import like, limits_of, unsettle, write
-from gridclear.powerflow.lanes import Lanes, no_changes
+from gridclear.powerflow.lanes import Lanes, Stretch, no_changes
 from gridclear.powerflow.reacting import react
 from gridclear.powerflow.sensitivity import Controls, Solved, adjoint
 
@@ -137,9 +137,8 @@ class Followers:
             Solved scenarios.
         voltage : (scenario, node)
         """
-        states = Solved(
-            self._network, self._positions, self._factors, lanes, voltage.real.copy(), voltage.imag.copy()
-        )
+        stretch = Stretch(self._positions, self._factors, 0, lanes.count)
+        states = Solved(self._network, (stretch,), lanes, voltage.real.copy(), voltage.imag.copy())
         asked = np.broadcast_to(self.node, (len(voltage), len(self.node)))
         found = adjoint(states, self._limits, Controls.of(q=self._bus), asked, threads=self._threads)
         return np.where(np.isfinite(found.slope), found.slope, 0.0)

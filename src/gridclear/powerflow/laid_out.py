@@ -87,6 +87,11 @@ def limits_of(limits: LimitArrays, rows: Ints) -> LimitArrays:
     return limits._replace(row=limits.row[rows], probe=limits.probe[rows])
 
 
+def rows_of(out: Output, first: int, last: int) -> Output:
+    """Give the arrays of scenarios first … last - 1, to be written to."""
+    return out._make(values[first:last] if len(values) else values for values in out)
+
+
 def like(out: Output, network: Network, count: int) -> Output:
     """Make arrays for ``count`` scenarios that hold what another output does, and node voltages."""
     return output(
