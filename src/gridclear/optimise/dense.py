@@ -43,11 +43,17 @@ class Dense:
     ------
     SolverError
         The program holds NaN.
+
+    Attributes
+    ----------
+    whole : bool
+        Some columns are.
     """
 
     def __init__(self, program: Program) -> None:
         n, m = program.n_column, program.n_row
         self._whole = np.flatnonzero(program.whole)
+        self.whole = len(self._whole) > 0
         endless = np.full(_ROOM, np.inf)
         self._tableau = Tableau(
             rows=program.dense(_ROOM),

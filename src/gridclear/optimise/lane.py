@@ -54,7 +54,9 @@ class Lane:
         self._point, self._bent, self._planes = point, bent, planes
         self._around = _surroundings(point, local, model, bent)
         self.solver = Dense(model.program)
-        self.solver.add(model.planes(planes.at(point)))
+        # Where nothing is whole to be searched, planes of other settings would only be carried along.
+        known = planes.at(point) if self.solver.whole else planes.touching(point)
+        self.solver.add(model.planes(known))
         self.cost = weights.cost(model)
 
     def complete(self, deadline: Deadline) -> Answer:

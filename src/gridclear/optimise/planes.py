@@ -84,11 +84,15 @@ class Planes:
 
     def at(self, point: Point) -> list[Tangent]:
         """Planes of a program around a point: those that touch it, and the remembered ones."""
+        return self.touching(point) + self._sound(point)
+
+    def touching(self, point: Point) -> list[Tangent]:
+        """Planes that touch a point: its losses, and the limits that are watched."""
         found = loss_tangents(point)
         for period, local in enumerate(point.local):
             if local is not None:
                 found += limit_tangents(local, period, self.watched(period))
-        return found + self._sound(point)
+        return found
 
     def _sound(self, point: Point) -> list[Tangent]:
         """Lower the remembered planes that lie above a point's own values."""

@@ -36,15 +36,13 @@ class Program:
         whole: bool = False,
     ) -> Ints:
         """Add columns; scalars stand for all of them."""
-        values = [np.broadcast_to(np.asarray(one, dtype=np.float64), count) for one in (lower, upper, cost)]
-        self._columns.append((values[0], values[1], values[2], np.full(count, whole)))
+        self._columns.append((*(_spread(one, count) for one in (lower, upper, cost)), np.full(count, whole)))
         self.n_column += count
         return np.arange(self.n_column - count, self.n_column)
 
     def rows(self, count: int, lower: ArrayLike = -np.inf, upper: ArrayLike = np.inf) -> Ints:
         """Add rows; scalars stand for all of them."""
-        bounds = [np.broadcast_to(np.asarray(one, dtype=np.float64), count) for one in (lower, upper)]
-        self._rows.append((bounds[0], bounds[1]))
+        self._rows.append((_spread(lower, count), _spread(upper, count)))
         self.n_row += count
         return np.arange(self.n_row - count, self.n_row)
 
@@ -138,3 +136,10 @@ class Program:
     @staticmethod
     def _stacked(blocks: list[Any], part: int) -> Floats:
         return np.concatenate([np.zeros(0), *(block[part] for block in blocks)])
+
+
+def _spread(value: ArrayLike, count: int) -> Floats:
+    """So many doubles: those that are given, or one of them everywhere."""
+    every = np.empty(count)
+    every[:] = value
+    return every
