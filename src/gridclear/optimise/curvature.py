@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,12 @@ class Curvature:
     active: Floats
     limit: Ints
     limits: Floats
+
+    @cached_property
+    def size(self) -> Floats:
+        """Norm of every limit's second derivatives, (limit,): no eigenvalue is larger."""
+        norm: Floats = np.sqrt((self.limits**2).sum(axis=(1, 2)))
+        return norm
 
 
 @dataclass(frozen=True, eq=False)
