@@ -310,7 +310,10 @@ class _Reader:
         count, controls, every = *slope.shape[:2], len(self._compiled.case.connection_points)
         traded, traded_slope = np.full((2, count, every), np.nan), np.zeros((2, count, controls, every))
         for part in range(2):
-            traded[part][:, points], traded_slope[part][..., points] = value[:, p + part], slope[..., p + part]
+            traded[part][:, points], traded_slope[part][..., points] = (
+                value[:, p + part],
+                slope[..., p + part],
+            )
         own, own_slope = self._injected(period, vm, slope)
         limited, effective = value[:, self._quantity], self._effective[period]
         over, beyond = self._factor * (limited - effective), self._factor * (limited - self._true)

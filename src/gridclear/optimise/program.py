@@ -48,14 +48,9 @@ class Program:
 
     def entries(self, row: ArrayLike, column: ArrayLike, value: ArrayLike) -> None:
         """Add coefficients; shapes are broadcast, entries of one place add up."""
-        arrays = np.broadcast_arrays(row, column, value)
-        self._entries.append(
-            (
-                arrays[0].ravel().astype(np.int64),
-                arrays[1].ravel().astype(np.int64),
-                arrays[2].ravel().astype(np.float64),
-            )
-        )
+        shape = np.broadcast(row, column, value).shape
+        place = (_spread(one, shape, np.int64).ravel() for one in (row, column))
+        self._entries.append((*place, _spread(value, shape).ravel()))
 
     def copy(self) -> Program:
         """Take all of it, to be added to."""
@@ -138,8 +133,8 @@ class Program:
         return np.concatenate([np.zeros(0), *(block[part] for block in blocks)])
 
 
-def _spread(value: ArrayLike, count: int) -> Floats:
-    """So many doubles: those that are given, or one of them everywhere."""
-    every = np.empty(count)
-    every[:] = value
+def _spread(value: ArrayLike, shape: int | tuple[int, ...], kind: type = np.float64) -> NDArray[Any]:
+    """Numbers of a kind in a shape: those that are given, or fewer of them again and again."""
+    every = np.empty(shape, dtype=kind)
+    every[...] = value
     return every
