@@ -37,6 +37,8 @@ class Lane:
     planes : Planes
         Of the point's problem; remembers which limits are to be watched.
     weights : Weights
+    remembered : bool
+        Whether it is given the planes that other points have left, too.
 
     Attributes
     ----------
@@ -46,7 +48,16 @@ class Lane:
     cost : (column,)
     """
 
-    def __init__(self, point: Point, model: Model, bent: Curvature, planes: Planes, weights: Weights) -> None:
+    def __init__(
+        self,
+        point: Point,
+        model: Model,
+        bent: Curvature,
+        planes: Planes,
+        weights: Weights,
+        *,
+        remembered: bool = True,
+    ) -> None:
         local = point.local[0]
         if local is None or len(local.sick):
             raise ValueError("a lane needs a point with a state, of which nothing is to be cured")
@@ -54,9 +65,7 @@ class Lane:
         self._point, self._bent, self._planes = point, bent, planes
         self._around = _surroundings(point, local, model, bent)
         self.solver = Dense(model.program)
-        # Where nothing is whole to be searched, planes of other settings would only be carried along.
-        known = planes.at(point) if self.solver.whole else planes.touching(point)
-        self.solver.add(model.planes(known))
+        self.solver.add(model.rows(planes.at(point) if remembered else planes.touching(point)))
         self.cost = weights.cost(model)
 
     def complete(self, deadline: Deadline) -> Answer:
@@ -78,7 +87,7 @@ class Lane:
         for _ in range(MOST_PROGRAMS):
             answer = solved(self.solver.minimise(self.cost, seconds=deadline.left))
             missing = self._planes.missing(self._point, (self._bent,), self.model, answer.x)
-            self.solver.add(self.model.planes(missing))
+            self.solver.add(self.model.rows(missing))
             if not missing:
                 break
         return answer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.optimise.highs import Plane
+from gridclear.optimise.highs import Plane, Rows
 from gridclear.optimise.problem import Plan
 from gridclear.optimise.program import Program
 
@@ -32,8 +32,8 @@ LOSS, BROKEN = -2, -1
 
 
 @dataclass(frozen=True, eq=False)
-class Tangent:
-    """``target >= level + slope · controls`` in a period.
+class Tangents:
+    """Planes ``target >= level + slope · controls`` of one target in a period.
 
     Attributes
     ----------
@@ -41,24 +41,28 @@ class Tangent:
     target : int
         ``LOSS`` in MW; ``BROKEN``: largest distance beyond an effective limit in per cent; or a constraint
         that the base state breaks: its distance beyond the true limit in per cent.
-    constraint : int
-        Where it comes from, -1 for losses.
-    level : float
-    slope : (control,)
+    constraint : (plane,) of int
+        Where each comes from, -1 for losses.
+    level : (plane,)
+    slope : (plane, control)
     """
 
     period: int
     target: int
-    constraint: int
-    level: float
+    constraint: Ints
+    level: Floats
     slope: Floats
 
     @classmethod
     def through(
-        cls, period: int, target: int, constraint: int, value: float, slope: Floats, at: Floats
-    ) -> Tangent:
-        """Touch a value at values of the controls."""
-        return cls(period, target, constraint, value - float(slope @ at), slope)
+        cls, period: int, target: int, constraint: Ints, value: Floats, slope: Floats, at: Floats
+    ) -> Tangents:
+        """Touch values at values of the controls."""
+        return cls(period, target, constraint, value - slope @ at, slope)
+
+    def __len__(self) -> int:
+        """Count the planes."""
+        return len(self.level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,25 +166,26 @@ class Model:
         """Tell whether a solution breaks a limit by the program's own account."""
         return bool(x[self.columns.broken].max(initial=0.0) > PERCENT * TOLERANCE)
 
-    def planes(self, tangents: Sequence[Tangent]) -> list[Plane]:
-        """Rows that keep the targets above their tangents."""
+    def rows(self, tangents: Sequence[Tangents]) -> list[Rows]:
+        """Rows that keep the targets above their tangents, in their order."""
         own, found = self.columns, []
-        columns: dict[tuple[int, int], Ints] = {}
         for tangent in tangents:
+            period = tangent.period
             if tangent.target == LOSS:
-                target = int(own.loss[tangent.period])
+                target = int(own.loss[period])
             elif tangent.target == BROKEN:
-                target = int(own.broken[tangent.period])
+                target = int(own.broken[period])
             else:
-                target = own.uncured[tangent.period, tangent.target]
-            key = tangent.period, target
-            if key not in columns:
-                given = own.discharge[:, tangent.period]
-                columns[key] = np.concatenate([self.controls[tangent.period], given, [target]])
-            stored = tangent.slope[len(tangent.slope) - len(own.discharge) :]
-            value = np.concatenate([tangent.slope, -stored, [-1.0]])
-            found.append(Plane(columns[key], value, -tangent.level))
+                target = own.uncured[period, tangent.target]
+            stored = tangent.slope[:, tangent.slope.shape[1] - len(own.discharge) :]
+            column = np.concatenate([self.controls[period], own.discharge[:, period], [target]])
+            value = np.hstack([tangent.slope, -stored, np.full((len(tangent), 1), -1.0)])
+            found.append(Rows(column, value, -tangent.level))
         return found
+
+    def planes(self, tangents: Sequence[Tangents]) -> list[Plane]:
+        """Give the same rows one by one."""
+        return [plane for rows in self.rows(tangents) for plane in rows.planes()]
 
 
 def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE) -> Model:
@@ -369,32 +374,40 @@ def _profile(point: Point, program: Program, columns: Columns, controls: tuple[I
     return rows
 
 
-def loss_tangents(point: Point) -> list[Tangent]:
+def loss_tangents(point: Point) -> list[Tangents]:
     """Planes that touch the losses at a point."""
-    base = point.problem.compiled.s_base_mva
     return [
-        Tangent.through(period, LOSS, -1, base * local.loss, base * local.loss_slope, local.at)
+        loss_plane(point, local, period, 0.0, local.loss_slope, local.at)
         for period, local in enumerate(point.local)
         if local is not None
     ]
 
 
-def limit_tangents(local: Local, period: int, constraints: Ints) -> list[Tangent]:
+def loss_plane(point: Point, local: Local, period: int, rise: float, slope: Floats, at: Floats) -> Tangents:
+    """Plane of losses that have risen since a point, with the slope that they have there."""
+    base, source = point.problem.compiled.s_base_mva, np.full(1, -1, dtype=np.int64)
+    value = np.array([base * (local.loss + rise)])
+    return Tangents.through(period, LOSS, source, value, base * slope[None], at)
+
+
+def limit_tangents(local: Local, period: int, constraints: Ints) -> list[Tangents]:
     """Planes of limits at a point: the effective one, and the true one where the base state breaks it."""
-    return [
-        tangent
-        for number in constraints.tolist()
-        for tangent in limit_planes(local, period, number, 0.0, local.slope[:, number], local.at)
-    ]
+    return limit_planes(
+        local, period, constraints, np.zeros(len(constraints)), local.slope[:, constraints].T, local.at
+    )
 
 
 def limit_planes(
-    local: Local, period: int, number: int, rise: float, slope: Floats, at: Floats
-) -> list[Tangent]:
-    """Planes of one limit whose distance has risen since a point, with the slope that it has there."""
+    local: Local, period: int, constraints: Ints, rise: Floats, slope: Floats, at: Floats
+) -> list[Tangents]:
+    """Planes of limits whose distances, (limit,), have risen since a point, with their slopes there."""
+    if not len(constraints):
+        return []
     slope = PERCENT * slope
-    found = [Tangent.through(period, BROKEN, number, PERCENT * float(local.over[number] + rise), slope, at)]
-    if number in local.sick:
-        value = PERCENT * float(local.beyond[number] + rise)
-        found.append(Tangent.through(period, number, number, value, slope, at))
+    value = PERCENT * (local.over[constraints] + rise)
+    found = [Tangents.through(period, BROKEN, constraints, value, slope, at)]
+    for place in np.flatnonzero(np.isin(constraints, local.sick)).tolist() if len(local.sick) else []:
+        one, number = slice(place, place + 1), int(constraints[place])
+        value = PERCENT * (local.beyond[constraints[one]] + rise[one])
+        found.append(Tangents.through(period, number, constraints[one], value, slope[one], at))
     return found

@@ -36,7 +36,8 @@ class Program:
         whole: bool = False,
     ) -> Ints:
         """Add columns; scalars stand for all of them."""
-        self._columns.append((*(_spread(one, count) for one in (lower, upper, cost)), np.full(count, whole)))
+        low, high, each = (_spread(one, count) for one in (lower, upper, cost))
+        self._columns.append((low, high, each, np.full(count, whole)))
         self.n_column += count
         return np.arange(self.n_column - count, self.n_column)
 
@@ -49,8 +50,8 @@ class Program:
     def entries(self, row: ArrayLike, column: ArrayLike, value: ArrayLike) -> None:
         """Add coefficients; shapes are broadcast, entries of one place add up."""
         shape = np.broadcast(row, column, value).shape
-        place = (_spread(one, shape, np.int64).ravel() for one in (row, column))
-        self._entries.append((*place, _spread(value, shape).ravel()))
+        at, to = (_spread(one, shape, np.int64).ravel() for one in (row, column))
+        self._entries.append((at, to, _spread(value, shape).ravel()))
 
     def copy(self) -> Program:
         """Take all of it, to be added to."""
@@ -135,6 +136,6 @@ class Program:
 
 def _spread(value: ArrayLike, shape: int | tuple[int, ...], kind: type = np.float64) -> NDArray[Any]:
     """Numbers of a kind in a shape: those that are given, or fewer of them again and again."""
-    every = np.empty(shape, dtype=kind)
+    every: NDArray[Any] = np.empty(shape, dtype=kind)
     every[...] = value
     return every

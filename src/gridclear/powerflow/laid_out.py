@@ -89,7 +89,7 @@ def limits_of(limits: LimitArrays, rows: Ints) -> LimitArrays:
 
 def rows_of(out: Output, first: int, last: int) -> Output:
     """Give the arrays of scenarios first … last - 1, to be written to."""
-    return out._make(values[first:last] if len(values) else values for values in out)
+    return type(out)(*(values[first:last] if len(values) else values for values in out))
 
 
 def like(out: Output, network: Network, count: int) -> Output:
