@@ -12,7 +12,8 @@ from gridclear.network.limits import NodeLimits
 from gridclear.powerflow.columns import injection_columns
 from gridclear.powerflow.factors import branch_admittance, factors_at, node_shunt
 from gridclear.powerflow.lanes import Lanes, Stretch, no_changes, no_limits, output, solve_lanes
-from gridclear.powerflow.sensitivity import Controls, Solved
+from gridclear.powerflow.moves import Controls
+from gridclear.powerflow.sensitivity import Solved
 
 if TYPE_CHECKING:
     import gridclear as gc

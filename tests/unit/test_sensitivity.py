@@ -15,7 +15,8 @@ from sensitivity_support import DenseModel, every_control, limits_of, moved, sol
 import gridclear as gc
 from gridclear.powerflow.arrays import LimitArrays
 from gridclear.powerflow.lanes import output, solve_lanes
-from gridclear.powerflow.sensitivity import Controls, adjoint, forward, quantity_count, quantity_of
+from gridclear.powerflow.moves import Controls
+from gridclear.powerflow.sensitivity import adjoint, forward, quantity_count, quantity_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import numpy as np
 from gridclear.optimise.around import MOST_PROGRAMS
 from gridclear.optimise.dense import Dense
 from gridclear.optimise.highs import solved
-from gridclear.optimise.model import PERCENT
+from gridclear.optimise.tangents import PERCENT
 from gridclear.powerflow.completing import Surroundings
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import numpy as np
 
 from gridclear.network.limits import TOLERANCE, sides
 from gridclear.powerflow.cells import cell_weights, controls_of, some_states
-from gridclear.powerflow.sensitivity import Controls, forward, quantity_of
+from gridclear.powerflow.moves import Controls
+from gridclear.powerflow.sensitivity import forward, quantity_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.optimise.model import (
+from gridclear.optimise.tangents import (
     BROKEN,
     LOSS,
     PERCENT,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.optimise.highs import Solver
-from gridclear.optimise.model import BROKEN, HELD, PERCENT, build_model, limit_tangents, loss_tangents
+from gridclear.optimise.model import HELD, build_model
 from gridclear.optimise.reached import keep_delivery
+from gridclear.optimise.tangents import BROKEN, PERCENT, limit_tangents, loss_tangents
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.linearise import Point
-    from gridclear.optimise.model import Model, Tangents
+    from gridclear.optimise.model import Model
+    from gridclear.optimise.tangents import Tangents
 
 #: Distance to a limit, normalised, at which it binds.
 _BINDS = 1e-5

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.powerflow.sensitivity import Controls
+from gridclear.powerflow.moves import Controls
 
 if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints

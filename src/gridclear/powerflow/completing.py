@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gridclear.powerflow.jit import allocating, kernel
-from gridclear.powerflow.simplex import SOLVED, add_row, append, dot, solve_below, times
+from gridclear.powerflow.rows import add_row, dot, times
+from gridclear.powerflow.simplex import SOLVED, append, solve_below
 
 #: Missing room for rows; other codes are those of ``simplex``.
 FULL = 9

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.powerflow.arrays import NEWTON, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
-from gridclear.powerflow.followers import Followers
+from gridclear.powerflow.followers import FollowerStore
 from gridclear.powerflow.laid_out import (
     PeriodLimits,
-    ground_columns,
+    Scan,
+    lanes_of,
     limit_arrays,
     limits_of,
-    row_numbers,
     rows_of,
 )
 from gridclear.powerflow.lanes import (
     TOLERANCE_MVA,
     Lanes,
     Stretch,
-    changes_by_node,
     no_limits,
     no_starts,
     output,
@@ -33,12 +30,11 @@ from gridclear.powerflow.lanes import (
 )
 from gridclear.powerflow.rays import Crossing
 from gridclear.powerflow.sensitivity import Kept, Solved
+from gridclear.powerflow.settings import Settings
 from gridclear.powerflow.tracks import climb_tracks, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Complexes, Floats, Ints
@@ -48,27 +44,6 @@ if TYPE_CHECKING:
 
 #: Tolerance in MVA at which states repeat to some 1e-13 p.u.
 EXACT_MVA = 1e-12
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What the limit scan of scenarios found.
-
-    Attributes
-    ----------
-    solved : (scenario,) of bool
-    high : (scenario,)
-        Worst violation, NaN without solution.
-    which : (scenario,) of int
-        Constraint that has it, -1 without solution.
-    probed : (scenario,)
-        Value of the constraint that was asked for.
-    """
-
-    solved: NDArray[np.bool_]
-    high: Floats
-    which: Ints
-    probed: Floats
 
 
 class Scenarios:
@@ -97,8 +72,8 @@ class Scenarios:
         self._start: tuple[Complexes, ...] = ()
         self._rooms: dict[tuple[int, int, bool], list[Workspace]] = {}
         self._passed: dict[int, Kept] = {}
-        self._followers: dict[tuple[int, bytes], Followers] = {}
-        self._settings = np.zeros((0, len(compiled.positions)), dtype=np.int64)
+        self._followers = FollowerStore(compiled, threads)
+        self._settings = Settings(len(compiled.positions))
 
     def lanes(self, period: Ints) -> Scenarios:
         """Scenarios whose periods are some of these, with the same factors, settings, starts and room.
@@ -126,20 +101,11 @@ class Scenarios:
 
     def setting(self, positions: Ints) -> Ints:
         """Find the number of each row of positions, (scenario, device) → (scenario,); equal rows share it."""
-        known = len(self._settings)
-        stacked = np.vstack([self._settings, positions])
-        member = row_numbers(stacked)
-        _, first = np.unique(member, return_index=True)
-        # Known settings keep their numbers: they are the first rows.
-        order = np.argsort(first)
-        place = np.empty(len(first), dtype=np.int64)
-        place[order] = np.arange(len(first))
-        self._settings = stacked[first[order]]
-        return place[member[known:]]
+        return self._settings.number(positions)
 
     def positions(self, setting: Ints) -> Ints:
         """Positions of numbered settings, (scenario,) → (scenario, device)."""
-        return self._settings[setting]
+        return self._settings.positions(setting)
 
     def scan(
         self,
@@ -315,7 +281,7 @@ class Scenarios:
         _, moved = activations.split(reactions.first_cell, len(reactions))
         for topology, rows, stretches in self._groups(activations.period, setting):
             network = self.compiled.networks[topology]
-            followers = self._followed(topology, stretches[0], reactions.bus)
+            followers = self._followers.at(topology, stretches[0])
             out = output(network, len(rows), nodes=True)
             self._solve(topology, stretches, activations.part(rows), no_limits(network), out)
             period, good = activations.period[rows], out.code <= NEWTON
@@ -327,25 +293,17 @@ class Scenarios:
         return piece, place
 
     def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, tuple[Stretch, ...]]]:
-        """Scenarios by topology, each with stretches of one setting.
-
-        In a stretch they are by period, so that neighbours share their limits.
-        """
-        if not len(period):
-            return []
-        topology = self.compiled.topology[period]
-        group = topology * len(self._settings) + setting
-        order = np.argsort(group * len(self.compiled.topology) + period, kind="stable")
-        found = []
-        for rows in np.split(order, np.flatnonzero(np.diff(topology[order])) + 1):
-            number, own = int(topology[rows[0]]), setting[rows]
-            cuts = [0, *(np.flatnonzero(np.diff(own)) + 1).tolist(), len(rows)]
-            stretches = []
-            for first, last in pairwise(cuts):
-                positions = self._settings[own[first]]
-                stretches.append(Stretch(positions, self._factors.at(number, positions), first, last))
-            found.append((number, rows, tuple(stretches)))
-        return found
+        """Scenarios by topology, each with stretches of one setting, and in these by period."""
+        return [
+            (
+                topology,
+                rows,
+                tuple(Stretch(at, self._factors.at(topology, at), *ends) for at, *ends in stretches),
+            )
+            for topology, rows, stretches in self._settings.groups(
+                self.compiled.topology[period], period, setting
+            )
+        ]
 
     def _solve(
         self,
@@ -362,19 +320,7 @@ class Scenarios:
         return lanes
 
     def _lanes_of(self, topology: int, part: Activations, more: tuple[Columns, ...] = ()) -> Lanes:
-        nodes = self.compiled.networks[topology].structure.node_of_bus
-        ones = np.ones(len(nodes))
-        return Lanes(
-            count=len(part.period),
-            columns=tuple(
-                Columns(number, values, part.period, nodes, ones)
-                for number, values in enumerate(self.compiled.parts)
-            )
-            + ground_columns(part, nodes)
-            + more,
-            changes=changes_by_node(part, nodes),
-            starts=self._starts(topology, part.period),
-        )
+        return lanes_of(self.compiled, topology, part, self._starts(topology, part.period), more)
 
     def _run(
         self,
@@ -420,7 +366,7 @@ class Scenarios:
             q[rows] = self._follow(
                 reactions, topology, stretch, given.part(rows), moved[rows], own_limits, own_out
             )
-        column = self._followed(topology, stretches[0], reactions.bus).column(q)
+        column = self._followers.at(topology, stretches[0]).column(q)
         return self._lanes_of(topology, given, (column,))
 
     def _follow(
@@ -434,7 +380,7 @@ class Scenarios:
         out: Output,
     ) -> Floats:
         """Solve a stretch; reactive powers of its inverters, (scenario, inverter)."""
-        followers = self._followed(topology, stretch, reactions.bus)
+        followers = self._followers.at(topology, stretch)
 
         def lanes_of(rows: Ints, q: Floats) -> Lanes:
             return self._lanes_of(topology, given.part(rows), (followers.column(q),))
@@ -447,13 +393,3 @@ class Scenarios:
         start = self._start[topology][given.period] if self._start else followers.idle
         own, p = reactions.of(given.period), reactions.p[given.period] + moved
         return followers.follow(own, p, start, lanes_of, run, limits, out)
-
-    def _followed(self, topology: int, stretch: Stretch, bus: Ints) -> Followers:
-        """Inverters at buses that follow their curves in a topology, at a stretch's setting."""
-        key = (topology, stretch.positions.tobytes())
-        if key not in self._followers:
-            self._followers[key] = Followers(
-                bus, self.compiled.networks[topology], self.compiled.limits[topology], stretch.positions,
-                stretch.factors, self.threads,
-            )  # fmt: skip
-        return self._followers[key]

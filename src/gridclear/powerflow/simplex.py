@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gridclear.powerflow.jit import allocating, inner, kernel
+from gridclear.powerflow.jit import allocating, kernel
+from gridclear.powerflow.rows import add_row, eliminate, times
 
 #: How a program ended: solved; no solution; no solution at less than was asked for; the method lost its way;
 #: and within the method: a reduced cost asks for a bound that is infinite.
@@ -176,37 +177,11 @@ def _factorise(t):
 @allocating
 def _pivot(t, row, column):
     """Let a basic and a nonbasic variable change places."""
-    _eliminate(t.table, t.reduced, t.size[0], row, column)
+    eliminate(t.table, t.reduced, t.size[0], row, column)
     variable = t.head[row]
     t.head[row] = t.tail[column]
     t.tail[column] = variable
     t.size[1] += 1
-
-
-@inner
-def _eliminate(table, reduced, m, row, column):
-    """Solve a row for the variable of a column, and put what comes out in its place everywhere."""
-    n, inverse = len(reduced), 1.0 / table[row, column]
-    for other in range(n):
-        table[row, other] *= -inverse
-    table[row, column] = inverse
-    for place in range(m):
-        factor = table[place, column]
-        if place != row and factor != 0.0:
-            table[place, column] = 0.0
-            for other in range(n):
-                table[place, other] += factor * table[row, other]
-    factor = reduced[column]
-    if factor != 0.0:
-        reduced[column] = 0.0
-        add_row(reduced, factor, table, row)
-
-
-@inner
-def add_row(target, factor, table, row):
-    """Add a multiple of a row of a table."""
-    for column in range(len(target)):
-        target[column] += factor * table[row, column]
 
 
 @allocating
@@ -220,39 +195,6 @@ def _price(t):
         variable = t.head[row]
         if variable < n and t.cost[variable] != 0.0:
             add_row(t.reduced, t.cost[variable], t.table, row)
-
-
-@inner
-def times(matrix, count, x, value):
-    """Products of the first rows of a matrix with x, a row at a time by eight sums at once.
-
-    One sum alone would wait for every addition.
-    """
-    n = len(x)
-    whole = n - n % 8
-    for row in range(count):
-        a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for place in range(0, whole, 8):
-            a += matrix[row, place] * x[place]
-            b += matrix[row, place + 1] * x[place + 1]
-            c += matrix[row, place + 2] * x[place + 2]
-            d += matrix[row, place + 3] * x[place + 3]
-            e += matrix[row, place + 4] * x[place + 4]
-            f += matrix[row, place + 5] * x[place + 5]
-            g += matrix[row, place + 6] * x[place + 6]
-            h += matrix[row, place + 7] * x[place + 7]
-        for place in range(whole, n):
-            a += matrix[row, place] * x[place]
-        value[row] = ((a + b) + (c + d)) + ((e + f) + (g + h))
-
-
-@inner
-def dot(one, other):
-    """Inner product."""
-    total = 0.0
-    for place in range(len(one)):
-        total += one[place] * other[place]
-    return total
 
 
 @allocating
