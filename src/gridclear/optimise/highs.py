@@ -131,6 +131,8 @@ class Solver:
             ("presolve", "off"),
             # A search within the search, which takes long at the root and finds what the others find.
             ("mip_heuristic_run_root_reduced_cost", False),
+            # A quarter of a search of few columns, for what its root finds as well.
+            ("mip_heuristic_run_feasibility_jump", False),
             ("primal_feasibility_tolerance", tolerance),
             ("dual_feasibility_tolerance", tolerance),
             ("mip_feasibility_tolerance", tolerance),
