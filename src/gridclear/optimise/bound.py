@@ -396,9 +396,8 @@ class _Search:
 
     def _misjudged(self, own: Period, state: State, x: Floats) -> list[Weights]:
         """Directions in which a solution has the sources' powers, or squares, other than its state."""
-        free, base = own.circuit.n_free, self.point.problem.compiled.s_base_mva
-        taken = np.asarray(own.circuit.admittance[free:] @ state.voltage)
-        power = base * (state.voltage[free:] * np.conj(taken))[own.fed]
+        base = self.point.problem.compiled.s_base_mva
+        power = base * own.circuit.powers(state.voltage)[own.fed]
         away = (x[own.active] - power.real) + 1j * (x[own.reactive] - power.imag)
         found: list[Weights] = []
         for place, source in enumerate(own.fed.tolist()):

@@ -170,6 +170,12 @@ class Circuit:
         found: Complexes = np.divide(1.0, own, out=np.zeros_like(own), where=own != 0.0)
         return found
 
+    def powers(self, voltage: Complexes) -> Complexes:
+        """Powers that the sources give at voltages of all nodes, p.u."""
+        given = voltage[self.n_free :]
+        taken: Complexes = np.asarray(self.admittance[self.n_free :] @ voltage)
+        return given * np.conj(taken)
+
     def setting(self, steps: Floats) -> Setting:
         """Take movables at so many steps away from their schedule, (device,); in between by interpolation."""
 
