@@ -22,7 +22,8 @@ from test_bound_planes import (
 import gridclear as gc
 from gridclear.network.movables import Movable
 from gridclear.optimise.algorithms import Deadline
-from gridclear.optimise.bound import _circuits, _Search, lower_bound
+from gridclear.optimise.bound import _Search, lower_bound
+from gridclear.optimise.circuit import circuits_of
 from gridclear.optimise.conditional import Conditional
 from gridclear.optimise.enclosures import Enclosure
 from gridclear.optimise.lifted import kept_voltages, largest, most_currents
@@ -87,7 +88,7 @@ def nearby(relaxation, number, control, other):
 def test_states_lie_above_the_lines_of_their_setting(name, near):
     problem = problem_of(CASES[name]())
     point = cleared(problem)
-    relaxation = _Search(point, _circuits(point), Deadline()).relaxation
+    relaxation = _Search(point, circuits_of(point), Deadline()).relaxation
     rng, checked, bent = np.random.default_rng(3), 0, 0
     periods = dict(relaxation.periods)
     base = {number: enclosed(relaxation, number, own, point.plan, near) for number, own in periods.items()}
@@ -154,7 +155,7 @@ def random_weights(relaxation, number, own, rng):
 def test_rows_of_one_setting_cut_no_plan_off(name, near):
     problem = problem_of(CASES[name]())
     point = cleared(problem)
-    relaxation = _Search(point, _circuits(point), Deadline()).relaxation
+    relaxation = _Search(point, circuits_of(point), Deadline()).relaxation
     rng, periods, rows, base = np.random.default_rng(4), dict(relaxation.periods), {}, {}
     lowest = np.array([device.lowest for device in problem.devices])
     for number, own in periods.items():

@@ -125,11 +125,9 @@ class Courses:
                 break
             course = [(number, tuple(places[number].tolist())) for number in self._pieces]
             new = [one for one in course if one not in self._known]
-            within = all((own <= 0.0).all() for own in self.placings.excess(places))
-            if within and (not new or trial % _OFFERED == 0) and places.tobytes() not in offered:
+            if (not new or trial % _OFFERED == 0) and places.tobytes() not in offered:
                 offered.add(places.tobytes())
-                steps = [own[places[:, axis]] for axis, own in enumerate(self.placings.steps)]
-                cost = min(cost, offer(np.stack(steps)))
+                cost = min(cost, self._tried(places, offer))
             if new:
                 repriced = 0
                 if self._tired(rising, best, cost):
@@ -146,13 +144,26 @@ class Courses:
             close = [one for one in course if _LESS * self._whole.get(one, np.inf) > cost - best]
             if not close or self._tired(closely, best, cost):
                 break
-            for number, place in close:
-                if deadline.passed:
-                    break
-                self._look_whole(number, place, cost, cost - best)
-                # What one period shows narrows the ranges of the next.
-                best = max(best, self.placings.cheapest()[0] + self._constant)
+            best = self._look_closely(close, cost, best, deadline)
         return best
+
+    def _look_closely(
+        self, course: list[tuple[int, tuple[int, ...]]], cost: float, best: float, deadline: Deadline
+    ) -> float:
+        """Look at placings as closely as can be; the least cost of a course by then."""
+        for number, place in course:
+            if deadline.passed:
+                break
+            self._look_whole(number, place, cost, cost - best)
+            # What one period shows narrows the ranges of the next.
+            best = max(best, self.placings.cheapest()[0] + self._constant)
+        return best
+
+    def _tried(self, places: Ints, offer: Offer) -> float:
+        """Offer a course as a plan, if the budgets let it be; the cost of the best plan by now."""
+        if any((own > 0.0).any() for own in self.placings.excess(places)):
+            return np.inf
+        return offer(np.stack([own[places[:, axis]] for axis, own in enumerate(self.placings.steps)]))
 
     @staticmethod
     def _tired(rising: deque[float], best: float, cost: float) -> bool:
@@ -214,7 +225,11 @@ class Courses:
             if around is None:
                 most = float(self.placings.least[number][place]) + spare if narrow else np.inf
                 around = self._around(number, place, control, state, most)
-            if not self._line(number, sight.x, control, state, sight.worth, around):
+            found_lines = self._line(number, sight.x, control, state, sight.worth, around)
+            # In narrow ranges, lines say more than planes ever do.
+            if narrow and found_lines:
+                continue
+            if not self._plane(number, sight.x, state, sight.worth) and not found_lines:
                 break
 
     def _missed(self, number: int, sight: Sight, state: State) -> float:
@@ -280,11 +295,11 @@ class Courses:
         worth: Weights | None,
         around: Conditional,
     ) -> bool:
-        """Cut off a solution by planes and lines at its state; False if nothing does."""
+        """Cut off a solution by lines at its state; False if nothing does."""
         cuts = around.cuts(state, control, worth) if around.known else []
         cuts = [cut for cut in cuts if cut.plane.excess(x) > _MISSED]
         self._pieces[number].add(cuts)
-        return self._plane(number, x, state, worth) or bool(cuts)
+        return bool(cuts)
 
     def _look_whole(self, number: int, place: tuple[int, ...], cost: float, spare: float) -> None:
         """Look at a placing as closely as can be: by narrow ranges, and with all that is whole as such.

@@ -62,6 +62,24 @@ class Line:
     slope: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Rows least <= matrix · (u - u') <= most, and what makes prices of them out of slopes."""
+
+    matrix: Floats
+    least: Floats
+    most: Floats
+    inverse: Floats
+
+    @classmethod
+    def of(cls, rows: list[tuple[Floats, float, float]], width: Floats) -> _Group:
+        """Take rows together, for controls of ranges that wide."""
+        matrix = np.array([own for own, _, _ in rows])
+        least, most = (np.array([row[side] for row in rows], dtype=np.float64) for side in (1, 2))
+        inverse: Floats = np.linalg.pinv(matrix * width).astype(np.float64)
+        return cls(matrix, least, most, inverse)
+
+
 class Enclosure:
     """Lines around a state, of one period with its devices where they stand.
 
@@ -129,12 +147,10 @@ class Enclosure:
         self._moved = per_control @ self._straight.T + per_control.conj() @ self._crossed.T
         self._spread = np.abs(self._straight) + np.abs(self._crossed)
         self.tangential = np.full(free, np.inf)
-        self._narrow: list[tuple[Floats, float, float]] = []
-        if spans is not None:
-            self._narrow = self._spanned(spans)
+        self._narrow = None if spans is None else self._spanned(spans)
         self._bound_distances(np.abs(impedance))
 
-    def _spanned(self, spans: Spans) -> list[tuple[Floats, float, float]]:
+    def _spanned(self, spans: Spans) -> _Group | None:
         """Rows of the controls' changes by what moves the voltages most: slope, least, most."""
         unit = np.conj(self.voltage) / np.abs(self.voltage)
         moved = np.concatenate([(unit * self._moved).real, (unit * self._moved).imag], axis=1)
@@ -144,11 +160,12 @@ class Enclosure:
         axes = axes / (np.abs(axes) @ self._top).max(initial=np.finfo(np.float64).tiny)
         at = axes @ self._control
         low, high = spans(axes)
-        return [
+        rows = [
             (axis, float(least), float(most))
             for axis, least, most in zip(axes, low - at, high - at, strict=True)
             if np.isfinite(least) and np.isfinite(most)
         ]
+        return _Group.of(rows, self._top) if rows else None
 
     def _bound_distances(self, impedance: Floats) -> None:
         """Bound |V - V'| wherever the limits are kept: by what contracts, then by what is affine."""
@@ -183,8 +200,11 @@ class Enclosure:
             if done:
                 break
 
-    def _asked(self, rest: Floats) -> list[tuple[Floats, float, float]]:
-        """Rows of the controls' changes that the ranges of the sources' powers leave: slope, least, most."""
+    def _asked(self, rest: Floats) -> list[_Group]:
+        """Rows of the controls' changes: by the ranges of the sources' powers, and by those of the axes.
+
+        Apart: the powers nearly follow from the axes, and prices of both together would be far too large.
+        """
         rows = []
         for source, ranges in zip(self._own.fed.tolist(), self._ranges, strict=True):
             for part, (low, high) in enumerate(ranges):
@@ -193,26 +213,26 @@ class Enclosure:
                     at, slope = self._source_at(source, part), self._slope(form)
                     room = float(self._weight(form) @ rest)
                     rows.append((slope, low - at - room, high - at + room))
-        return rows
+        groups = [] if self._narrow is None else [self._narrow]
+        return groups + ([_Group.of(rows, self._top)] if rows else [])
 
-    def _highest(self, slope: Floats, rows: list[tuple[Floats, float, float]]) -> Floats:
+    @cached_property
+    def _groups(self) -> list[_Group]:
+        """Rows of the controls' changes, as narrow as they are known."""
+        return self._asked(self._most_rest)
+
+    def _highest(self, slope: Floats, groups: list[_Group]) -> Floats:
         """Bound slopes · (u - u') from above, (row, control), by the controls' ranges and rows at a price."""
         low, high = -self._control, self._top - self._control
         best: Floats = np.maximum(slope * low, slope * high).sum(axis=1)
-        # Apart: the powers nearly follow from the axes, and prices of both together would be far too large.
-        for group in (rows, self._narrow):
-            if not group:
-                continue
-            matrix = np.array([own for own, _, _ in group])
-            least, most = (np.array([row[side] for row in group]) for side in (1, 2))
-            width = high - low
+        for group in groups:
             # Any prices are sound; those that leave least of the slopes are near the best.
-            price = np.linalg.lstsq((matrix * width).T, (slope * width).T, rcond=None)[0].T
+            price = (slope * self._top) @ group.inverse
             for factor in _PRICES:
                 own = factor * price
-                left = slope - own @ matrix
+                left = slope - own @ group.matrix
                 value = np.maximum(left * low, left * high).sum(axis=1)
-                best = np.minimum(best, value + np.maximum(own * least, own * most).sum(axis=1))
+                best = np.minimum(best, value + np.maximum(own * group.least, own * group.most).sum(axis=1))
         return best
 
     def _source_form(self, source: int, part: int) -> Complexes:
@@ -315,8 +335,7 @@ class Enclosure:
         down = np.minimum(value, 0.0)
         along = np.flatnonzero(down < 0.0)
         across = vector[:, along].T
-        rows = self._asked(self._most_rest)
-        high, low = self._highest(across, rows), -self._highest(-across, rows)
+        high, low = self._highest(across, self._groups), -self._highest(-across, self._groups)
         # -y² >= -((low + high) y - low high) between both ends.
         chord = across.T @ (down[along] * (low + high))
         level = float(-down[along] @ (low * high)) - float(chord @ self._control)
@@ -347,10 +366,9 @@ class Enclosure:
         """Range of a source's active (0) or reactive (1) power, p.u."""
         form, at = self._source_form(source, part), self._source_at(source, part)
         slope, room = self._slope(form)[None], float(self._weight(form) @ self._most_rest)
-        rows = self._asked(self._most_rest)
         return (
-            at - float(self._highest(-slope, rows)[0]) - room,
-            at + float(self._highest(slope, rows)[0]) + room,
+            at - float(self._highest(-slope, self._groups)[0]) - room,
+            at + float(self._highest(slope, self._groups)[0]) + room,
         )
 
     @property

@@ -147,6 +147,7 @@ class Solver:
         seconds: float = np.inf,
         gap: tuple[float, float] = (0.0, 1e-9),
         start: Floats | None = None,
+        primal: bool = False,
     ) -> Answer:
         """Solve.
 
@@ -160,6 +161,8 @@ class Solver:
             At which a mixed-integer search stops.
         start : (column,), optional
             A solution whose whole columns, rounded, a mixed-integer search begins with.
+        primal : bool
+            Of a linear program, nothing but the costs has changed: what is feasible is a start.
 
         Returns
         -------
@@ -185,6 +188,7 @@ class Solver:
             # Last of all: every other change makes the solver forget it.
             status = solver.setSolution(len(column), column, np.rint(start[column]))
             self._check(status, "a solution to start from")
+        self._check(solver.setOptionValue("simplex_strategy", _PRIMAL if primal else _DUAL), "a strategy")
         status = solver.run()
         for strategy in (_DUAL, _PRIMAL):
             if not self._is_lost():
@@ -193,7 +197,6 @@ class Solver:
             self._check(solver.clearSolver(), "a fresh start")
             self._check(solver.setOptionValue("simplex_strategy", strategy), "a strategy")
             status = solver.run()
-            self._check(solver.setOptionValue("simplex_strategy", _DUAL), "a strategy")
         if self._is_lost():
             word = solver.modelStatusToString(solver.getModelStatus())
             raise LostError(f"the solver has no solution and says '{word}', from scratch, too")

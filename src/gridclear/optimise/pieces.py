@@ -168,10 +168,10 @@ class Piece:
         x[self._column] = found.x
         return Sight(found.objective, tables, x, self._worth(found.dual))
 
-    def _minimised(self, cost: Floats) -> Answer | None:
+    def _minimised(self, cost: Floats, *, primal: bool = False) -> Answer | None:
         """Solve without whole columns; None where the solver has lost its way."""
         try:
-            return self._solver.minimise(cost)
+            return self._solver.minimise(cost, primal=primal)
         except LostError:
             return None
 
@@ -221,7 +221,7 @@ class Piece:
             for end, sign in ((0, 1.0), (1, -1.0)):
                 aim = np.zeros(len(self._cost))
                 aim[own] = sign * one
-                found = self._minimised(aim)
+                found = self._minimised(aim, primal=True)
                 if found is None:
                     continue
                 if found.status == INFEASIBLE:
