@@ -188,8 +188,8 @@ class Courses:
 
     def _cut_off(
         self, number: int, place: tuple[int, ...], cost: float, spare: float, cuts: int, *, narrow: bool
-    ) -> None:
-        """Cut off solutions of a placing as long as that is worth it.
+    ) -> float:
+        """Cut off solutions of a placing as long as that is worth it; the cost of the last one.
 
         Planes come first. Where they gain nothing more, so do lines, all of one enclosure, around the state
         of the first solution.
@@ -206,13 +206,13 @@ class Courses:
             if sight is None:
                 break
             self.placings.learn(number, sight.least, sight.tables)
-            if sight.least > enough or trial == cuts:
+            gained, last = sight.least - last, sight.least
+            if last > enough or trial == cuts:
                 break
-            if trial and sight.least - last < worth:
+            if trial and gained < worth:
                 if lines:
                     break
                 lines = True
-            last = sight.least
             found = self._solution(number, place, sight.x)
             if found is None:
                 break
@@ -231,6 +231,7 @@ class Courses:
                 continue
             if not self._plane(number, sight.x, state, sight.worth) and not found_lines:
                 break
+        return last
 
     def _missed(self, number: int, sight: Sight, state: State) -> float:
         """EUR by which a solution is cheaper than its state, as its optimum weighs them."""
@@ -310,11 +311,13 @@ class Courses:
         piece = self._pieces[number]
         worth = _WORTH * min(spare, abs(cost)) / len(self._pieces)
         before = float(self.placings.least[number][place])
+        known = -np.inf
         for _ in range(_MOST_NARROWED):
-            known = float(self.placings.least[number][place])
-            self._cut_off(number, place, cost, spare, _MOST_CUTS, narrow=True)
-            if self.placings.least[number][place] - known <= worth:
+            # Of the program without whole columns: what these add comes last.
+            reached = self._cut_off(number, place, cost, spare, _MOST_CUTS, narrow=True)
+            if reached - known <= worth:
                 break
+            known = reached
         last, around = -np.inf, None
         for _ in range(_MOST_CUTS):
             bound, x = piece.whole_at(place, worth)
