@@ -11,8 +11,9 @@ import pandapower as pp
 from gridclear.network.limits import NodeLimits
 from gridclear.powerflow.columns import injection_columns
 from gridclear.powerflow.factors import branch_admittance, factors_at, node_shunt
-from gridclear.powerflow.lanes import Lanes, no_changes, no_limits, output, solve_lanes
-from gridclear.powerflow.sensitivity import Controls, Solved
+from gridclear.powerflow.lanes import Lanes, Stretch, no_changes, no_limits, output, solve_lanes
+from gridclear.powerflow.moves import Controls
+from gridclear.powerflow.sensitivity import Solved
 
 if TYPE_CHECKING:
     import gridclear as gc
@@ -91,10 +92,11 @@ def solved_states(
     factors = factors._replace(q_max=np.full(network.n_free, q_limit))
     columns = injection_columns(network, p, q, profiles)
     lanes = Lanes(len(p), columns, no_changes(len(p)))
+    stretches = (Stretch(setting, factors, 0, len(p)),)
     out = output(network, len(p), nodes=True)
-    solve_lanes(network, factors, lanes, no_limits(network), out, threads=1, tolerance_mva=1e-10)
+    solve_lanes(network, stretches, lanes, no_limits(network), out, threads=1, tolerance_mva=1e-10)
     return Solved(
-        network, setting, factors, lanes, *(part[:, : network.n_node] for part in (out.node_r, out.node_i))
+        network, stretches, lanes, *(part[:, : network.n_node] for part in (out.node_r, out.node_i))
     )
 
 
@@ -139,7 +141,7 @@ class DenseModel:
     STEP = 1e-30
 
     def __init__(self, states: Solved, parts: np.ndarray, state: int) -> None:
-        self.network, self.positions, self.parts = states.network, states.positions, parts
+        self.network, self.positions, self.parts = states.network, states.stretches[0].positions, parts
         self.limits = limits_of(self.network)
         self.e, self.f = states.vr[state].astype(complex), states.vi[state].astype(complex)
         self.end = np.zeros(self.network.n_branch, dtype=np.int64)

@@ -8,7 +8,7 @@ import pytest
 from gridclear.errors import SolverError
 from gridclear.optimise import dense
 from gridclear.optimise.dense import Dense
-from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, TIME_LIMIT, Plane, Solver
+from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, TIME_LIMIT, Rows, Solver
 from gridclear.optimise.program import Program
 from gridclear.powerflow.simplex import ASTRAY
 
@@ -52,9 +52,9 @@ def walk(seed, check):
         turn = rng.integers(4) if step else -1
         if turn == 0:
             value = rng.normal(size=n)
-            plane = Plane(np.arange(n), value, float(value @ inside + 0.3 * rng.random()))
-            own.add([plane])
-            other.add([plane])
+            rows = Rows(np.arange(n), value[None], np.array([value @ inside + 0.3 * rng.random()]))
+            own.add([rows])
+            other.add(rows.planes())
         elif turn == 1:
             cost = rng.normal(size=n)
         elif turn == 2:
@@ -158,7 +158,7 @@ def test_there_is_room_for_any_number_of_rows():
     column = program.columns(2, 0.0, 10.0, [-1.0, -1.0])
     own = Dense(program)
     for turn in np.linspace(0.0, 0.5 * np.pi, 300):
-        own.add([Plane(column, np.array([np.cos(turn), np.sin(turn)]), 1.0)])
+        own.add([Rows(column, np.array([[np.cos(turn), np.sin(turn)]]), np.ones(1))])
     answer = own.minimise(program.cost)
     assert answer.objective == pytest.approx(-np.sqrt(2.0), abs=1e-4)
     assert len(answer.dual) == 300
@@ -170,9 +170,10 @@ def test_free_columns_find_their_rows():
     loss = program.columns(1, -np.inf, cost=1.0)
     own, other = Dense(program), Solver(program)
     for slope in (-2.0, -0.5, 1.0):
-        plane = Plane(np.concatenate([column, loss]), np.array([slope, -1.0]), -0.1 * slope)
-        own.add([plane])
-        other.add([plane])
+        value, upper = np.array([[slope, -1.0]]), np.array([-0.1 * slope])
+        rows = Rows(np.concatenate([column, loss]), value, upper)
+        own.add([rows])
+        other.add(rows.planes())
     same(own.minimise(program.cost), other.minimise(program.cost))
 
 
@@ -190,7 +191,7 @@ def test_what_is_no_number_is_refused():
     with pytest.raises(SolverError):
         own.minimise(np.array([1.0, np.nan]))
     with pytest.raises(SolverError):
-        own.add([Plane(np.array([0]), np.array([np.inf]), 1.0)])
+        own.add([Rows(np.array([0]), np.array([[np.inf]]), np.ones(1))])
     with pytest.raises(SolverError):
         own.search(np.array([1.0, np.nan]), gap=0.0)
     program.rows(1, np.nan, 1.0)

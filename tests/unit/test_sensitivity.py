@@ -15,7 +15,8 @@ from sensitivity_support import DenseModel, every_control, limits_of, moved, sol
 import gridclear as gc
 from gridclear.powerflow.arrays import LimitArrays
 from gridclear.powerflow.lanes import output, solve_lanes
-from gridclear.powerflow.sensitivity import Controls, adjoint, forward, quantity_count, quantity_of
+from gridclear.powerflow.moves import Controls
+from gridclear.powerflow.sensitivity import adjoint, forward, quantity_count, quantity_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,7 +173,7 @@ def test_constraints_are_those_of_the_limit_scan(grids: Path) -> None:
         probe=constraint,
     )  # fmt: skip
     out = output(network, count)
-    solve_lanes(network, states.factors, states.lanes, scan, out, threads=1, tolerance_mva=1e-10)
+    solve_lanes(network, states.stretches, states.lanes, scan, out, threads=1, tolerance_mva=1e-10)
     value = adjoint(states, limits, Controls.of(), constraint[:, None]).value
     np.testing.assert_allclose(value[:, 0], out.probed, rtol=1e-13, atol=1e-13)
 
@@ -232,9 +233,10 @@ def test_states_of_another_setting_are_no_states(grids: Path) -> None:
     found = forward(replace(other, vr=states.vr, vi=states.vi), limits, controls)
     assert not found.solved.any()
     assert np.isnan(found.slope).all()
-    for mixed in (replace(states, factors=other.factors), replace(states, positions=other.positions)):
+    (own,), (strange,) = states.stretches, other.stretches
+    for mixed in (own._replace(factors=strange.factors), own._replace(positions=strange.positions)):
         with pytest.raises(gc.OptionError, match="factors are not those of positions"):
-            forward(mixed, limits, controls)
+            forward(replace(states, stretches=(mixed,)), limits, controls)
 
 
 def test_no_states_no_controls_and_no_free_node(grids: Path) -> None:

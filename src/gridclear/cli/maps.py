@@ -84,10 +84,11 @@ def pq_map(
 ) -> None:
     """Map what reactive power the connection points of CASE can give and take in every period."""
     with session_of(case, out, format_, as_json=as_json) as session:
-        from gridclear import pq_map as run
-        from gridclear.report.maps import describe_map
-
         with working("maps") as progress, _workers(threads) as executor:
+            # Workers start while this process is still importing.
+            from gridclear import pq_map as run
+            from gridclear.report.maps import describe_map
+
             result = run(
                 session,
                 connection_points=list(connection_points) or None,
@@ -115,6 +116,7 @@ def _workers(threads: int | None) -> Iterator[Executor | None]:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    from gridclear.jobs.tasks import get_ready
     from gridclear.powerflow.lanes import available_threads
 
     count = available_threads() if threads is None else threads
@@ -123,4 +125,6 @@ def _workers(threads: int | None) -> Iterator[Executor | None]:
         return
     # Processes that are forked would share the locks of threads that they do not have.
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as executor:
+        for _ in range(count):
+            executor.submit(get_ready)
         yield executor

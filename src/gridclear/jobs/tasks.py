@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +20,11 @@ _TASKS = 16
 
 Wanted = TypeVar("Wanted")
 Found = TypeVar("Found")
+
+
+def get_ready() -> None:
+    """Import what a worker's tasks need."""
+    importlib.import_module("gridclear.jobs.pq_map")
 
 
 def shared_out(

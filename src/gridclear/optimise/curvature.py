@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,12 @@ class Curvature:
     active: Floats
     limit: Ints
     limits: Floats
+
+    @cached_property
+    def size(self) -> Floats:
+        """Norm of every limit's second derivatives, (limit,): no eigenvalue is larger."""
+        norm: Floats = np.sqrt((self.limits**2).sum(axis=(1, 2)))
+        return norm
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,20 +112,20 @@ def curvatures(
         traded = 0.5 * (traded + traded.swapaxes(1, 2))
         result.append(
             Curvature(
-                _convex(second),
+                _convex(second[None])[0],
                 traded[:points],
                 traded[points:],
                 limits[period],
-                np.array([_convex(one) for one in bent]).reshape(bent.shape),
+                _convex(bent),
             )
         )
     return tuple(result)
 
 
 def _convex(second: Floats) -> Floats:
-    """Leave out what is not symmetric and what bends downwards."""
-    value, vector = np.linalg.eigh(0.5 * (second + second.T))
-    convex: Floats = (vector * np.maximum(value, 0.0)) @ vector.T
+    """Leave out what is not symmetric and what bends downwards, (·, control, control)."""
+    value, vector = np.linalg.eigh(0.5 * (second + second.swapaxes(1, 2)))
+    convex: Floats = (vector * np.maximum(value, 0.0)[:, None, :]) @ vector.swapaxes(1, 2)
     return convex
 
 

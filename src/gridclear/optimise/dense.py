@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gridclear.network.network import Floats
-    from gridclear.optimise.highs import Plane
+    from gridclear.optimise.highs import Rows
     from gridclear.powerflow.completing import Missed, Surroundings
 
 #: Rows that there is room for at first, besides the program's own.
@@ -67,15 +67,18 @@ class Dense:
         self._bounds = own.low[self._whole], own.high[self._whole]
         start_over(own)
 
-    def add(self, planes: Sequence[Plane]) -> None:
-        """Add rows ``value · x[column] <= upper``."""
-        value = np.zeros((len(planes), len(self._tableau.cost)))
-        for row, plane in enumerate(planes):
-            value[row, plane.column] = plane.value
-        upper = np.array([plane.upper for plane in planes])
+    def add(self, rows: Sequence[Rows]) -> None:
+        """Add rows to the program."""
+        if not rows:
+            return
+        upper = np.concatenate([own.upper for own in rows])
+        value, first = np.zeros((len(upper), len(self._tableau.cost))), 0
+        for own in rows:
+            value[first : first + len(own.upper), own.column] = own.value
+            first += len(own.upper)
         if not (np.isfinite(value).all() and np.isfinite(upper).all()):
             raise SolverError("rows of the program are not finite")
-        while len(self._tableau.rows) - self._tableau.size[0] < len(planes):
+        while len(self._tableau.rows) - self._tableau.size[0] < len(upper):
             self._grow()
         extend(self._tableau, value, upper)
 

@@ -91,22 +91,31 @@ def _least(
     if not len(lively):
         return []
     at, found = 0.0, []
-    now = int(np.lexsort((ends[:, 1], ends[:, 0]))[0])
-    if last is not None and last.line in lively:
-        own = int(np.flatnonzero(lively == last.line)[0])
-        now = own if ends[own, 0] - ends[now, 0] <= worth else now
+    # They are few: plain numbers are quicker than arrays of them.
+    own: list[tuple[float, float]] = [(begin, end) for begin, end in ends.tolist()]
+    known: list[int] = lively.tolist()
+    now = min(range(len(own)), key=own.__getitem__)
+    if last is not None and last.line in known:
+        before = known.index(last.line)
+        now = before if own[before][0] - own[now][0] <= worth else now
     while at < 1.0:
-        ahead = ends[now] - ends
-        gain = ahead[:, 1] - ahead[:, 0]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            crossing = np.where((gain > 0.0) & (ahead[:, 1] > worth), -ahead[:, 0] / gain, np.inf)
-        crossing = np.where(crossing > at, crossing, np.where(np.isfinite(crossing), at, np.inf))
-        crossing[now] = np.inf
-        following = int(np.lexsort((-gain, crossing))[0])
-        until = min(float(crossing[following]), 1.0)
+        until, following = _overtaken(own, now, at, worth)
         if until > at:
-            found.append(Piece(int(lively[now]), low + at * (high - low), low + until * (high - low)))
+            found.append(Piece(known[now], low + at * (high - low), low + until * (high - low)))
         if until >= 1.0:
             break
         at, now = until, following
     return found
+
+
+def _overtaken(ends: Sequence[tuple[float, float]], now: int, at: float, worth: float) -> tuple[float, int]:
+    """Find where a line is first crossed by one that ends lower by more, and by which: the steepest."""
+    until, following, most = 1.0, now, 0.0
+    begin, end = ends[now]
+    for number, (other_begin, other_end) in enumerate(ends):
+        gain = (end - other_end) - (begin - other_begin)
+        if gain > 0.0 and end - other_end > worth:
+            crossing = max((other_begin - begin) / gain, at)
+            if crossing < until or (crossing == until < 1.0 and gain > most):
+                until, following, most = crossing, number, gain
+    return until, following

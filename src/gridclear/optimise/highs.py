@@ -52,6 +52,22 @@ class Plane:
 
 
 @dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows ``value · x[column] <= upper`` over the same columns: (row, column) and (row,)."""
+
+    column: Ints
+    value: Floats
+    upper: Floats
+
+    def planes(self) -> list[Plane]:
+        """Give them one by one."""
+        return [
+            Plane(self.column, value, upper)
+            for value, upper in zip(self.value, self.upper.tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
     """What the solver found.
 

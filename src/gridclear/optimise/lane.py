@@ -9,7 +9,7 @@ import numpy as np
 from gridclear.optimise.around import MOST_PROGRAMS
 from gridclear.optimise.dense import Dense
 from gridclear.optimise.highs import solved
-from gridclear.optimise.model import PERCENT
+from gridclear.optimise.tangents import PERCENT
 from gridclear.powerflow.completing import Surroundings
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Lane:
     planes : Planes
         Of the point's problem; remembers which limits are to be watched.
     weights : Weights
+    remembered : bool
+        Whether it is given the planes that other points have left, too.
 
     Attributes
     ----------
@@ -46,7 +48,16 @@ class Lane:
     cost : (column,)
     """
 
-    def __init__(self, point: Point, model: Model, bent: Curvature, planes: Planes, weights: Weights) -> None:
+    def __init__(
+        self,
+        point: Point,
+        model: Model,
+        bent: Curvature,
+        planes: Planes,
+        weights: Weights,
+        *,
+        remembered: bool = True,
+    ) -> None:
         local = point.local[0]
         if local is None or len(local.sick):
             raise ValueError("a lane needs a point with a state, of which nothing is to be cured")
@@ -54,7 +65,7 @@ class Lane:
         self._point, self._bent, self._planes = point, bent, planes
         self._around = _surroundings(point, local, model, bent)
         self.solver = Dense(model.program)
-        self.solver.add(model.planes(planes.at(point)))
+        self.solver.add(model.rows(planes.at(point) if remembered else planes.touching(point)))
         self.cost = weights.cost(model)
 
     def complete(self, deadline: Deadline) -> Answer:
@@ -76,7 +87,7 @@ class Lane:
         for _ in range(MOST_PROGRAMS):
             answer = solved(self.solver.minimise(self.cost, seconds=deadline.left))
             missing = self._planes.missing(self._point, (self._bent,), self.model, answer.x)
-            self.solver.add(self.model.planes(missing))
+            self.solver.add(self.model.rows(missing))
             if not missing:
                 break
         return answer
@@ -95,11 +106,13 @@ def _surroundings(point: Point, local: Local, model: Model, bent: Curvature) -> 
         given=given,
         at=local.at,
         target=target,
-        over=PERCENT * local.over,
-        slope=PERCENT * np.ascontiguousarray(local.slope.T),
+        percent=PERCENT,
+        over=local.over,
+        slope=local.slope,
         loss=np.array([base * local.loss if paid else np.nan]),
         loss_slope=base * local.loss_slope,
         loss_bend=base * bent.loss,
         limit=bent.limit,
-        bend=PERCENT * bent.limits,
+        bend=bent.limits,
+        size=bent.size,
     )

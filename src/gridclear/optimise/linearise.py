@@ -10,7 +10,8 @@ import numpy as np
 
 from gridclear.network.limits import TOLERANCE, sides
 from gridclear.powerflow.cells import cell_weights, controls_of, some_states
-from gridclear.powerflow.sensitivity import Controls, forward, quantity_of
+from gridclear.powerflow.moves import Controls
+from gridclear.powerflow.sensitivity import forward, quantity_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,21 +143,23 @@ def assess(problem: Problem, plan: Plan, cells: Cells | None = None) -> Point:
     setting = scenarios.setting(problem.positions(plan))
     local: list[Local | None] = [None] * problem.periods
     taken, at = _taken(problem, activations), control_values(problem, plan)
-    readers: dict[int, _Reader] = {}
     for topology, periods, states in scenarios.solved(activations, setting):
         network, limits = compiled.networks[topology], compiled.limits[topology]
         own = Cells(problem, periods) if cells is None else cells
         controls = own.controls
         chunk = max(1, _MOST_NUMBERS // (len(controls.kind) * (network.n_node + network.n_branch) + 1))
-        if topology not in readers:
-            readers[topology] = _Reader(problem, topology, own.scale(topology), taken, at)
-        reader = readers[topology]
+        reader = _Reader(problem, topology, own, taken, at)
         for begin in range(0, len(periods), chunk):
             part = some_states(states, slice(begin, begin + chunk))
             found = forward(part, limits, controls, threads=scenarios.threads)
-            for state, period in enumerate(periods[begin : begin + chunk].tolist()):
-                if found.solved[state] and problem.base.solved[period]:
-                    local[period] = reader.read(part, found, state, period, own)
+            of_part = periods[begin : begin + chunk]
+            good = np.flatnonzero(found.solved & problem.base.solved[of_part])
+            for states_alike in own.alike(of_part[good]):
+                here = good[states_alike]
+                for period, read in zip(
+                    of_part[here].tolist(), reader.read(part, found, here, of_part[here]), strict=True
+                ):
+                    local[period] = read
     return Point(problem, plan, tuple(local))
 
 
@@ -199,7 +202,7 @@ class Cells:
         first = list(self.offers.values())[: 1 if alike else None]
         mine = np.concatenate([own.part(rows).cell for rows in first])
         self.cell = np.unique(np.concatenate([mine, problem.stores.bus]))
-        self._active = self.cell // problem.compiled.networks[0].n_bus % 2 == 0
+        self._active = (self.cell // problem.compiled.networks[0].n_bus % 2 == 0).astype(np.float64)
         device = [device.device for device in problem.devices]
         every = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *device]))
         self._tap, self._bank = every[every < taps], every[every >= taps] - taps
@@ -220,14 +223,22 @@ class Cells:
             np.concatenate([cells.kind, devices.kind]), np.concatenate([cells.place, devices.place])
         )
 
+    def alike(self, periods: Ints) -> list[Ints]:
+        """Places of periods that have the same controls, together."""
+        if self._alike:
+            return [np.arange(len(periods))] if len(periods) else []
+        return list(np.arange(len(periods))[:, None])
+
     def of(self, period: int, weight: Floats) -> tuple[Floats, Floats]:
         """Change of every control of the sensitivities by each of the problem's controls in a period.
 
-        Returns also the active power that each of them injects.
+        ``weight`` is (…, cell), the change (…, control, of the sensitivities). Returns also the active power
+        that each control injects, (…, control).
         """
-        change, cells = self._changed(period).copy(), len(self.cell)
-        change[:, :cells] *= weight
-        return change, change[:, :cells][:, self._active].sum(axis=1)
+        own, cells = self._changed(period), len(self.cell)
+        change = np.broadcast_to(own, (*weight.shape[:-1], *own.shape)).copy()
+        change[..., :cells] *= weight[..., None, :]
+        return change, change[..., :cells] @ self._active
 
     def _changed(self, period: int) -> Floats:
         """Change of every control of the sensitivities at a voltage of one."""
@@ -279,58 +290,73 @@ class _Reader:
     """Reads quantities of one topology as constraints, exchanges and losses."""
 
     def __init__(
-        self, problem: Problem, topology: int, scale: _Scale, taken: Floats, at: list[Floats]
+        self, problem: Problem, topology: int, cells: Cells, taken: Floats, at: list[Floats]
     ) -> None:
         compiled = problem.compiled
         self._compiled, self._network = compiled, compiled.networks[topology]
         self._limits = compiled.limits[topology]
-        self._true, self._quantity, self._factor, self._slack = scale
+        self._true, self._quantity, self._factor, self._slack = cells.scale(topology)
         self._effective, self._cures = problem.limits[topology], problem.cures
-        self._taken, self._at = taken, at
+        self._cells, self._taken, self._at = cells, taken, at
 
-    def read(self, states: Solved, found: Linearised, state: int, period: int, cells: Cells) -> Local:
-        network, points = self._network, self._limits.point
+    def read(self, states: Solved, found: Linearised, state: Ints, period: Ints) -> list[Local]:
+        """Read states of some periods that have the same controls."""
+        network, points, cells = self._network, self._limits.point, self._cells
         vm = np.hypot(states.vr[state], states.vi[state])
         weight = cell_weights(cells.cell, network.structure.node_of_bus, vm)
-        change, injected = cells.of(period, weight)
+        change, injected = cells.of(int(period[0]), weight)
         value, slope = found.value[state], change @ found.slope[state]
         first = network.n_node + network.n_branch
         p = first + 3 * np.arange(len(points))
-        every = len(self._compiled.case.connection_points)
-        active, exchange = np.full((2, every), np.nan)
-        active_slope, exchange_slope = np.zeros((2, len(change), every))
-        active[points], exchange[points] = value[p], value[p + 1]
-        active_slope[:, points], exchange_slope[:, points] = slope[:, p], slope[:, p + 1]
+        count, controls, every = *slope.shape[:2], len(self._compiled.case.connection_points)
+        traded, traded_slope = np.full((2, count, every), np.nan), np.zeros((2, count, controls, every))
+        for part in range(2):
+            traded[part][:, points], traded_slope[part][..., points] = (
+                value[:, p + part],
+                slope[..., p + part],
+            )
         own, own_slope = self._injected(period, vm, slope)
-        limited = value[self._quantity]
-        with np.errstate(invalid="ignore"):  # infinite limits
-            widened = self._factor * (self._effective[period] - self._true)
-        return Local(
-            offers=cells.offers[period],
-            at=self._at[period],
-            over=self._factor * (limited - self._effective[period]),
-            beyond=self._factor * (limited - self._true),
-            slope=np.take(slope, self._quantity, axis=1) * self._factor,
-            exchange=exchange,
-            exchange_slope=exchange_slope,
-            active=active,
-            active_slope=active_slope,
-            loss=float(value[self._slack[0]] + own),
-            loss_slope=slope[:, self._slack[0]] + injected + own_slope,
-            sick=np.flatnonzero(widened > TOLERANCE) if self._cures else np.zeros(0, dtype=np.int64),
-        )
+        limited, effective = value[:, self._quantity], self._effective[period]
+        over, beyond = self._factor * (limited - effective), self._factor * (limited - self._true)
+        loss = value[:, self._slack[0]] + own
+        loss_slope = slope[..., self._slack[0]] + injected + own_slope
+        of_limits = np.take(slope, self._quantity, axis=2) * self._factor
+        return [
+            Local(
+                offers=cells.offers[number],
+                at=self._at[number],
+                over=over[row],
+                beyond=beyond[row],
+                slope=of_limits[row],
+                exchange=traded[1, row],
+                exchange_slope=traded_slope[1, row],
+                active=traded[0, row],
+                active_slope=traded_slope[0, row],
+                loss=float(loss[row]),
+                loss_slope=loss_slope[row],
+                sick=self._sick(effective[row]),
+            )
+            for row, number in enumerate(period.tolist())
+        ]
 
-    def _injected(self, period: int, vm: Floats, slope: Floats) -> tuple[float, Floats]:
-        """Active power that the grid's elements inject, and its change as voltages move."""
+    def _sick(self, effective: Floats) -> Ints:
+        """Constraints that the base state breaks, if they are to be cured."""
+        if not self._cures:
+            return np.zeros(0, dtype=np.int64)
+        with np.errstate(invalid="ignore"):  # infinite limits
+            return np.flatnonzero(self._factor * (effective - self._true) > TOLERANCE)
+
+    def _injected(self, period: Ints, vm: Floats, slope: Floats) -> tuple[Floats, Floats]:
+        """Active power that the grid's elements inject, (state,), and its change as voltages move."""
         node = self._network.structure.node_of_bus
-        live = node >= 0
+        live = np.flatnonzero(node >= 0)
         own = [
-            part[period, live] + more[live]
+            part[period][:, live] + more[:, live]
             for part, more in zip(self._compiled.parts[::2], self._taken[:, period], strict=True)
         ]
-        at = vm[node[live]]
-        total = sum(float(part @ at**power) for power, part in enumerate(own))
-        moved = np.zeros(len(slope))
+        at = vm[:, node[live]]
+        total = sum((part * at**power).sum(axis=1) for power, part in enumerate(own))
+        moved = np.zeros(slope.shape[:2])
         for power, part in enumerate(own[1:], start=1):
-            moved += slope[:, node[live]] @ (power * part * at ** (power - 1))
+            moved += (slope[..., node[live]] @ (power * part * at ** (power - 1))[..., None])[..., 0]
         return total, moved

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.optimise.highs import Plane
+from gridclear.optimise.highs import Plane, Rows
 from gridclear.optimise.problem import Plan
 from gridclear.optimise.program import Program
+from gridclear.optimise.tangents import BROKEN, LOSS, PERCENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,47 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gridclear.network.network import Floats, Ints
-    from gridclear.optimise.linearise import Local, Point
+    from gridclear.optimise.linearise import Point
     from gridclear.optimise.problem import Problem
+    from gridclear.optimise.tangents import Tangents
 
-#: Limits stand in the program in per cent, so that the solver's absolute tolerance is far below ours.
-PERCENT = 100.0
 #: What is decided whole: the least shares and devices stay as they are, or both are free.
 HELD, FREE = "held", "free"
 #: More steps than any device has.
 EVERYWHERE = 10**6
-#: What a tangent bounds besides uncured limits, which go by the constraint's number.
-LOSS, BROKEN = -2, -1
-
-
-@dataclass(frozen=True, eq=False)
-class Tangent:
-    """``target >= level + slope · controls`` in a period.
-
-    Attributes
-    ----------
-    period : int
-    target : int
-        ``LOSS`` in MW; ``BROKEN``: largest distance beyond an effective limit in per cent; or a constraint
-        that the base state breaks: its distance beyond the true limit in per cent.
-    constraint : int
-        Where it comes from, -1 for losses.
-    level : float
-    slope : (control,)
-    """
-
-    period: int
-    target: int
-    constraint: int
-    level: float
-    slope: Floats
-
-    @classmethod
-    def through(
-        cls, period: int, target: int, constraint: int, value: float, slope: Floats, at: Floats
-    ) -> Tangent:
-        """Touch a value at values of the controls."""
-        return cls(period, target, constraint, value - float(slope @ at), slope)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,25 +130,26 @@ class Model:
         """Tell whether a solution breaks a limit by the program's own account."""
         return bool(x[self.columns.broken].max(initial=0.0) > PERCENT * TOLERANCE)
 
-    def planes(self, tangents: Sequence[Tangent]) -> list[Plane]:
-        """Rows that keep the targets above their tangents."""
+    def rows(self, tangents: Sequence[Tangents]) -> list[Rows]:
+        """Rows that keep the targets above their tangents, in their order."""
         own, found = self.columns, []
-        columns: dict[tuple[int, int], Ints] = {}
         for tangent in tangents:
+            period = tangent.period
             if tangent.target == LOSS:
-                target = int(own.loss[tangent.period])
+                target = int(own.loss[period])
             elif tangent.target == BROKEN:
-                target = int(own.broken[tangent.period])
+                target = int(own.broken[period])
             else:
-                target = own.uncured[tangent.period, tangent.target]
-            key = tangent.period, target
-            if key not in columns:
-                given = own.discharge[:, tangent.period]
-                columns[key] = np.concatenate([self.controls[tangent.period], given, [target]])
-            stored = tangent.slope[len(tangent.slope) - len(own.discharge) :]
-            value = np.concatenate([tangent.slope, -stored, [-1.0]])
-            found.append(Plane(columns[key], value, -tangent.level))
+                target = own.uncured[period, tangent.target]
+            stored = tangent.slope[:, tangent.slope.shape[1] - len(own.discharge) :]
+            column = np.concatenate([self.controls[period], own.discharge[:, period], [target]])
+            value = np.hstack([tangent.slope, -stored, np.full((len(tangent), 1), -1.0)])
+            found.append(Rows(column, value, -tangent.level))
         return found
+
+    def planes(self, tangents: Sequence[Tangents]) -> list[Plane]:
+        """Give the same rows one by one."""
+        return [plane for rows in self.rows(tangents) for plane in rows.planes()]
 
 
 def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE) -> Model:
@@ -367,34 +336,3 @@ def _profile(point: Point, program: Program, columns: Columns, controls: tuple[I
     program.entries(rows, columns.short[0], -1.0)
     program.entries(rows, columns.short[1], 1.0)
     return rows
-
-
-def loss_tangents(point: Point) -> list[Tangent]:
-    """Planes that touch the losses at a point."""
-    base = point.problem.compiled.s_base_mva
-    return [
-        Tangent.through(period, LOSS, -1, base * local.loss, base * local.loss_slope, local.at)
-        for period, local in enumerate(point.local)
-        if local is not None
-    ]
-
-
-def limit_tangents(local: Local, period: int, constraints: Ints) -> list[Tangent]:
-    """Planes of limits at a point: the effective one, and the true one where the base state breaks it."""
-    return [
-        tangent
-        for number in constraints.tolist()
-        for tangent in limit_planes(local, period, number, 0.0, local.slope[:, number], local.at)
-    ]
-
-
-def limit_planes(
-    local: Local, period: int, number: int, rise: float, slope: Floats, at: Floats
-) -> list[Tangent]:
-    """Planes of one limit whose distance has risen since a point, with the slope that it has there."""
-    slope = PERCENT * slope
-    found = [Tangent.through(period, BROKEN, number, PERCENT * float(local.over[number] + rise), slope, at)]
-    if number in local.sick:
-        value = PERCENT * float(local.beyond[number] + rise)
-        found.append(Tangent.through(period, number, number, value, slope, at))
-    return found

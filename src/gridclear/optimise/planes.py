@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.optimise.model import (
+from gridclear.optimise.tangents import (
     BROKEN,
     LOSS,
     PERCENT,
-    Tangent,
+    Tangents,
     limit_planes,
     limit_tangents,
+    loss_plane,
     loss_tangents,
 )
 from gridclear.powerflow.completing import Missed
@@ -55,7 +56,7 @@ class Planes:
     def __init__(self, problem: Problem, before: Planes | None = None, *, loss_mw: float = _LOSS_MW) -> None:
         self._problem = problem
         self.missed = Missed(_WORST, _NOTHING, _BENT, loss_mw)
-        self._memory: list[Tangent] = []
+        self._memory: list[Tangents] = []
         limits = [problem.limits[topology].shape[1] for topology in problem.compiled.topology.tolist()]
         self._watched = [
             np.zeros(count, dtype=bool) if before is None else before.mask(period).copy()
@@ -82,15 +83,19 @@ class Planes:
                 near = branch[np.maximum(local.over, local.beyond)[branch] > 0.0]
                 self._memory += limit_tangents(local, period, near)
 
-    def at(self, point: Point) -> list[Tangent]:
+    def at(self, point: Point) -> list[Tangents]:
         """Planes of a program around a point: those that touch it, and the remembered ones."""
+        return self.touching(point) + self._sound(point)
+
+    def touching(self, point: Point) -> list[Tangents]:
+        """Planes that touch a point: its losses, and the limits that are watched."""
         found = loss_tangents(point)
         for period, local in enumerate(point.local):
             if local is not None:
                 found += limit_tangents(local, period, self.watched(period))
-        return found + self._sound(point)
+        return found
 
-    def _sound(self, point: Point) -> list[Tangent]:
+    def _sound(self, point: Point) -> list[Tangents]:
         """Lower the remembered planes that lie above a point's own values."""
         base, found = self._problem.compiled.s_base_mva, []
         for tangent in self._memory:
@@ -98,19 +103,19 @@ class Planes:
             if local is None:
                 continue
             if tangent.target == LOSS:
-                own = base * local.loss
+                own = np.array([base * local.loss])
             else:
                 over = local.over if tangent.target == BROKEN else local.beyond
-                own = PERCENT * float(over[tangent.constraint])
-            above = tangent.level + float(tangent.slope @ local.at) - own
-            found.append(replace(tangent, level=tangent.level - above) if above > 0.0 else tangent)
+                own = PERCENT * over[tangent.constraint]
+            above = np.maximum(tangent.level + tangent.slope @ local.at - own, 0.0)
+            found.append(replace(tangent, level=tangent.level - above) if above.any() else tangent)
         return found
 
     def missing(
         self, point: Point, curvature: tuple[Curvature | None, ...], model: Model, x: Floats
-    ) -> list[Tangent]:
+    ) -> list[Tangents]:
         """Find the limits that an answer breaks by the point's slopes, and planes that it lies below."""
-        found: list[Tangent] = []
+        found: list[Tangents] = []
         base = self._problem.compiled.s_base_mva
         for period, (local, second) in enumerate(zip(point.local, curvature, strict=True)):
             if local is None or second is None:
@@ -127,10 +132,11 @@ class Planes:
                 constraint, curved = int(second.limit[place]), second.limits[place]
                 found += _bent_limit(local, period, constraint, change, curved, model, x)
             bent = second.loss @ change
-            loss = base * float(local.loss + change @ local.loss_slope + 0.5 * change @ bent)
-            if self._problem.loss_price > 0.0 and loss > x[model.columns.loss[period]] + self.missed.loss:
-                slope = base * (local.loss_slope + bent)
-                found.append(Tangent.through(period, LOSS, -1, loss, slope, local.at + change))
+            rise = float(change @ local.loss_slope + 0.5 * change @ bent)
+            lost = base * (local.loss + rise)
+            if self._problem.loss_price > 0.0 and lost > x[model.columns.loss[period]] + self.missed.loss:
+                slope = local.loss_slope + bent
+                found.append(loss_plane(point, local, period, rise, slope, local.at + change))
         return found
 
 
@@ -146,12 +152,12 @@ def _near_bent(local: Local, second: Curvature, change: Floats, broken: float) -
 
 def _bent_limit(
     local: Local, period: int, constraint: int, change: Floats, curved: Floats, model: Model, x: Floats
-) -> list[Tangent]:
+) -> list[Tangents]:
     """Planes at an answer of a limit that bends, where the answer lies below them."""
     bent = curved @ change
     slope = local.slope[:, constraint] + bent
-    rise = float(change @ (slope - 0.5 * bent))
-    planes = limit_planes(local, period, constraint, rise, slope, local.at + change)
+    rise = np.array([change @ (slope - 0.5 * bent)])
+    planes = limit_planes(local, period, np.array([constraint]), rise, slope[None], local.at + change)
     return [
         tangent
         for tangent, plane in zip(planes, model.planes(planes), strict=True)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.optimise.highs import Solver
-from gridclear.optimise.model import BROKEN, HELD, PERCENT, build_model, limit_tangents, loss_tangents
+from gridclear.optimise.model import HELD, build_model
 from gridclear.optimise.reached import keep_delivery
+from gridclear.optimise.tangents import BROKEN, PERCENT, limit_tangents, loss_tangents
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.linearise import Point
-    from gridclear.optimise.model import Model, Tangent
+    from gridclear.optimise.model import Model
+    from gridclear.optimise.tangents import Tangents
 
 #: Distance to a limit, normalised, at which it binds.
 _BINDS = 1e-5
@@ -83,19 +85,20 @@ def prices(point: Point) -> Prices:
     short[model.columns.short.ravel()] = 1.0
     short[model.columns.broken] = weights.broken
     relief, first = _duals(point, model, tangents, short), model.program.n_row
-    limits = [row for row, tangent in enumerate(tangents) if tangent.target == BROKEN]
+    every = [(own.period, own.target, constraint) for own in tangents for constraint in own.constraint]
+    limits = [row for row, (_, target, _) in enumerate(every) if target == BROKEN]
     rows = np.array(limits, dtype=np.int64)
     hours = problem.compiled.case.horizon.hours
     return Prices(
         request=dual[kept.profile] / hours,
-        period=np.array([tangents[row].period for row in limits], dtype=np.int64),
-        constraint=np.array([tangents[row].constraint for row in limits], dtype=np.int64),
+        period=np.array([every[row][0] for row in limits], dtype=np.int64),
+        constraint=np.array([every[row][2] for row in limits], dtype=np.int64),
         value=np.maximum(-dual[first + rows], 0.0) * PERCENT,
         relief=np.maximum(-relief[first + rows], 0.0) * PERCENT,
     )
 
 
-def _duals(point: Point, model: Model, tangents: Sequence[Tangent], cost: Floats) -> Floats:
+def _duals(point: Point, model: Model, tangents: Sequence[Tangents], cost: Floats) -> Floats:
     """Duals of a program's own rows and of the tangents of limits; zero where it has none."""
     solver = Solver(model.program)
     solver.add(model.planes([*tangents, *loss_tangents(point)]))
@@ -106,5 +109,5 @@ def _duals(point: Point, model: Model, tangents: Sequence[Tangent], cost: Floats
     }
     solver.fix(np.array(list(left), dtype=np.int64), np.array(list(left.values())))
     dual = solver.minimise(cost).dual
-    rows = model.program.n_row + len(tangents)
+    rows = model.program.n_row + sum(len(own) for own in tangents)
     return np.zeros(rows) if dual is None else dual[:rows]

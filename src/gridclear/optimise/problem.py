@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,16 +133,21 @@ class Problem:
     def activations(self, plan: Plan) -> Activations:
         """Collect the changes of injection of a plan, one scenario per period."""
         own, stores, periods = self.offers.activations, self.stores, self.periods
-        cell = np.concatenate([own.cell, stores.bus])
-        cells, place = np.unique(cell, return_inverse=True)
+        cells, place, row = self._moved
         value = np.zeros((periods, len(cells)))
-        row = np.repeat(np.arange(len(own.period)), np.diff(own.first))
         taken = own.value * plan.share[self.offers.item[row]]
         np.add.at(value, (own.period[row], place[: len(own.cell)]), taken)
         change = stores.scheduled - plan.charge + plan.discharge
         for store in range(stores.count):
             value[:, place[len(own.cell) + store]] += change[store]
         return Activations.dense(np.arange(periods, dtype=np.int64), cells, value)
+
+    @cached_property
+    def _moved(self) -> tuple[Ints, Ints, Ints]:
+        """Cells that offers and storages move, which of them each change is of, and whose change it is."""
+        own = self.offers.activations
+        cells, place = np.unique(np.concatenate([own.cell, self.stores.bus]), return_inverse=True)
+        return cells, place, np.repeat(np.arange(len(own.period)), np.diff(own.first))
 
     def positions(self, plan: Plan) -> Ints:
         """Positions of all devices of a plan, (period, device); those that are not decided are the base's."""
@@ -154,14 +160,19 @@ class Problem:
 
     def moves(self, plan: Plan) -> Ints:
         """Count the steps that every device makes into every period, (device, period)."""
-        start = np.zeros((len(self.devices), 1), dtype=np.int64)
-        return np.abs(np.diff(plan.steps, axis=1, prepend=start))
+        moved = plan.steps.copy()
+        moved[:, 1:] -= plan.steps[:, :-1]
+        return np.abs(moved)
 
     def costs(self, plan: Plan) -> tuple[float, float]:
         """EUR for the offers, and for the moves."""
-        per_step = np.array([device.cost for device in self.devices])
         taken = float(self.offers.cost @ plan.share[self.offers.item]) if len(self.offers.item) else 0.0
-        return taken, float((per_step[:, None] * self.moves(plan)).sum())
+        return taken, float(self._per_step @ self.moves(plan).sum(axis=1))
+
+    @cached_property
+    def _per_step(self) -> Floats:
+        """EUR per step of every device."""
+        return np.array([device.cost for device in self.devices], dtype=np.float64)
 
 
 def build_problem(

@@ -36,28 +36,22 @@ class Program:
         whole: bool = False,
     ) -> Ints:
         """Add columns; scalars stand for all of them."""
-        values = [np.broadcast_to(np.asarray(one, dtype=np.float64), count) for one in (lower, upper, cost)]
-        self._columns.append((values[0], values[1], values[2], np.full(count, whole)))
+        low, high, each = (_spread(one, count) for one in (lower, upper, cost))
+        self._columns.append((low, high, each, np.full(count, whole)))
         self.n_column += count
         return np.arange(self.n_column - count, self.n_column)
 
     def rows(self, count: int, lower: ArrayLike = -np.inf, upper: ArrayLike = np.inf) -> Ints:
         """Add rows; scalars stand for all of them."""
-        bounds = [np.broadcast_to(np.asarray(one, dtype=np.float64), count) for one in (lower, upper)]
-        self._rows.append((bounds[0], bounds[1]))
+        self._rows.append((_spread(lower, count), _spread(upper, count)))
         self.n_row += count
         return np.arange(self.n_row - count, self.n_row)
 
     def entries(self, row: ArrayLike, column: ArrayLike, value: ArrayLike) -> None:
         """Add coefficients; shapes are broadcast, entries of one place add up."""
-        arrays = np.broadcast_arrays(row, column, value)
-        self._entries.append(
-            (
-                arrays[0].ravel().astype(np.int64),
-                arrays[1].ravel().astype(np.int64),
-                arrays[2].ravel().astype(np.float64),
-            )
-        )
+        shape = np.broadcast(row, column, value).shape
+        at, to = (_spread(one, shape, np.int64).ravel() for one in (row, column))
+        self._entries.append((at, to, _spread(value, shape).ravel()))
 
     def copy(self) -> Program:
         """Take all of it, to be added to."""
@@ -138,3 +132,10 @@ class Program:
     @staticmethod
     def _stacked(blocks: list[Any], part: int) -> Floats:
         return np.concatenate([np.zeros(0), *(block[part] for block in blocks)])
+
+
+def _spread(value: ArrayLike, shape: int | tuple[int, ...], kind: type = np.float64) -> NDArray[Any]:
+    """Numbers of a kind in a shape: those that are given, or fewer of them again and again."""
+    every: NDArray[Any] = np.empty(shape, dtype=kind)
+    every[...] = value
+    return every

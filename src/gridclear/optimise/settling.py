@@ -13,6 +13,7 @@ from gridclear.optimise.linearise import Point
 from gridclear.optimise.model import HELD, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
+from gridclear.optimise.singles import Single
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.charts import Aim, Axes, Sight
     from gridclear.optimise.curvature import Curvature
-    from gridclear.optimise.singles import Single
+    from gridclear.optimise.model import Model
     from gridclear.optimise.states import States
     from gridclear.optimise.weights import Weights
 
@@ -125,6 +126,7 @@ class Settler:
         self._planes, self._weights, self._deadline = planes, weights, deadline
         self._base = states.problem.compiled.s_base_mva
         self._learnt = self.lost = 0
+        self._models: dict[bytes, Model] = {}
         self.size = 0.0
 
     def settled(self, aims: Sequence[Aim], sights: dict[int, Sight]) -> dict[int, tuple[Stand | None, Point]]:
@@ -197,8 +199,16 @@ class Settler:
             self._learnt += 1
             self._planes.remember(point)
         eased, course.margin = _eased(point, course.margin)
-        model = build_model(eased, HELD, radius)
+        model = self._held(eased) if radius >= 1.0 else build_model(eased, HELD, radius)
         return Chart(eased, course.bent, course.planes, self._weights, model, self._axes)
+
+    def _held(self, point: Point) -> Model:
+        """Write the program with all that is whole as a point has it: the same around every such point."""
+        single = Single(point.plan.share, point.plan.steps[:, 0])
+        key = single.key(self._states.problem.offers.asked)
+        if key not in self._models:
+            self._models[key] = build_model(point, HELD, 1.0)
+        return self._models[key].around(point)
 
     def _agree(self, aim: Aim, sight: Sight, point: Point) -> bool:
         """Whether a state keeps every limit and is what its program expected."""

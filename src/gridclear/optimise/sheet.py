@@ -89,7 +89,9 @@ class Sheet:
         self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
         self._traded = bent.exchange[place]
         own = build_model(point, HELD, 1.0) if model is None else model
-        self._lane = Lane(point, own, bent, planes, weights)
+        # Where nothing is whole to be searched, planes of other settings would only be carried along.
+        searched = bool(own.program.whole.any())
+        self._lane = Lane(point, own, bent, planes, weights, remembered=searched)
         # The requests that hold come before the one that is moved.
         self._lane.cost[self._lane.model.columns.short[:, 1:]] *= MISSED
         self._base = point.problem.compiled.s_base_mva

@@ -134,9 +134,21 @@ class Singles:
         able = self.problem.capability
         rows = {own: np.flatnonzero(self._able == own) for own in set(period)}
         block = {own: able.matrix[mine][:, self.rows[own]] for own, mine in rows.items()}
-        matrix = sparse.csr_array(sparse.block_diag([block[own] for own in period], format="csr"))
         row = np.concatenate([rows[own] for own in period])
+        matrix = _beside([block[own] for own in period])
         return Capability(matrix, able.low[row], able.high[row], able.outer[row])
+
+
+def _beside(blocks: Sequence[sparse.csr_array]) -> sparse.csr_array:
+    """Set blocks along the diagonal: many small ones, which scipy takes its time for."""
+    rows, columns, entries = (
+        np.cumsum([0, *sizes]) for sizes in zip(*((*block.shape, block.nnz) for block in blocks), strict=True)
+    )
+    data = np.concatenate([block.data for block in blocks])
+    place = np.concatenate([block.indices + first for block, first in zip(blocks, columns, strict=False)])
+    start = [block.indptr[1:] + first for block, first in zip(blocks, entries, strict=False)]
+    shape = (int(rows[-1]), int(columns[-1]))
+    return sparse.csr_array((data, place, np.concatenate([[0], *start])), shape=shape)
 
 
 def _offers(offers: Offers, rows: Ints, lane: Ints) -> Offers:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.network.limits import TOLERANCE
-from gridclear.optimise.model import PERCENT
+from gridclear.optimise.tangents import PERCENT
 
 if TYPE_CHECKING:
     from gridclear.network.network import Floats

@@ -49,15 +49,6 @@ def load_injections(sources, changes, rows, work):
 
 
 @kernel
-def load_block(sources, changes, first, last, work):
-    """Like ``load_injections``, of scenarios first … last - 1; spare lanes repeat the last."""
-    rows = np.empty(LANES, dtype=np.int64)
-    for lane in range(LANES):
-        rows[lane] = min(first + lane, last - 1)
-    load_injections(sources, changes, rows, work)
-
-
-@kernel
 def run(
     structure,
     factors,

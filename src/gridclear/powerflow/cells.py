@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.powerflow.sensitivity import Controls
+from gridclear.powerflow.moves import Controls
 
 if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
@@ -20,8 +20,14 @@ def some_states(states: Solved, rows: slice) -> Solved:
     if rows.start == 0 and rows.stop >= lanes.count:
         return states
     columns = tuple(column._replace(row=column.row[rows]) for column in lanes.columns)
-    vr = states.vr[rows]
-    return replace(states, lanes=replace(lanes, columns=columns, count=len(vr)), vr=vr, vi=states.vi[rows])
+    vr, begin = states.vr[rows], rows.start
+    stretches = tuple(
+        stretch._replace(first=max(stretch.first - begin, 0), last=min(stretch.last - begin, len(vr)))
+        for stretch in states.stretches
+        if stretch.first < begin + len(vr) and stretch.last > begin
+    )
+    lanes = replace(lanes, columns=columns, count=len(vr))
+    return replace(states, stretches=stretches, lanes=lanes, vr=vr, vi=states.vi[rows])
 
 
 def controls_of(cell: Ints, buses: int) -> Controls:

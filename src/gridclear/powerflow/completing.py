@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gridclear.powerflow.jit import allocating, kernel
-from gridclear.powerflow.simplex import SOLVED, append, dot, solve_below
+from gridclear.powerflow.rows import add_row, dot, times
+from gridclear.powerflow.simplex import SOLVED, append, solve_below
 
 #: Missing room for rows; other codes are those of ``simplex``.
 FULL = 9
@@ -28,9 +29,11 @@ class Surroundings(NamedTuple):
         Values at the state.
     target : (2,) int
         Columns of the largest distance beyond a limit, per cent, and of the losses, MW.
+    percent : float
+        Per cent in the unit of distances beyond limits.
     over : (constraint,)
-        Distance beyond each limit at the state, per cent; -inf where there is none.
-    slope : (constraint, control)
+        Distance beyond each limit at the state; -inf where there is none.
+    slope : (control, constraint)
     loss : (1,)
         MW at the state; NaN if nobody pays for them.
     loss_slope : (control,)
@@ -38,12 +41,15 @@ class Surroundings(NamedTuple):
     limit : (limit,) int
         Constraints that bend.
     bend : (limit, control, control)
+    size : (limit,)
+        Norm of each, which no eigenvalue exceeds.
     """
 
     control: np.ndarray
     given: np.ndarray
     at: np.ndarray
     target: np.ndarray
+    percent: float
     over: np.ndarray
     slope: np.ndarray
     loss: np.ndarray
@@ -51,6 +57,7 @@ class Surroundings(NamedTuple):
     loss_bend: np.ndarray
     limit: np.ndarray
     bend: np.ndarray
+    size: np.ndarray
 
 
 class Missed(NamedTuple):
@@ -110,48 +117,45 @@ def _extend(t, around, watched, missed):
         if around.given[own] >= 0:
             value -= t.at[around.given[own]]
         change[own] = value - around.at[own]
-    broken, loss = t.at[around.target[0]], t.at[around.target[1]]
-    rise = _times(around.slope, change)
-    line = np.empty(count)
+    broken, loss, percent = t.at[around.target[0]], t.at[around.target[1]], around.percent
+    over, line, bent = around.over.copy(), np.empty(count), np.empty(count)
+    for own in range(count):
+        if change[own] != 0.0:
+            add_row(over, change[own], around.slope, own)
     for _ in range(missed.worst):
         chosen, most = -1, missed.limit
-        for number in range(len(rise)):
-            if not watched[number]:
-                over = around.over[number] + rise[number] - broken
-                if over > most:
-                    chosen, most = number, over
+        for number in range(len(over)):
+            if not watched[number] and percent * over[number] - broken > most:
+                chosen, most = number, percent * over[number] - broken
         if chosen < 0:
             break
         watched[chosen] = True
         added = True
-        line[:] = around.slope[chosen]
-        _add(t, around, line, around.over[chosen] - dot(line, around.at), around.target[0])
+        for own in range(count):
+            line[own] = percent * around.slope[own, chosen]
+        _add(t, around, line, percent * around.over[chosen] - dot(line, around.at), around.target[0])
+    square = dot(change, change)
     for place in range(len(around.limit)):
-        number = around.limit[place]
-        bent = _times(around.bend[place], change)
-        half = 0.5 * dot(bent, change)
-        over = around.over[number] + rise[number] + half
-        if over > broken + missed.bent:
+        near = over[around.limit[place]]
+        if percent * (near + 0.5 * around.size[place] * square) <= broken + missed.bent:
+            continue
+        times(around.bend[place], count, change, bent)
+        beyond = percent * (near + 0.5 * dot(bent, change))
+        if beyond > broken + missed.bent:
             added = True
-            line[:] = around.slope[number] + bent
+            for own in range(count):
+                line[own] = percent * (around.slope[own, around.limit[place]] + bent[own])
             # The plane touches the limit where the answer is.
-            _add(t, around, line, over - dot(line, change) - dot(line, around.at), around.target[0])
+            _add(t, around, line, beyond - dot(line, change) - dot(line, around.at), around.target[0])
     if around.loss[0] == around.loss[0]:
-        bent = _times(around.loss_bend, change)
+        times(around.loss_bend, count, change, bent)
         lost = around.loss[0] + dot(around.loss_slope, change) + 0.5 * dot(bent, change)
         if lost > loss + missed.loss:
             added = True
-            line[:] = around.loss_slope + bent
+            for own in range(count):
+                line[own] = around.loss_slope[own] + bent[own]
             _add(t, around, line, lost - dot(line, change) - dot(line, around.at), around.target[1])
     return added
-
-
-@allocating
-def _times(matrix, x):
-    value = np.empty(len(matrix))
-    for row in range(len(matrix)):
-        value[row] = dot(matrix[row], x)
-    return value
 
 
 @allocating

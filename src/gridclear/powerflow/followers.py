@@ -9,13 +9,15 @@ import numpy as np
 
 from gridclear.powerflow.arrays import NEWTON, Columns
 from gridclear.powerflow.laid_out import like, limits_of, unsettle, write
-from gridclear.powerflow.lanes import Lanes, no_changes
+from gridclear.powerflow.lanes import Lanes, Stretch, no_changes
+from gridclear.powerflow.moves import Controls
 from gridclear.powerflow.reacting import react
-from gridclear.powerflow.sensitivity import Controls, Solved, adjoint
+from gridclear.powerflow.sensitivity import Solved, adjoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gridclear.network.compiled import CompiledCase
     from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Complexes, Floats, Ints, Network
     from gridclear.network.reactions import Reactions
@@ -137,9 +139,36 @@ class Followers:
             Solved scenarios.
         voltage : (scenario, node)
         """
-        states = Solved(
-            self._network, self._positions, self._factors, lanes, voltage.real.copy(), voltage.imag.copy()
-        )
+        stretch = Stretch(self._positions, self._factors, 0, lanes.count)
+        states = Solved(self._network, (stretch,), lanes, voltage.real.copy(), voltage.imag.copy())
         asked = np.broadcast_to(self.node, (len(voltage), len(self.node)))
         found = adjoint(states, self._limits, Controls.of(q=self._bus), asked, threads=self._threads)
         return np.where(np.isfinite(found.slope), found.slope, 0.0)
+
+
+class FollowerStore:
+    """Followers of a case by topology and setting, made when first asked for.
+
+    Parameters
+    ----------
+    compiled : CompiledCase
+        With inverters on curves, if anything is asked for.
+    threads : int or None
+    """
+
+    def __init__(self, compiled: CompiledCase, threads: int | None) -> None:
+        self._compiled, self._threads = compiled, threads
+        self._made: dict[tuple[int, bytes], Followers] = {}
+
+    def at(self, topology: int, stretch: Stretch) -> Followers:
+        """Inverters of a topology at the setting of a stretch."""
+        key = (topology, stretch.positions.tobytes())
+        if key not in self._made:
+            reactions = self._compiled.reactions
+            if reactions is None:
+                raise ValueError("no inverter of this case follows a curve")
+            self._made[key] = Followers(
+                reactions.bus, self._compiled.networks[topology], self._compiled.limits[topology],
+                stretch.positions, stretch.factors, self._threads,
+            )  # fmt: skip
+        return self._made[key]

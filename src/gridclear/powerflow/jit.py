@@ -47,6 +47,7 @@ _SOURCES = (
     "filling.py",
     "gradients.py",
     "sensitivity_kernels.py",
+    "rows.py",
     "simplex.py",
     "branching.py",
     "completing.py",

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.powerflow.arrays import UNSETTLED, Columns, LimitArrays
-from gridclear.powerflow.lanes import output
+from gridclear.powerflow.lanes import Lanes, changes_by_node, output
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gridclear.network.compiled import CompiledCase
     from gridclear.network.limits import NodeLimits
     from gridclear.network.network import Floats, Ints, Network
     from gridclear.powerflow.activations import Activations
-    from gridclear.powerflow.arrays import Output
+    from gridclear.powerflow.arrays import Output, Starts
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the limit scan of scenarios found.
+
+    Attributes
+    ----------
+    solved : (scenario,) of bool
+    high : (scenario,)
+        Worst violation, NaN without solution.
+    which : (scenario,) of int
+        Constraint that has it, -1 without solution.
+    probed : (scenario,)
+        Value of the constraint that was asked for.
+    """
+
+    solved: NDArray[np.bool_]
+    high: Floats
+    which: Ints
+    probed: Floats
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,19 @@ def ground_columns(part: Activations, nodes: Ints) -> tuple[Columns, ...]:
     )
 
 
+def lanes_of(
+    compiled: CompiledCase, topology: int, part: Activations, starts: Starts, more: tuple[Columns, ...]
+) -> Lanes:
+    """Lay scenarios of one topology out: their periods' injections, what they change, and more columns."""
+    nodes = compiled.networks[topology].structure.node_of_bus
+    ones = np.ones(len(nodes))
+    own = tuple(
+        Columns(number, values, part.period, nodes, ones) for number, values in enumerate(compiled.parts)
+    )
+    columns = own + ground_columns(part, nodes) + more
+    return Lanes(len(part.period), columns, changes_by_node(part, nodes), starts)
+
+
 def limit_arrays(
     own: NodeLimits, limits: PeriodLimits, topology: int, period: Ints, probe: Ints
 ) -> LimitArrays:
@@ -87,6 +123,11 @@ def limits_of(limits: LimitArrays, rows: Ints) -> LimitArrays:
     return limits._replace(row=limits.row[rows], probe=limits.probe[rows])
 
 
+def rows_of(out: Output, first: int, last: int) -> Output:
+    """Give the arrays of scenarios first … last - 1, to be written to."""
+    return type(out)(*(values[first:last] if len(values) else values for values in out))
+
+
 def like(out: Output, network: Network, count: int) -> Output:
     """Make arrays for ``count`` scenarios that hold what another output does, and node voltages."""
     return output(
@@ -108,21 +149,3 @@ def unsettle(out: Output, rows: Ints) -> None:
         if len(values) and values.dtype == np.float64:
             values[rows] = np.nan
     out.code[rows], out.which[rows] = UNSETTLED, -1
-
-
-def row_numbers(keys: Ints) -> Ints:
-    """Give equal rows the same number: by a hash of each row that is then checked, else by comparing rows."""
-    if not keys.shape[1]:
-        return np.zeros(len(keys), dtype=np.int64)
-    hashed = (keys * _weights(keys.shape[1])).sum(axis=1)
-    _, first, member = np.unique(hashed, return_index=True, return_inverse=True)
-    if (keys[first][member] == keys).all():
-        return member.astype(np.int64)
-    return np.unique(keys, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
-
-
-@cache
-def _weights(count: int) -> Ints:
-    """Odd numbers that rows are hashed by."""
-    weights: Ints = np.random.default_rng(0).integers(1, 2**62, count) | 1
-    return weights

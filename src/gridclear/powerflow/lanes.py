@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,15 @@ _FEWEST_BLOCKS = 8
 
 #: What a thread works in.
 _Room = TypeVar("_Room")
+
+
+class Stretch(NamedTuple):
+    """Scenarios first … last - 1 of a pass, which have one setting of taps and banks."""
+
+    positions: Ints
+    factors: Factors
+    first: int
+    last: int
 
 
 def no_changes(count: int) -> Changes:
@@ -176,7 +185,7 @@ def output(
 
 def solve_lanes(
     network: Network,
-    factors: Factors,
+    stretches: Sequence[Stretch],
     lanes: Lanes,
     limits: LimitArrays,
     out: Output,
@@ -188,6 +197,7 @@ def solve_lanes(
 ) -> None:
     """Run the kernels over all scenarios, pieces of work shared among threads; fills ``out``.
 
+    ``stretches`` says for all of them which factors they have.
     ``kept`` holds room of earlier passes with the same network, parts, columns and limits, and keeps what is
     made now.
     """
@@ -197,10 +207,12 @@ def solve_lanes(
     fair = max(-(-lanes.count // (LANES * workers)), _FEWEST_BLOCKS)
     blocks, sources = min(blocks_of_piece(network), fair), lanes.sources
 
-    def piece(first: int, work: Workspace) -> int:
-        last = min(first + blocks * LANES, lanes.count)
+    pieces = cut(stretches, blocks * LANES)
+
+    def piece(number: int, work: Workspace) -> int:
+        stretch, first, last = pieces[number]
         run(
-            network.structure, factors, sources, lanes.changes, lanes.starts, limits, out, work,
+            network.structure, stretch.factors, sources, lanes.changes, lanes.starts, limits, out, work,
             first, last, tolerance, proved, MAX_ITERATIONS,
         )  # fmt: skip
         return last - first
@@ -215,7 +227,16 @@ def solve_lanes(
                 kept.append(found)
         return found
 
-    share_out(piece, room, range(0, lanes.count, blocks * LANES), threads, progress, lanes.count)
+    share_out(piece, room, range(len(pieces)), threads, progress, lanes.count)
+
+
+def cut(stretches: Sequence[Stretch], most: int) -> list[tuple[Stretch, int, int]]:
+    """Cut stretches into pieces (stretch, first, last) of so many scenarios at most."""
+    return [
+        (stretch, first, min(first + most, stretch.last))
+        for stretch in stretches
+        for first in range(stretch.first, stretch.last, most)
+    ]
 
 
 def share_out(

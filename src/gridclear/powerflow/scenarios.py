@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gridclear.powerflow.arrays import NEWTON, Columns, LimitArrays, Output, Starts
 from gridclear.powerflow.factors import FactorStore
-from gridclear.powerflow.followers import Followers
-from gridclear.powerflow.laid_out import PeriodLimits, ground_columns, limit_arrays, row_numbers
+from gridclear.powerflow.followers import FollowerStore
+from gridclear.powerflow.laid_out import (
+    PeriodLimits,
+    Scan,
+    lanes_of,
+    limit_arrays,
+    limits_of,
+    rows_of,
+)
 from gridclear.powerflow.lanes import (
     TOLERANCE_MVA,
     Lanes,
-    changes_by_node,
+    Stretch,
     no_limits,
     no_starts,
     output,
@@ -24,12 +30,11 @@ from gridclear.powerflow.lanes import (
 )
 from gridclear.powerflow.rays import Crossing
 from gridclear.powerflow.sensitivity import Kept, Solved
+from gridclear.powerflow.settings import Settings
 from gridclear.powerflow.tracks import climb_tracks, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from gridclear.network.compiled import CompiledCase
     from gridclear.network.network import Complexes, Floats, Ints
@@ -39,27 +44,6 @@ if TYPE_CHECKING:
 
 #: Tolerance in MVA at which states repeat to some 1e-13 p.u.
 EXACT_MVA = 1e-12
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What the limit scan of scenarios found.
-
-    Attributes
-    ----------
-    solved : (scenario,) of bool
-    high : (scenario,)
-        Worst violation, NaN without solution.
-    which : (scenario,) of int
-        Constraint that has it, -1 without solution.
-    probed : (scenario,)
-        Value of the constraint that was asked for.
-    """
-
-    solved: NDArray[np.bool_]
-    high: Floats
-    which: Ints
-    probed: Floats
 
 
 class Scenarios:
@@ -88,8 +72,8 @@ class Scenarios:
         self._start: tuple[Complexes, ...] = ()
         self._rooms: dict[tuple[int, int, bool], list[Workspace]] = {}
         self._passed: dict[int, Kept] = {}
-        self._followers: dict[tuple[int, bytes], Followers] = {}
-        self._settings = np.zeros((0, len(compiled.positions)), dtype=np.int64)
+        self._followers = FollowerStore(compiled, threads)
+        self._settings = Settings(len(compiled.positions))
 
     def lanes(self, period: Ints) -> Scenarios:
         """Scenarios whose periods are some of these, with the same factors, settings, starts and room.
@@ -117,20 +101,11 @@ class Scenarios:
 
     def setting(self, positions: Ints) -> Ints:
         """Find the number of each row of positions, (scenario, device) → (scenario,); equal rows share it."""
-        known = len(self._settings)
-        stacked = np.vstack([self._settings, positions])
-        member = row_numbers(stacked)
-        _, first = np.unique(member, return_index=True)
-        # Known settings keep their numbers: they are the first rows.
-        order = np.argsort(first)
-        place = np.empty(len(first), dtype=np.int64)
-        place[order] = np.arange(len(first))
-        self._settings = stacked[first[order]]
-        return place[member[known:]]
+        return self._settings.number(positions)
 
     def positions(self, setting: Ints) -> Ints:
         """Positions of numbered settings, (scenario,) → (scenario, device)."""
-        return self._settings[setting]
+        return self._settings.positions(setting)
 
     def scan(
         self,
@@ -166,11 +141,11 @@ class Scenarios:
         )
         asked = np.full(count, -1, dtype=np.int64) if probe is None else probe
         done = 0
-        for topology, positions, rows in self._groups(activations.period, setting):
+        for topology, rows, stretches in self._groups(activations.period, setting):
             network, own = self.compiled.networks[topology], self.compiled.limits[topology]
             out = output(network, len(rows))
             arrays = limit_arrays(own, limits, topology, activations.period[rows], asked[rows])
-            self._solve(topology, positions, activations.part(rows), arrays, out)
+            self._solve(topology, stretches, activations.part(rows), arrays, out)
             result.solved[rows] = out.code <= NEWTON
             result.high[rows], result.which[rows], result.probed[rows] = out.high, out.which, out.probed
             done += len(rows)
@@ -192,10 +167,10 @@ class Scenarios:
             Results of the scenarios ``rows`` of each group.
         """
         groups = []
-        for topology, positions, rows in self._groups(activations.period, setting):
+        for topology, rows, stretches in self._groups(activations.period, setting):
             network = self.compiled.networks[topology]
             out = output(network, len(rows), voltages=True, nodes=True, currents=True, slack=True)
-            self._solve(topology, positions, activations.part(rows), no_limits(network), out)
+            self._solve(topology, stretches, activations.part(rows), no_limits(network), out)
             groups.append((topology, rows, out))
         return groups
 
@@ -213,14 +188,13 @@ class Scenarios:
             States of the scenarios ``rows`` of each group.
         """
         groups = []
-        for topology, positions, rows in self._groups(activations.period, setting):
+        for topology, rows, stretches in self._groups(activations.period, setting):
             network = self.compiled.networks[topology]
             out = output(network, len(rows), nodes=True)
-            lanes = self._solve(topology, positions, activations.part(rows), no_limits(network), out)
-            factors, n = self._factors.at(topology, positions), network.n_node
+            lanes = self._solve(topology, stretches, activations.part(rows), no_limits(network), out)
+            vr, vi = out.node_r[:, : network.n_node], out.node_i[:, : network.n_node]
             kept = self._passed.setdefault(topology, Kept())
-            vr, vi = out.node_r[:, :n], out.node_i[:, :n]
-            groups.append((topology, rows, Solved(network, positions, factors, lanes, vr, vi, kept)))
+            groups.append((topology, rows, Solved(network, stretches, lanes, vr, vi, kept)))
         return groups
 
     def climb(
@@ -253,20 +227,24 @@ class Scenarios:
             Of every ray at its turn.
         """
         crossing = Crossing(np.zeros(len(rays)), np.full(len(rays), -1, dtype=np.int64))
-        pieces = pieces_of(self._groups(begin.period, setting), worker_count(self.threads))
-        factors = [self._factors.at(topology, positions) for topology, positions, _ in pieces]
+        groups = [
+            (topology, stretch.factors, rows[stretch.first : stretch.last])
+            for topology, rows, stretches in self._groups(begin.period, setting)
+            for stretch in stretches
+        ]
+        pieces = pieces_of(groups, worker_count(self.threads))
         nothing = np.zeros(0, dtype=np.int64)
 
         def climb_piece(number: int, room: None) -> int:
             del room
-            topology, _, tracks = pieces[number]
+            topology, factors, tracks = pieces[number]
             network = self.compiled.networks[topology]
             count = np.diff(first)[tracks]
             place = np.concatenate([[0], np.cumsum(count)])
             rows = np.repeat(first[tracks] - place[:-1], count) + np.arange(place[-1])
             found = climb_tracks(
                 network,
-                factors[number],
+                factors,
                 self.compiled.parts,
                 self._starts(topology, nothing),
                 limit_arrays(self.compiled.limits[topology], limits, topology, nothing, nothing),
@@ -301,13 +279,11 @@ class Scenarios:
         place = np.full((len(activations), sum(x.shape[1] + 1 for x in reactions.curves)), np.nan)
         piece = np.full((len(activations), len(reactions)), -1, dtype=np.int64)
         _, moved = activations.split(reactions.first_cell, len(reactions))
-        for topology, positions, rows in self._groups(activations.period, setting):
-            network, followers = (
-                self.compiled.networks[topology],
-                self._followed(topology, positions, reactions.bus),
-            )
+        for topology, rows, stretches in self._groups(activations.period, setting):
+            network = self.compiled.networks[topology]
+            followers = self._followers.at(topology, stretches[0])
             out = output(network, len(rows), nodes=True)
-            self._solve(topology, positions, activations.part(rows), no_limits(network), out)
+            self._solve(topology, stretches, activations.part(rows), no_limits(network), out)
             period, good = activations.period[rows], out.code <= NEWTON
             vm = followers.vm((out.node_r + 1j * out.node_i)[: len(rows)])
             works = reactions.works[period] & (followers.node >= 0)
@@ -316,45 +292,40 @@ class Scenarios:
             place[rows[good]] = reactions.places(works, p, vm)[good]
         return piece, place
 
-    def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, Ints]]:
-        """Scenarios by topology and setting; in a group by period, so that neighbours share their limits."""
-        if not len(period):
-            return []
-        topology = self.compiled.topology[period]
-        group = topology * len(self._settings) + setting
-        by_group = np.argsort(group * len(self.compiled.topology) + period, kind="stable")
-        cuts = np.flatnonzero(np.diff(group[by_group])) + 1
-        parts = np.split(by_group, cuts)
-        return [(int(topology[rows[0]]), self._settings[setting[rows[0]]], rows) for rows in parts]
+    def _groups(self, period: Ints, setting: Ints) -> list[tuple[int, Ints, tuple[Stretch, ...]]]:
+        """Scenarios by topology, each with stretches of one setting, and in these by period."""
+        return [
+            (
+                topology,
+                rows,
+                tuple(Stretch(at, self._factors.at(topology, at), *ends) for at, *ends in stretches),
+            )
+            for topology, rows, stretches in self._settings.groups(
+                self.compiled.topology[period], period, setting
+            )
+        ]
 
     def _solve(
-        self, topology: int, positions: Ints, part: Activations, limits: LimitArrays, out: Output
+        self,
+        topology: int,
+        stretches: tuple[Stretch, ...],
+        part: Activations,
+        limits: LimitArrays,
+        out: Output,
     ) -> Lanes:
         if self.compiled.reactions is not None:
-            return self._react(self.compiled.reactions, topology, positions, part, limits, out)
+            return self._react(self.compiled.reactions, topology, stretches, part, limits, out)
         lanes = self._lanes_of(topology, part)
-        self._run(topology, positions, lanes, limits, out, self._tolerance_mva)
+        self._run(topology, stretches, lanes, limits, out, self._tolerance_mva)
         return lanes
 
     def _lanes_of(self, topology: int, part: Activations, more: tuple[Columns, ...] = ()) -> Lanes:
-        nodes = self.compiled.networks[topology].structure.node_of_bus
-        ones = np.ones(len(nodes))
-        return Lanes(
-            count=len(part.period),
-            columns=tuple(
-                Columns(number, values, part.period, nodes, ones)
-                for number, values in enumerate(self.compiled.parts)
-            )
-            + ground_columns(part, nodes)
-            + more,
-            changes=changes_by_node(part, nodes),
-            starts=self._starts(topology, part.period),
-        )
+        return lanes_of(self.compiled, topology, part, self._starts(topology, part.period), more)
 
     def _run(
         self,
         topology: int,
-        positions: Ints,
+        stretches: tuple[Stretch, ...],
         lanes: Lanes,
         limits: LimitArrays,
         out: Output,
@@ -362,7 +333,7 @@ class Scenarios:
     ) -> None:
         widest = max(columns.values.shape[1] for columns in lanes.columns)
         solve_lanes(
-            self.compiled.networks[topology], self._factors.at(topology, positions), lanes, limits, out,
+            self.compiled.networks[topology], stretches, lanes, limits, out,
             threads=self.threads, kept=self._kept(topology, widest, scan=len(limits.row) > 0),
             tolerance_mva=tolerance_mva,
         )  # fmt: skip
@@ -381,33 +352,44 @@ class Scenarios:
         self,
         reactions: Reactions,
         topology: int,
-        positions: Ints,
+        stretches: tuple[Stretch, ...],
         part: Activations,
         limits: LimitArrays,
         out: Output,
     ) -> Lanes:
         """Solve scenarios in which inverters follow their curves."""
-        followers = self._followed(topology, positions, reactions.bus)
         given, moved = part.split(reactions.first_cell, len(reactions))
+        q = np.empty((len(part), len(reactions)))
+        for stretch in stretches:
+            rows = np.arange(stretch.first, stretch.last)
+            own_limits, own_out = limits_of(limits, rows), rows_of(out, stretch.first, stretch.last)
+            q[rows] = self._follow(
+                reactions, topology, stretch, given.part(rows), moved[rows], own_limits, own_out
+            )
+        column = self._followers.at(topology, stretches[0]).column(q)
+        return self._lanes_of(topology, given, (column,))
+
+    def _follow(
+        self,
+        reactions: Reactions,
+        topology: int,
+        stretch: Stretch,
+        given: Activations,
+        moved: Floats,
+        limits: LimitArrays,
+        out: Output,
+    ) -> Floats:
+        """Solve a stretch; reactive powers of its inverters, (scenario, inverter)."""
+        followers = self._followers.at(topology, stretch)
 
         def lanes_of(rows: Ints, q: Floats) -> Lanes:
             return self._lanes_of(topology, given.part(rows), (followers.column(q),))
 
         def run(lanes: Lanes, limits: LimitArrays, out: Output) -> None:
             # Curves are steep: what a state is off by comes back multiplied.
-            self._run(topology, positions, lanes, limits, out, EXACT_MVA)
+            whole = stretch._replace(first=0, last=lanes.count)
+            self._run(topology, (whole,), lanes, limits, out, EXACT_MVA)
 
         start = self._start[topology][given.period] if self._start else followers.idle
         own, p = reactions.of(given.period), reactions.p[given.period] + moved
-        q = followers.follow(own, p, start, lanes_of, run, limits, out)
-        return lanes_of(np.arange(len(given)), q)
-
-    def _followed(self, topology: int, positions: Ints, bus: Ints) -> Followers:
-        """Inverters at buses that follow their curves in a topology and setting."""
-        key = (topology, positions.tobytes())
-        if key not in self._followers:
-            self._followers[key] = Followers(
-                bus, self.compiled.networks[topology], self.compiled.limits[topology], positions,
-                self._factors.at(topology, positions), self.threads,
-            )  # fmt: skip
-        return self._followers[key]
+        return followers.follow(own, p, start, lanes_of, run, limits, out)

@@ -7,15 +7,15 @@ quantity, adjoint a solve per quantity and gives every control; both are exact d
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from gridclear.errors import OptionError
 from gridclear.powerflow.arrays import Measures, Moves, SensitivityRoom, Workspace
-from gridclear.powerflow.batch import load_block
 from gridclear.powerflow.factors import branch_admittance
-from gridclear.powerflow.lanes import PROVED_MVA, share_out
+from gridclear.powerflow.lanes import PROVED_MVA, cut, share_out, worker_count
+from gridclear.powerflow.moves import moves_of
 from gridclear.powerflow.sensitivity_kernels import adjoint as adjoint_kernel
 from gridclear.powerflow.sensitivity_kernels import forward as forward_kernel
 from gridclear.powerflow.simd import GROUP, LANES
@@ -26,42 +26,19 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from gridclear.network.limits import NodeLimits
-    from gridclear.network.network import Complexes, Floats, Ints, Network
+    from gridclear.network.network import Floats, Ints, Network
     from gridclear.powerflow.arrays import Factors
-    from gridclear.powerflow.lanes import Lanes
+    from gridclear.powerflow.lanes import Lanes, Stretch
+    from gridclear.powerflow.moves import Controls
 
-#: Kinds of control.
-P, Q, TAP, BANK = "p", "q", "tap", "bank"
 #: Column of an exchange's quantity, P, Q or |S|, by column of ``network.limits.EXCHANGE_COLUMNS``.
 _EXCHANGE_QUANTITY = np.array([0, 0, 1, 1, 2], dtype=np.int64)
-#: From so many states on, threads get whole blocks; below, less than a block, so that there is work for all.
+#: From so many states on, threads get whole blocks; below, several of them get less, so that there is work
+#: for all.
 _MANY = 16 * LANES
 
-
-@dataclass(frozen=True, eq=False)
-class Controls:
-    """What can be moved.
-
-    Attributes
-    ----------
-    kind : (control,) of str
-        ``p`` or ``q``: power injected, per p.u.; ``tap``: per position; ``bank``: per step.
-    place : (control,) of int
-        Place in the bus table, number of the tap changer in ``network.taps``, or of the bank in
-        ``network.banks``.
-    """
-
-    kind: NDArray[np.str_]
-    place: Ints
-
-    @classmethod
-    def of(
-        cls, *, p: ArrayLike = (), q: ArrayLike = (), tap: ArrayLike = (), bank: ArrayLike = ()
-    ) -> Controls:
-        """Take controls in this order, each kind by its places."""
-        places = [np.asarray(part, dtype=np.int64).ravel() for part in (p, q, tap, bank)]
-        kinds = np.repeat(np.array([P, Q, TAP, BANK]), [len(part) for part in places])
-        return cls(kinds, np.concatenate(places))
+#: What a thread works in.
+_Room: TypeAlias = "tuple[Workspace, SensitivityRoom]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,22 +51,24 @@ class Kept:
         Room for one thread each, by all that its size depends on.
     moves : mapping of (positions, kinds, places) to Moves
         What controls do at a setting.
+    paired : mapping of positions to Factors
+        Those that have been found to be the positions' own.
     """
 
     rooms: dict[tuple[int, ...], list[tuple[Workspace, SensitivityRoom]]] = field(default_factory=dict)
     moves: dict[tuple[bytes, bytes, bytes], Moves] = field(default_factory=dict)
+    paired: dict[bytes, Factors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """Solved states of one topology at one setting: what the solver was given, and the voltages it found.
+    """Solved states of one topology: what the solver was given, and the voltages it found.
 
     Attributes
     ----------
     network : Network
-    positions : (changer + bank,) int
-    factors : Factors
-        Those of ``positions``.
+    stretches : tuple of Stretch
+        Which setting each of the states has.
     lanes : Lanes
         Injections of the states.
     vr, vi : (state, node)
@@ -99,8 +78,7 @@ class Solved:
     """
 
     network: Network
-    positions: Ints
-    factors: Factors
+    stretches: tuple[Stretch, ...]
     lanes: Lanes
     vr: Floats
     vi: Floats
@@ -202,7 +180,6 @@ def forward(
     bank is linear in its step.
     """
     count, width = _count(states), quantity_count(states.network, limits)
-    moves = _moves(states, controls)
     n_move = len(controls.kind)
     found = Linearised(
         np.zeros(count, dtype=np.bool_), np.empty((count, width)), np.empty((count, n_move, width))
@@ -211,13 +188,13 @@ def forward(
     measures, proved = _measures(limits), PROVED_MVA / states.network.s_base_mva
     vr, vi = np.ascontiguousarray(states.vr), np.ascontiguousarray(states.vi)
 
-    def piece(first: int, last: int, work: Workspace, room: SensitivityRoom) -> None:
+    def piece(factors: Factors, moves: Moves, first: int, last: int, room: _Room) -> None:
         forward_kernel(
-            states.network.structure, states.factors, measures, moves, vr, vi, work, room,
-            first, last, proved, found.solved, found.value, slope,
+            states.network.structure, factors, states.lanes.sources, states.lanes.changes, measures, moves,
+            vr, vi, *room, first, last, proved, found.solved, found.value, slope,
         )  # fmt: skip
 
-    _share_out(states, width, moves, piece, threads, points=len(limits.point_node))
+    _share_out(states, width, controls, piece, threads, points=len(limits.point_node))
     return found
 
 
@@ -252,7 +229,6 @@ def adjoint(
     asked = np.ascontiguousarray(quantity_of(states.network, limits, constraint))
     if asked.ndim != 2 or len(asked) != count:
         raise OptionError(f"constraint has shape {asked.shape}; it must be (state, row) with {count} states")
-    moves = _moves(states, controls)
     n_move, rows = len(controls.kind), asked.shape[1]
     found = Linearised(
         np.zeros(count, dtype=np.bool_), np.empty((count, rows)), np.empty((count, rows, n_move))
@@ -261,48 +237,54 @@ def adjoint(
     measures, proved = _measures(limits), PROVED_MVA / states.network.s_base_mva
     vr, vi = np.ascontiguousarray(states.vr), np.ascontiguousarray(states.vi)
 
-    def piece(first: int, last: int, work: Workspace, room: SensitivityRoom) -> None:
+    def piece(factors: Factors, moves: Moves, first: int, last: int, room: _Room) -> None:
         adjoint_kernel(
-            states.network.structure, states.factors, measures, moves, vr, vi, work, room,
-            first, last, proved, asked, found.solved, found.value, slope,
+            states.network.structure, factors, states.lanes.sources, states.lanes.changes, measures, moves,
+            vr, vi, *room, first, last, proved, asked, found.solved, found.value, slope,
         )  # fmt: skip
 
-    _share_out(states, width, moves, piece, threads, points=len(limits.point_node))
+    _share_out(states, width, controls, piece, threads, points=len(limits.point_node))
     return found
 
 
 def _share_out(
     states: Solved,
     width: int,
-    moves: Moves,
-    work: Callable[[int, int, Workspace, SensitivityRoom], None],
+    controls: Controls,
+    work: Callable[[Factors, Moves, int, int, _Room], None],
     threads: int | None,
     *,
     points: int,
 ) -> None:
-    count = len(states.vr)
-    size = LANES if count >= _MANY else GROUP
-    sources = states.lanes.sources
+    every = [_moves(states, stretch, controls) for stretch in states.stretches]
+    count, few = len(states.vr), worker_count(threads) > 1
+    pieces = [
+        (moves, *part)
+        for moves, stretch in zip(every, states.stretches, strict=True)
+        for part in cut([stretch], GROUP if few and count < _MANY else LANES)
+    ]
 
-    def piece(first: int, room: tuple[Workspace, SensitivityRoom]) -> int:
-        last = min(first + size, count)
-        load_block(sources, states.lanes.changes, first, last, room[0])
-        work(first, last, *room)
+    def piece(number: int, own: _Room) -> int:
+        moves, stretch, first, last = pieces[number]
+        work(stretch.factors, moves, first, last, own)
         return last - first
 
+    if not pieces:
+        return
+    moves = every[0]
     widest = max((columns.values.shape[1] for columns in states.lanes.columns), default=0)
     key = (states.lanes.parts, widest, width, points, len(moves.node), len(moves.branch))
     kept = states.kept.rooms.setdefault(key, [])
     ready = iter(list(kept))
 
-    def room() -> tuple[Workspace, SensitivityRoom]:
+    def room() -> _Room:
         found = next(ready, None)
         if found is None:
             found = states.lanes.room(states.network), _room(states.network, width, points, moves)
             kept.append(found)
         return found
 
-    share_out(piece, room, range(0, count, size), threads, None, count)
+    share_out(piece, room, range(len(pieces)), threads, None, count)
 
 
 def _count(states: Solved) -> int:
@@ -311,10 +293,20 @@ def _count(states: Solved) -> int:
         raise OptionError(
             f"vr has shape {states.vr.shape}, vi {states.vi.shape}; both must be {shape}: (state, node)"
         )
-    admittance = branch_admittance(states.network, states.positions)
-    if not np.array_equal(admittance, states.factors.admittance):
-        raise OptionError(f"the factors are not those of positions {states.positions.tolist()}")
+    for stretch in states.stretches:
+        _pair(states, stretch)
     return shape[0]
+
+
+def _pair(states: Solved, stretch: Stretch) -> None:
+    """Refuse factors of other positions; what has been looked at once is not again."""
+    paired, key = states.kept.paired, stretch.positions.tobytes()
+    if paired.get(key) is not stretch.factors:
+        if not np.array_equal(
+            branch_admittance(states.network, stretch.positions), stretch.factors.admittance
+        ):
+            raise OptionError(f"the factors are not those of positions {stretch.positions.tolist()}")
+        paired[key] = stretch.factors
 
 
 def _measures(limits: NodeLimits) -> Measures:
@@ -338,51 +330,9 @@ def _room(network: Network, width: int, points: int, moves: Moves) -> Sensitivit
     )
 
 
-def _moves(states: Solved, controls: Controls) -> Moves:
-    """Turn controls into changes of injections and admittances, at the states' setting."""
-    key = states.positions.tobytes(), controls.kind.tobytes(), controls.place.tobytes()
+def _moves(states: Solved, stretch: Stretch, controls: Controls) -> Moves:
+    """Turn controls into changes of injections and admittances, at a stretch's setting."""
+    key = stretch.positions.tobytes(), controls.kind.tobytes(), controls.place.tobytes()
     if key not in states.kept.moves:
-        states.kept.moves[key] = _new_moves(states, controls)
+        states.kept.moves[key] = moves_of(states.network, stretch.positions, controls)
     return states.kept.moves[key]
-
-
-def _new_moves(states: Solved, controls: Controls) -> Moves:
-    network, place = states.network, controls.place
-    kinds = {
-        P: network.n_bus,
-        Q: network.n_bus,
-        TAP: len(network.taps.element),
-        BANK: len(network.banks.element),
-    }
-    for kind, at in zip(controls.kind, place, strict=True):
-        if kind not in kinds or not 0 <= at < kinds[kind]:
-            known = ", ".join(f"{name} 0 … {count - 1}" for name, count in kinds.items() if count)
-            raise OptionError(f"there is no control {kind} {at}; this network has {known}")
-    is_bank, is_power = controls.kind == BANK, (controls.kind == P) | (controls.kind == Q)
-    node = np.full(len(place), -1, dtype=np.int64)
-    node[is_power] = network.structure.node_of_bus[place[is_power]]
-    node[is_bank] = network.banks.node[place[is_bank]]
-    shunt = np.zeros(len(place), dtype=np.complex128)
-    shunt[is_bank] = network.banks.per_step[place[is_bank]]
-    branches = [
-        network.taps.branches[at] if kind == TAP else np.zeros(0, dtype=np.int64)
-        for kind, at in zip(controls.kind, place, strict=True)
-    ]
-    slopes = [_tap_slope(states, at) for at in place[controls.kind == TAP]]
-    return Moves(
-        node=node,
-        power=np.where(controls.kind == P, 1.0, np.where(controls.kind == Q, 1j, 0.0)),
-        shunt=shunt,
-        start=np.cumsum([0, *(len(own) for own in branches)], dtype=np.int64),
-        branch=np.concatenate([np.zeros(0, dtype=np.int64), *branches]),
-        slope=np.concatenate([np.zeros((0, 4), dtype=np.complex128), *slopes]),
-    )
-
-
-def _tap_slope(states: Solved, changer: int) -> Complexes:
-    """Change of the branch admittances per position, (k, 4); zero where there is but one position."""
-    taps = states.network.taps
-    table, at = taps.admittance[changer], states.positions[changer] - taps.lowest[changer]
-    above, below = min(at + 1, len(table) - 1), max(at - 1, 0)
-    slope: Complexes = (table[above] - table[below]) / max(above - below, 1)
-    return slope

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gridclear.powerflow.batch import load_injections
 from gridclear.powerflow.evaluate import at_voltage, balance
 from gridclear.powerflow.gather import gather
 from gridclear.powerflow.gradients import (
@@ -44,18 +45,32 @@ _GIVEN_UP = 1e-9
 
 @kernel
 def forward(
-    structure, factors, measures, moves, vr, vi, work, room, first, last, proved, solved, value, slope
+    structure,
+    factors,
+    sources,
+    changes,
+    measures,
+    moves,
+    vr,
+    vi,
+    work,
+    room,
+    first,
+    last,
+    proved,
+    solved,
+    value,
+    slope,
 ):
     """Change of all quantities by each control, for states first … last - 1: at most LANES.
 
     Parameters
     ----------
-    structure, factors, measures, moves
+    structure, factors, sources, changes, measures, moves
         See ``Structure`` and the classes of ``arrays``.
     vr, vi : (state, node)
         Voltages in p.u.
     work, room
-        The states' injections stand in ``work.injection``.
     proved : float
         Mismatch in p.u. above which a state counts as unsolved.
     solved : (state,) bool, filled here
@@ -66,7 +81,7 @@ def forward(
     n = len(factors.shunt)
     controls = len(moves.node)
     rows, good = np.empty(GROUP, dtype=np.int64), np.empty(GROUP, dtype=np.bool_)
-    sr, si = _load_states(structure, factors, vr, vi, work, first, last)
+    sr, si = _load_states(structure, factors, sources, changes, vr, vi, work, first, last)
     for begin in range(first, last, GROUP):
         group, count = (begin - first) // GROUP, min(GROUP, last - begin)
         _linearise(structure, factors, measures, moves, work, room, group, sr, si, proved, good)
@@ -91,7 +106,23 @@ def forward(
 
 @kernel
 def adjoint(
-    structure, factors, measures, moves, vr, vi, work, room, first, last, proved, asked, solved, value, slope
+    structure,
+    factors,
+    sources,
+    changes,
+    measures,
+    moves,
+    vr,
+    vi,
+    work,
+    room,
+    first,
+    last,
+    proved,
+    asked,
+    solved,
+    value,
+    slope,
 ):
     """Change of some quantities by all controls, for states first … last - 1: at most LANES.
 
@@ -109,7 +140,7 @@ def adjoint(
     n_asked = asked.shape[1]
     rows, good = np.empty(GROUP, dtype=np.int64), np.empty(GROUP, dtype=np.bool_)
     which = np.empty(GROUP, dtype=np.int64)
-    sr, si = _load_states(structure, factors, vr, vi, work, first, last)
+    sr, si = _load_states(structure, factors, sources, changes, vr, vi, work, first, last)
     for begin in range(first, last, GROUP):
         group, count = (begin - first) // GROUP, min(GROUP, last - begin)
         _linearise(structure, factors, measures, moves, work, room, group, sr, si, proved, good)
@@ -131,11 +162,15 @@ def adjoint(
 
 
 @allocating
-def _load_states(structure, factors, vr, vi, work, first, last):
-    """Voltages, currents drawn and held voltages of a block; returns the injections at its voltages."""
+def _load_states(structure, factors, sources, changes, vr, vi, work, first, last):
+    """Injections, voltages, currents drawn and held voltages of a block; returns the first at the second.
+
+    Spare lanes repeat the last state.
+    """
     rows, mismatch = np.empty(LANES, dtype=np.int64), np.empty((2, LANES))
     for lane in range(LANES):
         rows[lane] = min(first + lane, last - 1)
+    load_injections(sources, changes, rows, work)
     gather(vr, rows, work.vr)
     gather(vi, rows, work.vi)
     injection = work.injection

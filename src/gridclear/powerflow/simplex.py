@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gridclear.powerflow.jit import allocating, inner, kernel
+from gridclear.powerflow.jit import allocating, kernel
+from gridclear.powerflow.rows import add_row, eliminate, times
 
 #: How a program ended: solved; no solution; no solution at less than was asked for; the method lost its way;
 #: and within the method: a reduced cost asks for a bound that is infinite.
@@ -108,7 +109,7 @@ def append(t, value, upper):
     for row in range(m):
         variable = t.head[row]
         if variable < n and value[variable] != 0.0:
-            line += value[variable] * t.table[row]
+            add_row(line, value[variable], t.table, row)
     t.head[m] = n + m
     t.size[0] = m + 1
 
@@ -176,21 +177,7 @@ def _factorise(t):
 @allocating
 def _pivot(t, row, column):
     """Let a basic and a nonbasic variable change places."""
-    m, line = t.size[0], t.table[row]
-    inverse = 1.0 / line[column]
-    line *= -inverse
-    line[column] = inverse
-    for place in range(m):
-        if place != row:
-            other = t.table[place]
-            factor = other[column]
-            if factor != 0.0:
-                other[column] = 0.0
-                other += factor * line
-    factor = t.reduced[column]
-    if factor != 0.0:
-        t.reduced[column] = 0.0
-        t.reduced[:] += factor * line
+    eliminate(t.table, t.reduced, t.size[0], row, column)
     variable = t.head[row]
     t.head[row] = t.tail[column]
     t.tail[column] = variable
@@ -207,22 +194,7 @@ def _price(t):
     for row in range(m):
         variable = t.head[row]
         if variable < n and t.cost[variable] != 0.0:
-            t.reduced[:] += t.cost[variable] * t.table[row]
-
-
-@inner
-def dot(one, other):
-    """Inner product by four sums at once: one alone would wait for every addition."""
-    n, a, b, c, d = len(one), 0.0, 0.0, 0.0, 0.0
-    whole = n - n % 4
-    for place in range(0, whole, 4):
-        a += one[place] * other[place]
-        b += one[place + 1] * other[place + 1]
-        c += one[place + 2] * other[place + 2]
-        d += one[place + 3] * other[place + 3]
-    for place in range(whole, n):
-        a += one[place] * other[place]
-    return (a + b) + (c + d)
+            add_row(t.reduced, t.cost[variable], t.table, row)
 
 
 @allocating
@@ -261,12 +233,13 @@ def _stand(t):
 @allocating
 def _set_basic(t):
     """Work the values of the basic variables out."""
-    n = len(t.cost)
-    value = np.empty(n)
+    n, m = len(t.cost), t.size[0]
+    value, basic = np.empty(n), np.empty(m)
     for column in range(n):
         value[column] = t.at[t.tail[column]]
-    for row in range(t.size[0]):
-        t.at[t.head[row]] = dot(t.table[row], value)
+    times(t.table, m, value, basic)
+    for row in range(m):
+        t.at[t.head[row]] = basic[row]
 
 
 @allocating
@@ -378,22 +351,21 @@ def _is_true(t):
     """Hold values and prices against the rows and costs as they were given, and keep the basic ones within."""
     n, m = len(t.cost), t.size[0]
     _set_basic(t)
-    left = t.cost.copy()
-    value = t.at[:n]
+    left, own, value = t.cost.copy(), np.empty(m), t.at[:n]
     largest = 1.0 + np.abs(value).max()
+    times(t.rows, m, value, own)
     for row in range(m):
-        own = dot(t.rows[row], value)
-        if not abs(own - t.at[n + row]) <= _DRIFT * largest:
+        if not abs(own[row] - t.at[n + row]) <= _DRIFT * largest:
             return False
     for column in range(n):
         variable, price = t.tail[column], t.reduced[column]
         if variable < n:
             left[variable] -= price
         elif price != 0.0:
-            left -= price * t.rows[variable - n]
+            add_row(left, -price, t.rows, variable - n)
     for row in range(m):
         variable = t.head[row]
-        own, low, high = t.at[variable], t.low[variable], t.high[variable]
-        if low - 10.0 * _NEAR * (1.0 + abs(low)) <= own <= high + 10.0 * _NEAR * (1.0 + abs(high)):
-            t.at[variable] = min(max(own, low), high)
+        now, low, high = t.at[variable], t.low[variable], t.high[variable]
+        if low - 10.0 * _NEAR * (1.0 + abs(low)) <= now <= high + 10.0 * _NEAR * (1.0 + abs(high)):
+            t.at[variable] = min(max(now, low), high)
     return np.abs(left).max() <= _DRIFT * (1.0 + np.abs(t.cost).max())

@@ -13,6 +13,7 @@ from gridclear.powerflow.factors import factors_at
 from gridclear.powerflow.lanes import (
     PROVED_MVA,
     Lanes,
+    Stretch,
     no_changes,
     no_limits,
     one_row,
@@ -109,7 +110,8 @@ def solve_batch(
         scanned = one_row(grid_limits(network) if limits is None else limits, count)
     factors = factors_at(network, setting, reactive_limits=reactive_limits)
     solve_lanes(
-        network, factors, Lanes(count, columns, no_changes(count)), scanned, states.output,
+        network, (Stretch(setting, factors, 0, count),), Lanes(count, columns, no_changes(count)),
+        scanned, states.output,
         threads=threads, tolerance_mva=tolerance_mva, progress=progress,
     )  # fmt: skip
     for per_unit in (states.mismatch_mva, states.slack_p_mw, states.slack_q_mvar):

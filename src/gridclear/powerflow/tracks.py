@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 _FEWEST, _MOST_TRACKS = 4, 128
 
 
-def pieces_of(groups: list[tuple[int, Ints, Ints]], threads: int) -> list[tuple[int, Ints, Ints]]:
-    """Cut groups of tracks, (topology, positions, tracks), into pieces for so many threads (≥ 1)."""
+def pieces_of(groups: list[tuple[int, Factors, Ints]], threads: int) -> list[tuple[int, Factors, Ints]]:
+    """Cut groups of tracks, (topology, factors, tracks), into pieces for so many threads (≥ 1)."""
     total = sum(len(tracks) for _, _, tracks in groups)
     size = min(max(-(-total // threads), _FEWEST), _MOST_TRACKS)
     return [
-        (topology, positions, part)
-        for topology, positions, tracks in groups
+        (topology, factors, part)
+        for topology, factors, tracks in groups
         for part in np.array_split(tracks, -(-len(tracks) // size))
     ]
 

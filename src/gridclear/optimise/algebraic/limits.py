@@ -15,7 +15,7 @@ import pyomo.environ as pyo
 from gridclear.network.limits import TOLERANCE, sides
 from gridclear.optimise.algebraic.branches import FROM, TO
 from gridclear.optimise.algebraic.decisions import missed
-from gridclear.optimise.model import PERCENT
+from gridclear.optimise.tangents import PERCENT
 
 if TYPE_CHECKING:
     from gridclear.network.network import Floats

@@ -22,7 +22,7 @@ from gridclear.optimise.algebraic.limits import Limits, state_profile
 from gridclear.optimise.algebraic.rounding import nearest_plan
 from gridclear.optimise.algebraic.solvers import SOLVED
 from gridclear.optimise.algorithms import Found
-from gridclear.optimise.model import PERCENT
+from gridclear.optimise.tangents import PERCENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
