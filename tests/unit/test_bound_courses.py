@@ -25,6 +25,7 @@ from gridclear.optimise.algorithms import Deadline
 from gridclear.optimise.bound import _Search, lower_bound
 from gridclear.optimise.circuit import circuits_of
 from gridclear.optimise.conditional import Conditional
+from gridclear.optimise.courses import Courses
 from gridclear.optimise.enclosures import Enclosure
 from gridclear.optimise.lifted import kept_voltages, largest, most_currents
 from gridclear.optimise.linearise import assess
@@ -275,6 +276,38 @@ def test_learning_only_raises_and_adds_up_by_device():
             assert before[place] == 2.0 + place[0] + 10.0 * place[1]
     placings.learn(1, 0.0, [0.0 * first, 0.0 * second])
     assert (placings.least[1] >= before).all()
+
+
+@pytest.mark.parametrize("seed", [3, 12])
+def test_spans_hold_what_costs_no_more_and_are_narrower_for_less(seed):
+    problem = problem_of(small_clearings.small_case(seed))
+    point = cleared(problem)
+    search = _Search(point, circuits_of(point), Deadline())
+    search._begin()
+    answer = search._solved()
+    rng, courses = np.random.default_rng(seed), Courses(search.relaxation, answer.dual, search._cutter)
+    narrower = 0
+    for number, own in search.relaxation.periods:
+        place, piece = courses._place(number), courses._pieces[number]
+        found = piece.at(place, 10.0 * abs(point.cost))
+        weight = rng.normal(0.0, 1.0, (6, len(own.control)))
+        widths = []
+        for spare in (0.01, 0.1, 1.0):
+            low, high = piece.spans(place, own.control, weight, found.least + spare)
+            # The cheapest solution is one of those that cost no more.
+            value = weight @ found.x[own.control]
+            assert (low <= value).all()
+            assert (value <= high).all()
+            widths.append(high - low)
+        assert (widths[0] <= widths[1] + ROUNDING).all()
+        assert (widths[1] <= widths[2] + ROUNDING).all()
+        narrower += int((widths[0] < 0.9 * widths[2]).sum())
+        # Below the least there is nothing.
+        low, high = piece.spans(place, own.control, weight, found.least - 1.0)
+        assert (low > high).all()
+        # Costs are free again, and so are the devices.
+        assert piece.at(place, 10.0 * abs(point.cost)).least == pytest.approx(found.least)
+    assert narrower
 
 
 #: Without those whose dear plan is not confirmed: nothing is bounded there.
