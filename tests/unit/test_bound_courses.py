@@ -278,6 +278,39 @@ def test_learning_only_raises_and_adds_up_by_device():
     assert (placings.least[1] >= before).all()
 
 
+@pytest.mark.parametrize("seed", [3, 5, 12])
+def test_looking_closely_cuts_the_plan_itself_never_off(seed):
+    problem = problem_of(small_clearings.small_case(seed))
+    point = cleared(problem)
+    search = _Search(point, circuits_of(point), Deadline())
+    search._begin()
+    answer = search._solved()
+    courses, rows = Courses(search.relaxation, answer.dual, search._cutter), 0
+    for number, own in search.relaxation.periods:
+        place, piece = courses._place(number), courses._pieces[number]
+        state = search.relaxation.plan_state(number, own)
+        x = lifted_values(search.relaxation, number, own, point.plan, state.voltage)
+        loss = np.setdiff1d(np.flatnonzero(search.relaxation.cost > 0.0), own.control)
+        loss = loss[search.relaxation.labels[loss] == number]
+        # What else of the period has a cost are its losses.
+        assert len(loss) == (problem.loss_price > 0.0)
+        injected = (own.injected + x[own.control] @ own.change)[: own.circuit.n_bus_node]
+        lost = own.circuit.powers(state.voltage).real.sum() + injected.real.sum()
+        x[loss] = problem.compiled.s_base_mva * lost
+        x = x[piece._column]
+        # Narrower and narrower: down to what the plan itself costs above what is known of its placing.
+        for _ in range(3):
+            courses._look(number, place, point.cost, abs(point.cost), cuts=6)
+            spare = max(float(piece._cost @ x) - float(courses.placings.least[number][place]), 0.0)
+            courses._look_whole(number, place, point.cost, spare + 1e-3)
+        matrix, _, upper = piece._solver.rows()
+        excess = (matrix @ x - upper)[piece._rows :]
+        assert excess.max(initial=0.0) <= BALANCED
+        rows += len(excess)
+        assert courses.placings.least[number][place] <= float(piece._cost @ x) + 1e-3
+    assert rows
+
+
 @pytest.mark.parametrize("seed", [3, 12])
 def test_spans_hold_what_costs_no_more_and_are_narrower_for_less(seed):
     problem = problem_of(small_clearings.small_case(seed))
