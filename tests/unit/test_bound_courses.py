@@ -30,6 +30,7 @@ from gridclear.optimise.enclosures import Enclosure
 from gridclear.optimise.lifted import kept_voltages, largest, most_currents
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.placings import Placings, reachable
+from gridclear.optimise.spans import Group, highest
 from gridclear.optimise.successive import Stage, successive
 from gridclear.optimise.supports import CURRENT, VOLTAGE, Quantity, Weights
 from gridclear.optimise.weights import Weights as Merits
@@ -383,3 +384,18 @@ def test_a_dear_answer_of_an_own_algorithm_stays_and_its_rival_is_as_good():
     rival = assess(problem, bound.rival)
     assert rival.cost < point.cost
     assert at_least_as_good(rival, point)
+
+
+def test_ranges_by_rows_at_a_price_hold_all_that_keeps_the_rows():
+    rng, width = np.random.default_rng(2), np.array([1.0, 0.5, 2.0, 0.0])
+    at = rng.uniform(0.0, width)
+    matrix, slope = rng.normal(0.0, 1.0, (2, 4)), rng.normal(0.0, 1.0, (50, 4))
+    rows = [(own, -0.1, 0.2) for own in matrix]
+    most = highest(slope, -at, width - at, [Group.of(rows, width)])
+    box = highest(slope, -at, width - at, [])
+    away = rng.uniform(-at, width - at, (100_000, 4))
+    kept = away[((away @ matrix.T >= -0.1) & (away @ matrix.T <= 0.2)).all(axis=1)]
+    assert len(kept) > 100
+    assert ((kept @ slope.T).max(axis=0) <= most + ROUNDING).all()
+    assert (most <= box).all()
+    assert (most < 0.8 * box).any()

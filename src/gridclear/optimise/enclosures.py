@@ -23,6 +23,7 @@ import numpy as np
 from scipy.linalg import qr
 
 from gridclear.optimise.lifted import kept_voltages, largest
+from gridclear.optimise.spans import Group, highest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +45,6 @@ _STRICTLY = 1e-6
 _ROUNDING = 1e-10
 #: Directions of the controls whose ranges are asked for.
 _MOST_AXES = 24
-#: Factors of the prices that rows have in the ranges of what is affine.
-_PRICES = (1.0, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,24 +59,6 @@ class Line:
 
     constant: float
     slope: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """Rows least <= matrix · (u - u') <= most, and what makes prices of them out of slopes."""
-
-    matrix: Floats
-    least: Floats
-    most: Floats
-    inverse: Floats
-
-    @classmethod
-    def of(cls, rows: list[tuple[Floats, float, float]], width: Floats) -> _Group:
-        """Take rows together, for controls of ranges that wide."""
-        matrix = np.array([own for own, _, _ in rows])
-        least, most = (np.array([row[side] for row in rows], dtype=np.float64) for side in (1, 2))
-        inverse: Floats = np.linalg.pinv(matrix * width).astype(np.float64)
-        return cls(matrix, least, most, inverse)
 
 
 class Enclosure:
@@ -150,7 +131,7 @@ class Enclosure:
         self._narrow = None if spans is None else self._spanned(spans)
         self._bound_distances(np.abs(impedance))
 
-    def _spanned(self, spans: Spans) -> _Group | None:
+    def _spanned(self, spans: Spans) -> Group | None:
         """Rows of the controls' changes by what moves the voltages most: slope, least, most."""
         unit = np.conj(self.voltage) / np.abs(self.voltage)
         moved = np.concatenate([(unit * self._moved).real, (unit * self._moved).imag], axis=1)
@@ -165,7 +146,7 @@ class Enclosure:
             for axis, least, most in zip(axes, low - at, high - at, strict=True)
             if np.isfinite(least) and np.isfinite(most)
         ]
-        return _Group.of(rows, self._top) if rows else None
+        return Group.of(rows, self._top) if rows else None
 
     def _bound_distances(self, impedance: Floats) -> None:
         """Bound |V - V'| wherever the limits are kept: by what contracts, then by what is affine."""
@@ -200,7 +181,7 @@ class Enclosure:
             if done:
                 break
 
-    def _asked(self, rest: Floats) -> list[_Group]:
+    def _asked(self, rest: Floats) -> list[Group]:
         """Rows of the controls' changes: by the ranges of the sources' powers, and by those of the axes.
 
         Apart: the powers nearly follow from the axes, and prices of both together would be far too large.
@@ -214,26 +195,16 @@ class Enclosure:
                     room = float(self._weight(form) @ rest)
                     rows.append((slope, low - at - room, high - at + room))
         groups = [] if self._narrow is None else [self._narrow]
-        return groups + ([_Group.of(rows, self._top)] if rows else [])
+        return groups + ([Group.of(rows, self._top)] if rows else [])
 
     @cached_property
-    def _groups(self) -> list[_Group]:
+    def _groups(self) -> list[Group]:
         """Rows of the controls' changes, as narrow as they are known."""
         return self._asked(self._most_rest)
 
-    def _highest(self, slope: Floats, groups: list[_Group]) -> Floats:
-        """Bound slopes · (u - u') from above, (row, control), by the controls' ranges and rows at a price."""
-        low, high = -self._control, self._top - self._control
-        best: Floats = np.maximum(slope * low, slope * high).sum(axis=1)
-        for group in groups:
-            # Any prices are sound; those that leave least of the slopes are near the best.
-            price = (slope * self._top) @ group.inverse
-            for factor in _PRICES:
-                own = factor * price
-                left = slope - own @ group.matrix
-                value = np.maximum(left * low, left * high).sum(axis=1)
-                best = np.minimum(best, value + np.maximum(own * group.least, own * group.most).sum(axis=1))
-        return best
+    def _highest(self, slope: Floats, groups: list[Group]) -> Floats:
+        """Bound slopes · (u - u') from above, (row, control)."""
+        return highest(slope, -self._control, self._top - self._control, groups)
 
     def _source_form(self, source: int, part: int) -> Complexes:
         """Weights h of Re(h · (V - V')): the change of a source's active or reactive power."""
