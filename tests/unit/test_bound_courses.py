@@ -286,7 +286,7 @@ def test_looking_closely_cuts_the_plan_itself_never_off(seed):
     search = _Search(point, circuits_of(point), Deadline())
     search._begin()
     answer = search._solved()
-    courses, rows = Courses(search.relaxation, answer.dual, search._cutter), 0
+    courses, rows = Courses(search.relaxation, answer.dual, search._cutter, Deadline()), 0
     for number, own in search.relaxation.periods:
         place, piece = courses._place(number), courses._pieces[number]
         state = search.relaxation.plan_state(number, own)
@@ -319,7 +319,10 @@ def test_spans_hold_what_costs_no_more_and_are_narrower_for_less(seed):
     search = _Search(point, circuits_of(point), Deadline())
     search._begin()
     answer = search._solved()
-    rng, courses = np.random.default_rng(seed), Courses(search.relaxation, answer.dual, search._cutter)
+    rng, courses = (
+        np.random.default_rng(seed),
+        Courses(search.relaxation, answer.dual, search._cutter, Deadline()),
+    )
     narrower = 0
     for number, own in search.relaxation.periods:
         place, piece = courses._place(number), courses._pieces[number]

@@ -162,8 +162,8 @@ class _Search:
         if answer is None or self._close() or self._late():
             return
         if told_apart and answer.dual is not None:
-            courses = Courses(self.relaxation, answer.dual, self._cutter)
-            self.best = max(self.best, courses.search(self.point.cost, _ENOUGH, self._offered, self.deadline))
+            courses = Courses(self.relaxation, answer.dual, self._cutter, self.deadline)
+            self.best = max(self.best, courses.search(self.point.cost, _ENOUGH, self._offered))
             self._late()
             return
         answer = self._probes(answer)

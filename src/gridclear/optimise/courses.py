@@ -74,14 +74,16 @@ class Courses:
     dual : (row,)
         Prices of the rows between periods: any are sound.
     cutter : Cutter
+    deadline : Deadline
+        Looked at between programs.
 
     Attributes
     ----------
     placings : Placings
     """
 
-    def __init__(self, relaxation: Relaxation, dual: Floats, cutter: Cutter) -> None:
-        self.relaxation, self._cutter = relaxation, cutter
+    def __init__(self, relaxation: Relaxation, dual: Floats, cutter: Cutter, deadline: Deadline) -> None:
+        self.relaxation, self._cutter, self._deadline = relaxation, cutter, deadline
         problem = relaxation.problem
         self.placings = Placings(problem.devices, problem.periods)
         price = np.where(_priced(relaxation), dual[: len(relaxation.coupled)], 0.0)
@@ -99,7 +101,7 @@ class Courses:
         #: What was spare when a placing was looked at as closely as could be.
         self._whole: dict[tuple[int, tuple[int, ...]], float] = {}
 
-    def search(self, cost: float, enough: float, offer: Offer, deadline: Deadline) -> float:
+    def search(self, cost: float, enough: float, offer: Offer) -> float:
         """Raise the least cost of a course; that is the bound.
 
         Parameters
@@ -110,7 +112,6 @@ class Courses:
             Part of the cost by which the bound may be below it.
         offer : callable
             Takes the steps of a cheap course, (device, period), and gives the cost of the best plan by now.
-        deadline : Deadline
         """
         best, offered, repriced = -np.inf, set[bytes](), 0
         rising, closely = deque[float](maxlen=_PATIENT), deque[float](maxlen=_PATIENT_CLOSELY)
@@ -121,7 +122,7 @@ class Courses:
             value, places = self.placings.cheapest()
             value += self._constant
             best = max(best, value)
-            if best >= cost - enough * abs(cost) or deadline.passed or value == -np.inf:
+            if best >= cost - enough * abs(cost) or self._deadline.passed or value == -np.inf:
                 break
             course = [(number, tuple(places[number].tolist())) for number in self._pieces]
             new = [one for one in course if one not in self._known]
@@ -133,7 +134,7 @@ class Courses:
                 if self._tired(rising, best, cost):
                     break
                 for number, place in new:
-                    if deadline.passed:
+                    if self._deadline.passed:
                         break
                     self._look(number, place, cost, cost - best, cuts=_MOST_CUTS)
                 continue
@@ -144,15 +145,13 @@ class Courses:
             close = [one for one in course if _LESS * self._whole.get(one, np.inf) > cost - best]
             if not close or self._tired(closely, best, cost):
                 break
-            best = self._look_closely(close, cost, best, deadline)
+            best = self._look_closely(close, cost, best)
         return best
 
-    def _look_closely(
-        self, course: list[tuple[int, tuple[int, ...]]], cost: float, best: float, deadline: Deadline
-    ) -> float:
+    def _look_closely(self, course: list[tuple[int, tuple[int, ...]]], cost: float, best: float) -> float:
         """Look at placings as closely as can be; the least cost of a course by then."""
         for number, place in course:
-            if deadline.passed:
+            if self._deadline.passed:
                 break
             self._look_whole(number, place, cost, cost - best)
             # What one period shows narrows the ranges of the next.
@@ -207,7 +206,7 @@ class Courses:
                 break
             self.placings.learn(number, sight.least, sight.tables)
             gained, last = sight.least - last, sight.least
-            if last > enough or trial == cuts:
+            if last > enough or trial == cuts or self._deadline.passed:
                 break
             if trial and gained < worth:
                 if lines:
@@ -315,14 +314,14 @@ class Courses:
         for _ in range(_MOST_NARROWED):
             # Of the program without whole columns: what these add comes last.
             reached = self._cut_off(number, place, cost, spare, _MOST_CUTS, narrow=True)
-            if reached - known <= worth:
+            if reached - known <= worth or self._deadline.passed:
                 break
             known = reached
         last, around = -np.inf, None
         for _ in range(_MOST_CUTS):
             bound, x = piece.whole_at(place, worth)
             self.placings.raise_to(number, place, bound)
-            if not len(x) or bound - last <= worth:
+            if not len(x) or bound - last <= worth or self._deadline.passed:
                 break
             found = self._solution(number, place, x)
             if found is None:
