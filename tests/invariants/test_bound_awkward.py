@@ -15,7 +15,8 @@ from algebraic_support import problem_of
 
 from gridclear.jobs.cleared import device_moves, proof_of, schedule_table
 from gridclear.optimise.algorithms import Deadline
-from gridclear.optimise.bound import _RESERVE, _circuits, _Search
+from gridclear.optimise.bound import _RESERVE, _Search
+from gridclear.optimise.circuit import circuits_of
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.problem import Plan
 from gridclear.optimise.reached import keep_cure, keep_delivery
@@ -96,7 +97,7 @@ def test_no_plan_is_cut_off(seed):
     search_problem = replace(keep_cure(point), requests=keep_delivery(point).requests)
     point = assess(search_problem, point.plan)
     own_verdict = judged(point.plan)
-    search = _Search(point, _circuits(point), Deadline())
+    search = _Search(point, circuits_of(point), Deadline())
     search.run()
     bound = search.best - _RESERVE * point.turnover
     assert bound <= point.cost

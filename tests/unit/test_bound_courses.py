@@ -22,17 +22,23 @@ from test_bound_planes import (
 import gridclear as gc
 from gridclear.network.movables import Movable
 from gridclear.optimise.algorithms import Deadline
-from gridclear.optimise.bound import _circuits, _Search, lower_bound
+from gridclear.optimise.bound import _Search, lower_bound
+from gridclear.optimise.circuit import circuits_of
 from gridclear.optimise.conditional import Conditional
+from gridclear.optimise.courses import Courses
 from gridclear.optimise.enclosures import Enclosure
-from gridclear.optimise.lifted import kept_voltages, largest
+from gridclear.optimise.lifted import kept_voltages, largest, most_currents
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.placings import Placings, reachable
+from gridclear.optimise.spans import Group, highest
 from gridclear.optimise.successive import Stage, successive
-from gridclear.optimise.weights import Weights
+from gridclear.optimise.supports import CURRENT, VOLTAGE, Quantity, Weights
+from gridclear.optimise.weights import Weights as Merits
 from oracle import small_clearings
 
 ROUNDING = 1e-9
+#: Part of the controls' ranges that counts as near.
+_NEARBY = 0.1
 #: Power flows balance to 1e-8 MVA or so.
 BALANCED = 1e-6
 CASES = {
@@ -54,7 +60,7 @@ def states_of(problem, plans):
                     yield plan, number, nodes
 
 
-def enclosed(relaxation, number, own, plan):
+def enclosed(relaxation, number, own, plan, near):
     problem = relaxation.problem
     control = np.concatenate(
         [
@@ -64,20 +70,33 @@ def enclosed(relaxation, number, own, plan):
         ]
     )
     state = relaxation.stood(own, control, plan.steps[:, number].astype(np.float64))
-    return Enclosure(problem, number, own, state, control, relaxation.ranges_of(number, own)), state
+
+    def spans(axes):
+        """Ranges of controls that are not far from the plan's."""
+        size = _NEARBY * np.abs(axes) @ largest(problem, number)
+        return axes @ control - size, axes @ control + size
+
+    ranges = relaxation.ranges_of(number, own)
+    return Enclosure(problem, number, own, state, control, ranges, spans if near else None), state, control
 
 
+def nearby(relaxation, number, control, other):
+    """Whether controls are so near others that ``enclosed`` with ``near`` knows of them."""
+    return (np.abs(control - other) <= _NEARBY * largest(relaxation.problem, number)).all()
+
+
+@pytest.mark.parametrize("near", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_states_lie_within_the_lines_of_their_setting(name):
+def test_states_lie_above_the_lines_of_their_setting(name, near):
     problem = problem_of(CASES[name]())
     point = cleared(problem)
-    relaxation = _Search(point, _circuits(point), Deadline()).relaxation
+    relaxation = _Search(point, circuits_of(point), Deadline()).relaxation
     rng, checked, bent = np.random.default_rng(3), 0, 0
     periods = dict(relaxation.periods)
-    base = {number: enclosed(relaxation, number, own, point.plan) for number, own in periods.items()}
-    plans = (replace(plan, steps=point.plan.steps) for plan in sampled(point, 80, rng))
+    base = {number: enclosed(relaxation, number, own, point.plan, near) for number, own in periods.items()}
+    plans = (replace(plan, steps=point.plan.steps) for plan in sampled(point, 240 if near else 80, rng))
     for plan, number, found in states_of(problem, plans):
-        own, (enclosure, state) = periods[number], base[number]
+        own, (enclosure, _, centre) = periods[number], base[number]
         voltage = circuit_voltages(own, found, plan.steps[:, number])
         low, high = kept_voltages(problem, number, own.circuit)
         free = own.circuit.n_bus_node
@@ -92,44 +111,70 @@ def test_states_lie_within_the_lines_of_their_setting(name):
         if not inside or (size < low).any() or (size > high).any() or not enclosure.known:
             continue
         control = values[own.control]
-        lines = [
+        if near and not nearby(relaxation, number, control, centre):
+            continue
+        looked = rng.uniform(0.0, largest(problem, number))
+        forms = [
             (enclosure.power(int(at), part), source[part, place])
             for place, at in enumerate(own.fed)
             for part in range(2)
         ]
-        lines += [
-            (
-                enclosure.magnitude(node),
-                (np.conj(state.voltage[node]) * voltage[node]).real / abs(state.voltage[node]),
-            )
-            for node in range(free)
-        ]
-        for line, value in lines:
-            error = line.error + line.spread @ control
-            away = abs(value - line.constant - line.slope @ control)
-            assert away <= error + BALANCED
-            bent += away > 10.0 * BALANCED
-        checked += len(lines)
+        for node in range(free):
+            toward = voltage[node] * np.exp(1j * rng.normal(0.0, 0.1))
+            value = (np.conj(toward) * voltage[node]).real / abs(toward)
+            forms.append((enclosure.magnitude(node, toward), value))
+        for (form, at), value in forms:
+            for sign in (1.0, -1.0):
+                for touch in (looked, control):
+                    line = enclosure.below(sign * form, sign * at, touch)
+                    assert sign * value >= line.constant + line.slope @ control - BALANCED
+                # Without what bends, and without errors, the lines would be wrong.
+                bent += sign * value < sign * (at + enclosure._slope(form) @ (control - centre)) - (
+                    10.0 * BALANCED
+                )
+        checked += len(forms)
     assert checked > 100
-    # Without their errors, the lines would be wrong.
-    assert bent > 0
+    assert bent > 0 or near
     print(f"{name}: {checked} values, {bent} beside their lines")
 
 
+def random_weights(relaxation, number, own, rng):
+    """Weights of all powers, and of some limits that the period has."""
+    circuit = own.circuit
+    low, high = kept_voltages(relaxation.problem, number, circuit)
+    rated = most_currents(relaxation.problem, number, circuit)
+    every = [Quantity(VOLTAGE, int(node), -1) for node in np.flatnonzero(low > 0.0)]
+    every += [Quantity(VOLTAGE, int(node), 1) for node in np.flatnonzero(np.isfinite(high))]
+    every += [Quantity(CURRENT, int(row), 1) for row in np.flatnonzero(np.isfinite(rated))]
+    some = rng.choice(len(every), min(3, len(every)), replace=False)
+    count = len(circuit.sources)
+    power = rng.normal(0.0, 1.0, count) + 1j * rng.normal(0.0, 1.0, count)
+    return Weights(power, np.zeros(count), {every[at]: float(rng.uniform(0.0, 3.0)) for at in some})
+
+
+@pytest.mark.parametrize("near", [False, True])
 @pytest.mark.parametrize("name", [name for name in CASES if name.isdigit()])
-def test_rows_of_one_setting_cut_no_plan_off(name):
+def test_rows_of_one_setting_cut_no_plan_off(name, near):
     problem = problem_of(CASES[name]())
     point = cleared(problem)
-    relaxation = _Search(point, _circuits(point), Deadline()).relaxation
-    rng, periods, rows = np.random.default_rng(4), dict(relaxation.periods), {}
+    relaxation = _Search(point, circuits_of(point), Deadline()).relaxation
+    rng, periods, rows, base = np.random.default_rng(4), dict(relaxation.periods), {}, {}
     lowest = np.array([device.lowest for device in problem.devices])
     for number, own in periods.items():
-        enclosure, state = enclosed(relaxation, number, own, point.plan)
-        place = point.plan.steps[:, number] - lowest
-        around = Conditional(relaxation, number, own, enclosure, place, largest(problem, number))
-        rows[number] = around.planes(state)
-    checked = 0
-    for plan, number, found in states_of(problem, sampled(point, 80, rng)):
+        base[number] = enclosed(relaxation, number, own, point.plan, near)
+        enclosure, state, control = base[number]
+        steps = point.plan.steps[:, number]
+        around = Conditional(relaxation, number, own, enclosure, steps - lowest, largest(problem, number))
+        rows[number] = [cut.plane for cut in around.cuts(state, control, None)]
+        # Touched elsewhere, with limits that are broken there, and weighed in many ways.
+        for _ in range(10):
+            other = rng.uniform(0.0, largest(problem, number))
+            there = relaxation.stood(own, other, steps.astype(np.float64))
+            if there is not None:
+                worth = random_weights(relaxation, number, own, rng)
+                rows[number] += [cut.plane for cut in around.cuts(there, other, worth)]
+    checked = held = 0
+    for plan, number, found in states_of(problem, sampled(point, 240 if near else 80, rng)):
         own = periods[number]
         voltage = circuit_voltages(own, found, plan.steps[:, number])
         low, high = kept_voltages(problem, number, own.circuit)
@@ -141,11 +186,17 @@ def test_rows_of_one_setting_cut_no_plan_off(name):
             for ranges, both in zip(relaxation.ranges_of(number, own), source.T, strict=True)
             for (low, high), value in zip(ranges, both, strict=True)
         )
-        if not inside or (size < low).any() or (size > high).any():
+        steps = plan.steps[:, number].astype(np.float64)
+        broken = relaxation.limited.broken(number, own.circuit, voltage, steps)
+        if not inside or (size < low).any() or (size > high).any() or broken:
+            continue
+        if near and not nearby(relaxation, number, x[own.control], base[number][2]):
             continue
         assert max((plane.excess(x) for plane in rows[number]), default=0.0) <= BALANCED
         checked += 1
+        held += bool((plan.steps[:, number] == point.plan.steps[:, number]).all())
     assert checked > 5
+    assert held > 0
     # They say something of the setting: what the source gives follows from the controls.
     number, own = next(iter(periods.items()))
     x = lifted_values(relaxation, number, own, point.plan, relaxation.plan_state(number, own).voltage)
@@ -228,6 +279,74 @@ def test_learning_only_raises_and_adds_up_by_device():
     assert (placings.least[1] >= before).all()
 
 
+@pytest.mark.parametrize("seed", [3, 5, 12])
+def test_looking_closely_cuts_the_plan_itself_never_off(seed):
+    problem = problem_of(small_clearings.small_case(seed))
+    point = cleared(problem)
+    search = _Search(point, circuits_of(point), Deadline())
+    search._begin()
+    answer = search._solved()
+    courses, rows = Courses(search.relaxation, answer.dual, search._cutter, Deadline()), 0
+    for number, own in search.relaxation.periods:
+        place, piece = courses._place(number), courses._pieces[number]
+        state = search.relaxation.plan_state(number, own)
+        x = lifted_values(search.relaxation, number, own, point.plan, state.voltage)
+        loss = np.setdiff1d(np.flatnonzero(search.relaxation.cost > 0.0), own.control)
+        loss = loss[search.relaxation.labels[loss] == number]
+        # What else of the period has a cost are its losses.
+        assert len(loss) == (problem.loss_price > 0.0)
+        injected = (own.injected + x[own.control] @ own.change)[: own.circuit.n_bus_node]
+        lost = own.circuit.powers(state.voltage).real.sum() + injected.real.sum()
+        x[loss] = problem.compiled.s_base_mva * lost
+        x = x[piece._column]
+        # Narrower and narrower: down to what the plan itself costs above what is known of its placing.
+        for _ in range(3):
+            courses._look(number, place, point.cost, abs(point.cost), cuts=6)
+            spare = max(float(piece._cost @ x) - float(courses.placings.least[number][place]), 0.0)
+            courses._look_whole(number, place, point.cost, spare + 1e-3)
+        matrix, _, upper = piece._solver.rows()
+        excess = (matrix @ x - upper)[piece._rows :]
+        assert excess.max(initial=0.0) <= BALANCED
+        rows += len(excess)
+        assert courses.placings.least[number][place] <= float(piece._cost @ x) + 1e-3
+    assert rows
+
+
+@pytest.mark.parametrize("seed", [3, 12])
+def test_spans_hold_what_costs_no_more_and_are_narrower_for_less(seed):
+    problem = problem_of(small_clearings.small_case(seed))
+    point = cleared(problem)
+    search = _Search(point, circuits_of(point), Deadline())
+    search._begin()
+    answer = search._solved()
+    rng, courses = (
+        np.random.default_rng(seed),
+        Courses(search.relaxation, answer.dual, search._cutter, Deadline()),
+    )
+    narrower = 0
+    for number, own in search.relaxation.periods:
+        place, piece = courses._place(number), courses._pieces[number]
+        found = piece.at(place, 10.0 * abs(point.cost))
+        weight = rng.normal(0.0, 1.0, (6, len(own.control)))
+        widths = []
+        for spare in (0.01, 0.1, 1.0):
+            low, high = piece.spans(place, own.control, weight, found.least + spare)
+            # The cheapest solution is one of those that cost no more.
+            value = weight @ found.x[own.control]
+            assert (low <= value).all()
+            assert (value <= high).all()
+            widths.append(high - low)
+        assert (widths[0] <= widths[1] + ROUNDING).all()
+        assert (widths[1] <= widths[2] + ROUNDING).all()
+        narrower += int((widths[0] < 0.9 * widths[2]).sum())
+        # Below the least there is nothing.
+        low, high = piece.spans(place, own.control, weight, found.least - 1.0)
+        assert (low > high).all()
+        # Costs are free again, and so are the devices.
+        assert piece.at(place, 10.0 * abs(point.cost)).least == pytest.approx(found.least)
+    assert narrower
+
+
 #: Without those whose dear plan is not confirmed: nothing is bounded there.
 MORE = [seed for seed in range(40, 60) if seed not in (42, 56, 58)]
 
@@ -244,7 +363,7 @@ def test_no_plan_of_any_placing_is_below_the_bound(seed):
         steps = np.repeat(np.array(placing)[:, None], problem.periods, axis=1)
         start = assess(problem, replace(worse.plan, steps=steps))
         if start.solved.all():
-            rivals.append(Stage(problem, Weights.of(problem), Deadline()).settled(start))
+            rivals.append(Stage(problem, Merits.of(problem), Deadline()).settled(start))
     counted = [rival.cost for rival in rivals if at_least_as_good(rival, worse)]
     assert counted
     assert bound.eur <= min(counted) * (1.0 + ROUNDING)
@@ -268,3 +387,18 @@ def test_a_dear_answer_of_an_own_algorithm_stays_and_its_rival_is_as_good():
     rival = assess(problem, bound.rival)
     assert rival.cost < point.cost
     assert at_least_as_good(rival, point)
+
+
+def test_ranges_by_rows_at_a_price_hold_all_that_keeps_the_rows():
+    rng, width = np.random.default_rng(2), np.array([1.0, 0.5, 2.0, 0.0])
+    at = rng.uniform(0.0, width)
+    matrix, slope = rng.normal(0.0, 1.0, (2, 4)), rng.normal(0.0, 1.0, (50, 4))
+    rows = [(own, -0.1, 0.2) for own in matrix]
+    most = highest(slope, -at, width - at, [Group.of(rows, width)])
+    box = highest(slope, -at, width - at, [])
+    away = rng.uniform(-at, width - at, (100_000, 4))
+    kept = away[((away @ matrix.T >= -0.1) & (away @ matrix.T <= 0.2)).all(axis=1)]
+    assert len(kept) > 100
+    assert ((kept @ slope.T).max(axis=0) <= most + ROUNDING).all()
+    assert (most <= box).all()
+    assert (most < 0.8 * box).any()

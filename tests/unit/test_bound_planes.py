@@ -14,8 +14,9 @@ from algebraic_support import problem_of, small_case, small_net
 import gridclear as gc
 from gridclear.jobs.cleared import proof_of
 from gridclear.optimise.algorithms import Deadline
-from gridclear.optimise.bound import OPTIMAL_GAP, _circuits, _Search, lower_bound
+from gridclear.optimise.bound import OPTIMAL_GAP, _Search, lower_bound
 from gridclear.optimise.capability import _bounds, _Rating
+from gridclear.optimise.circuit import circuits_of
 from gridclear.optimise.highs import Plane
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.problem import Plan
@@ -189,7 +190,7 @@ def test_no_state_lies_below_a_plane(name, count):
     problem = problem_of(case)
     point = cleared(problem) if name in ("mv-rural", *made) else assess(problem, problem.nothing())
     rng = np.random.default_rng(7)
-    search = _Search(point, _circuits(point), Deadline())
+    search = _Search(point, circuits_of(point), Deadline())
     cuts = planes_at(search, rng)
     relaxation, periods = search.relaxation, dict(search.relaxation.periods)
     assert len(cuts) > 3 * len(periods)
@@ -254,7 +255,7 @@ def test_steps_that_only_a_later_day_lets_a_device_reach_are_bounded_too():
 def test_a_program_without_whole_steps_proves_nothing():
     """No step of a device is fully allowed: in between there are solutions, whole ones there are none."""
     point = cleared(problem_of(small_case()))
-    search = _Search(point, _circuits(point), Deadline())
+    search = _Search(point, circuits_of(point), Deadline())
     search._begin()
     columns = search.relaxation.lifted.step[0][0]
     search.relaxation.add_planes([Plane(np.array([column]), np.ones(1), 0.9) for column in columns])

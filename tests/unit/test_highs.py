@@ -92,3 +92,17 @@ def test_an_optimum_that_breaks_rows_from_scratch_too_has_a_name(monkeypatch, wh
     # The program itself stays as it was.
     highs.highspy.Highs.runs = 10
     assert solver.minimise(cost).objective == pytest.approx(3.0)
+
+
+def test_other_costs_lead_to_the_same_optimum_by_either_method():
+    rng, program = np.random.default_rng(0), Program()
+    column = program.columns(12, 0.0, 1.0)
+    for _ in range(8):
+        row = program.rows(1, upper=1.0)
+        program.entries(row, column, rng.uniform(-0.2, 1.0, 12))
+    solver, fresh = highs.Solver(program), highs.Solver(program)
+    for _ in range(20):
+        cost = rng.normal(0.0, 1.0, 12)
+        found, sure = solver.minimise(cost, primal=True), fresh.minimise(cost)
+        assert found.status == highs.OPTIMAL
+        assert found.objective == pytest.approx(sure.objective, abs=1e-8)

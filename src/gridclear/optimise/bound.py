@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.optimise.circuit import NotCoveredError, build_circuit
+from gridclear.optimise.circuit import NotCoveredError, circuits_of
 from gridclear.optimise.courses import Courses
 from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, TimeOverError
 from gridclear.optimise.limited import priced_weights
@@ -119,7 +119,7 @@ def lower_bound(point: Point, deadline: Deadline) -> Bound:
     kept = replace(keep_cure(point), requests=keep_delivery(point).requests)
     point = assess(kept, point.plan)
     try:
-        search = _Search(point, _circuits(point), deadline)
+        search = _Search(point, circuits_of(point), deadline)
     except NotCoveredError as what:
         return Bound(-np.inf, str(what), time.monotonic() - start)
     search.run()
@@ -130,27 +130,6 @@ def lower_bound(point: Point, deadline: Deadline) -> Bound:
         eur, reason = -np.inf, "the programs contradict the plan"
     rival = None if search.rival is None else search.rival.plan
     return Bound(min(eur, best.cost), reason, time.monotonic() - start, rival)
-
-
-def _circuits(point: Point) -> tuple[Circuit | None, ...]:
-    """Circuits by period, each topology and setting of what is not decided once."""
-    problem, compiled = point.problem, point.problem.compiled
-    if compiled.p_current is not None:
-        raise NotCoveredError("loads depend on the voltage")
-    decided = np.concatenate([np.zeros(0, dtype=np.int64), *(one.device for one in problem.devices)])
-    known: dict[tuple[int, bytes], Circuit] = {}
-    found: list[Circuit | None] = []
-    for number, local in enumerate(point.local):
-        if local is None:
-            found.append(None)
-            continue
-        topology, positions = int(compiled.topology[number]), problem.base.positions[number].copy()
-        positions[decided] = compiled.positions[decided]
-        key = (topology, positions.tobytes())
-        if key not in known:
-            known[key] = build_circuit(compiled.networks[topology], positions, problem.devices)
-        found.append(known[key])
-    return tuple(found)
 
 
 class _Search:
@@ -183,8 +162,8 @@ class _Search:
         if answer is None or self._close() or self._late():
             return
         if told_apart and answer.dual is not None:
-            courses = Courses(self.relaxation, answer.dual, self._cutter)
-            self.best = max(self.best, courses.search(self.point.cost, _ENOUGH, self._offered, self.deadline))
+            courses = Courses(self.relaxation, answer.dual, self._cutter, self.deadline)
+            self.best = max(self.best, courses.search(self.point.cost, _ENOUGH, self._offered))
             self._late()
             return
         answer = self._probes(answer)
@@ -396,9 +375,8 @@ class _Search:
 
     def _misjudged(self, own: Period, state: State, x: Floats) -> list[Weights]:
         """Directions in which a solution has the sources' powers, or squares, other than its state."""
-        free, base = own.circuit.n_free, self.point.problem.compiled.s_base_mva
-        taken = np.asarray(own.circuit.admittance[free:] @ state.voltage)
-        power = base * (state.voltage[free:] * np.conj(taken))[own.fed]
+        base = self.point.problem.compiled.s_base_mva
+        power = base * own.circuit.powers(state.voltage)[own.fed]
         away = (x[own.active] - power.real) + 1j * (x[own.reactive] - power.imag)
         found: list[Weights] = []
         for place, source in enumerate(own.fed.tolist()):

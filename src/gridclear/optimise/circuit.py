@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gridclear.network.movables import Movable
     from gridclear.network.network import Complexes, Floats, Ints, Network
+    from gridclear.optimise.linearise import Point
 
 #: Part of an admittance by which a table of positions may differ from an ideal ratio.
 _IDEAL = 1e-10
@@ -170,6 +171,12 @@ class Circuit:
         found: Complexes = np.divide(1.0, own, out=np.zeros_like(own), where=own != 0.0)
         return found
 
+    def powers(self, voltage: Complexes) -> Complexes:
+        """Powers that the sources give at voltages of all nodes, p.u."""
+        given = voltage[self.n_free :]
+        taken: Complexes = np.asarray(self.admittance[self.n_free :] @ voltage)
+        return given * np.conj(taken)
+
     def setting(self, steps: Floats) -> Setting:
         """Take movables at so many steps away from their schedule, (device,); in between by interpolation."""
 
@@ -283,6 +290,41 @@ def build_circuit(network: Network, positions: Ints, devices: tuple[Movable, ...
         shunt=shunt,
         through=values[:, :2],
     )
+
+
+def circuits_of(point: Point) -> tuple[Circuit | None, ...]:
+    """Circuits by period, each topology and setting of what is not decided once.
+
+    Parameters
+    ----------
+    point : Point
+
+    Returns
+    -------
+    tuple of Circuit or None
+        None where the point has no state.
+
+    Raises
+    ------
+    NotCoveredError
+    """
+    problem, compiled = point.problem, point.problem.compiled
+    if compiled.p_current is not None:
+        raise NotCoveredError("loads depend on the voltage")
+    decided = np.concatenate([np.zeros(0, dtype=np.int64), *(one.device for one in problem.devices)])
+    known: dict[tuple[int, bytes], Circuit] = {}
+    found: list[Circuit | None] = []
+    for number, local in enumerate(point.local):
+        if local is None:
+            found.append(None)
+            continue
+        topology, positions = int(compiled.topology[number]), problem.base.positions[number].copy()
+        positions[decided] = compiled.positions[decided]
+        key = (topology, positions.tobytes())
+        if key not in known:
+            known[key] = build_circuit(compiled.networks[topology], positions, problem.devices)
+        found.append(known[key])
+    return tuple(found)
 
 
 def _ratio(table: Complexes, at: Complexes) -> tuple[int, Complexes]:

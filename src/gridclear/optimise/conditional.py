@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.optimise.relaxation import plane_of
-from gridclear.optimise.supports import VOLTAGE
+from gridclear.optimise.relaxation import Cut, plane_of
+from gridclear.optimise.supports import VOLTAGE, Weights
 
 if TYPE_CHECKING:
-    from gridclear.network.network import Floats, Ints
+    from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.optimise.enclosures import Enclosure, Line
-    from gridclear.optimise.highs import Plane
     from gridclear.optimise.lifted import Period
     from gridclear.optimise.relaxation import Relaxation
     from gridclear.optimise.supports import Quantity, State
@@ -53,22 +52,77 @@ class Conditional:
             dtype=np.int64,
         )
 
-    def planes(self, state: State) -> list[Plane]:
-        """Rows of the sources' powers, and of the limits that the state breaks."""
-        found = self._sources()
+    @property
+    def known(self) -> bool:
+        """Whether there are any."""
+        return self._enclosure.known
+
+    def cuts(self, state: State, control: Floats, worth: Weights | None) -> list[Cut]:
+        """Rows of the sources' powers, of the limits that a state breaks, and of what an optimum weighs.
+
+        Parameters
+        ----------
+        state : State
+            Where the rows are as close as can be.
+        control : (control,)
+            Of the state.
+        worth : Weights, optional
+            Of the powers and limits in the optimum that led there: together they bend less than one by one.
+        """
         broken = self._relaxation.limited.broken(self._number, self._own.circuit, state.voltage, state.steps)
-        return found + [one for quantity in broken[:_WORST] for one in self._limit(quantity)]
+        found = self._sources(control)
+        for quantity in broken[:_WORST]:
+            form, at, most = self._limit(quantity, state)
+            weights = Weights(*self._nothing(), {quantity: 0.5 / abs(most)}) if most else None
+            if weights is not None:
+                line = self._enclosure.below(form, at, control)
+                found += self._row(line, most, [], weights)
+        return found + ([] if worth is None else self._together(state, control, worth))
 
-    def _row(self, line: Line, sign: float, upper: float, extra: list[tuple[Ints, Floats]]) -> list[Plane]:
-        """Row sign · line + extra <= upper, as far as the line's error lets it be said."""
-        slope = sign * line.slope - line.spread
+    def _nothing(self) -> tuple[Complexes, Floats]:
+        """Weights of no power and no current."""
+        count = len(self._own.circuit.sources)
+        return np.zeros(count, dtype=np.complex128), np.zeros(count)
+
+    def _row(
+        self, line: Line, upper: float, terms: list[tuple[Ints, Floats]], weights: Weights, more: float = 0.0
+    ) -> list[Cut]:
+        """Row line + terms <= upper where the devices stand; ``more`` is what terms are at most anywhere."""
         # With the devices elsewhere, nothing is asked for.
-        room = float(np.maximum(slope, 0.0) @ self._most)
-        return self._void(
-            [(self._own.control, slope), *extra], upper - sign * line.constant + line.error, room
-        )
+        most = float(np.maximum(line.slope, 0.0) @ self._most) + more
+        return self._void([(self._own.control, line.slope), *terms], upper - line.constant, most, weights)
 
-    def _void(self, terms: list[tuple[Ints, Floats]], upper: float, most: float) -> list[Plane]:
+    def _together(self, state: State, control: Floats, worth: Weights) -> list[Cut]:
+        """Row of powers and limits as they are weighed."""
+        own, base, enclosure = self._own, self._relaxation.problem.compiled.s_base_mva, self._enclosure
+        form = np.zeros(own.circuit.n_bus_node, dtype=np.complex128)
+        at, upper, more = 0.0, 0.0, 0.0
+        terms: list[tuple[Ints, Floats]] = []
+        for place, (source, ranges) in enumerate(
+            zip(own.fed.tolist(), self._relaxation.ranges_of(self._number, own), strict=True)
+        ):
+            weight = complex(worth.power[source])
+            for part, (columns, price) in enumerate(((own.active, weight.real), (own.reactive, weight.imag))):
+                if price:
+                    one, value = enclosure.power(source, part)
+                    form, at = form + price * one, at + price * value
+                    terms.append((columns[[place]], np.array([-price / base])))
+                    more += float(np.max(-price * ranges[part]))
+        for quantity, weighed in worth.limits.items():
+            one, value, most = self._limit(quantity, state)
+            # Weights are those of squares.
+            price = 2.0 * weighed * abs(most)
+            form, at, upper = form + price * one, at + price * value, upper + price * most
+        size = float(np.abs(worth.power).max(initial=0.0))
+        if not terms or not np.isfinite(more) or not size:
+            return []
+        line = enclosure.below(form / size, at / size, control)
+        scaled = [(column, value / size) for column, value in terms]
+        return self._row(line, upper / size, scaled, worth.scaled(1.0 / size), more / size)
+
+    def _void(
+        self, terms: list[tuple[Ints, Floats]], upper: float, most: float, weights: Weights
+    ) -> list[Cut]:
         """Row that holds where the devices stand; ``most`` is the largest value of its left side anywhere."""
         if not np.isfinite(most):
             return []
@@ -76,26 +130,29 @@ class Conditional:
         if more == 0.0:
             return []
         count = len(self._stands)
-        return [plane_of([*terms, (self._stands, np.full(count, more))], upper + count * more)]
+        plane = plane_of([*terms, (self._stands, np.full(count, more))], upper + count * more)
+        return [Cut(self._number, plane, weights)]
 
-    def _sources(self) -> list[Plane]:
+    def _sources(self, control: Floats) -> list[Cut]:
         own, base = self._own, self._relaxation.problem.compiled.s_base_mva
-        found: list[Plane] = []
+        found: list[Cut] = []
         for place, (source, ranges) in enumerate(
             zip(own.fed.tolist(), self._relaxation.ranges_of(self._number, own), strict=True)
         ):
             for part, columns in enumerate((own.active, own.reactive)):
-                line, (low, high) = self._enclosure.power(source, part), ranges[part]
+                form, at = self._enclosure.power(source, part)
+                low, high = ranges[part]
                 for sign, end in ((1.0, -low), (-1.0, high)):
                     # sign · line <= sign · power: rows over the controls and the power's column.
-                    slope = sign * line.slope - line.spread
-                    most = float(np.maximum(slope, 0.0) @ self._most) + float(end)
-                    terms = [(own.control, slope), (columns[[place]], np.array([-sign / base]))]
-                    found += self._void(terms, line.error - sign * line.constant, most)
+                    line = self._enclosure.below(sign * form, sign * at, control)
+                    power, current = self._nothing()
+                    power[source] = sign * (1.0j if part else 1.0)
+                    terms = [(columns[[place]], np.array([-sign / base]))]
+                    found += self._row(line, 0.0, terms, Weights(power, current), float(end))
             found += self._current(place, source, ranges)
         return found
 
-    def _current(self, place: int, source: int, ranges: tuple[Floats, Floats]) -> list[Plane]:
+    def _current(self, place: int, source: int, ranges: tuple[Floats, Floats]) -> list[Cut]:
         """Bound the squared current of a source by chords over its ranges at these steps."""
         own, base = self._own, self._relaxation.problem.compiled.s_base_mva
         if not all(np.isfinite(part).all() for part in ranges):
@@ -116,20 +173,21 @@ class Conditional:
             terms.append((columns[[place]], np.array([-slope / base])))
             most += float(np.max(-slope * ranges[part]))
             upper -= per * low * high
-        return self._void(terms, upper, most)
+        return self._void(terms, upper, most, Weights(*self._nothing()))
 
-    def _limit(self, quantity: Quantity) -> list[Plane]:
+    def _limit(self, quantity: Quantity, state: State) -> tuple[Complexes, float, float]:
+        """Weights of what is limited, its value in the state of the enclosure, and its largest one."""
         kind, place, sign = quantity
         enclosure = self._enclosure
+        if kind == VOLTAGE and sign > 0:
+            return *enclosure.magnitude(place, complex(state.voltage[place])), float(enclosure.high[place])
         if kind == VOLTAGE:
-            line = enclosure.magnitude(place)
-            if sign > 0:
-                return self._row(line, 1.0, float(enclosure.high[place]), [])
+            form, at = enclosure.magnitude(place, complex(enclosure.voltage[place]))
             inside = float(enclosure.low[place] ** 2 - enclosure.tangential[place] ** 2)
-            return self._row(line, -1.0, -np.sqrt(max(inside, 0.0)), [])
+            return -form, -at, -np.sqrt(max(inside, 0.0))
         ceiling = self._relaxation.limited.ceiling(self._number, self._own.circuit, quantity)
         most = ceiling.constant
         if len(ceiling.column):
             mine = np.isin(ceiling.column, self._stands)
             most += float(ceiling.value[mine].sum())
-        return self._row(enclosure.current(place), 1.0, float(np.sqrt(most)), [])
+        return *enclosure.current(place, state.voltage), float(np.sqrt(most))

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.algorithms import Deadline
-    from gridclear.optimise.highs import Plane
     from gridclear.optimise.lifted import Period
+    from gridclear.optimise.pieces import Sight
     from gridclear.optimise.relaxation import Cut, Relaxation
     from gridclear.optimise.supports import State, Weights
 
@@ -38,15 +38,20 @@ _TINY = 1e-10
 #: Room for the solver's tolerances, as a part of the turnover.
 _SLACK = 1e-5
 #: Courses that are looked at, and solutions of one placing that are cut off.
-_MOST_COURSES, _MOST_CUTS = 400, 6
-#: Courses within which the bound has to rise by a part of the cost, or no more is tried.
-_PATIENT, _RISE = 25, 1e-3
+_MOST_COURSES, _MOST_CUTS = 1000, 6
+#: Courses, and those that are looked at as closely as can be, within which the bound has to rise by a part of
+#: the cost, or no more is tried.
+_PATIENT, _PATIENT_CLOSELY, _RISE = 25, 6, 1e-3
+#: Times in a row that the budgets' prices move before a course is looked at closely.
+_MOST_REPRICED = 10
 #: Courses from one that is offered as a plan to the next.
 _OFFERED = 10
-#: Times that the controls' ranges are narrowed, and part of their width below which they count as narrower.
-_MOST_NARROWED, _NARROWER = 5, 0.9
+#: Enclosures of one placing, each around what the lines of the one before have left.
+_MOST_NARROWED = 5
 #: Excess of a row, in its own scale, that counts.
 _MISSED = 1e-7
+#: Part of what was spare below which a placing is looked at as closely again.
+_LESS = 0.7
 #: Part of what a period may still rise by that is worth another cut.
 _WORTH = 0.02
 
@@ -69,14 +74,16 @@ class Courses:
     dual : (row,)
         Prices of the rows between periods: any are sound.
     cutter : Cutter
+    deadline : Deadline
+        Looked at between programs.
 
     Attributes
     ----------
     placings : Placings
     """
 
-    def __init__(self, relaxation: Relaxation, dual: Floats, cutter: Cutter) -> None:
-        self.relaxation, self._cutter = relaxation, cutter
+    def __init__(self, relaxation: Relaxation, dual: Floats, cutter: Cutter, deadline: Deadline) -> None:
+        self.relaxation, self._cutter, self._deadline = relaxation, cutter, deadline
         problem = relaxation.problem
         self.placings = Placings(problem.devices, problem.periods)
         price = np.where(_priced(relaxation), dual[: len(relaxation.coupled)], 0.0)
@@ -84,16 +91,17 @@ class Courses:
         cost = np.where(np.abs(cost) > _TINY, cost, 0.0)
         self._constant = _constant(relaxation, price, cost)
         self._pieces = {
-            number: Piece(relaxation, number, cost, self.placings) for number, _ in relaxation.periods
+            number: Piece(relaxation, number, own, cost, self.placings) for number, own in relaxation.periods
         }
         self._periods = dict(relaxation.periods)
         for number in range(problem.periods):
             if number not in self._pieces:
                 self.placings.learn(number, 0.0, [np.zeros(len(steps)) for steps in self.placings.steps])
         self._known: set[tuple[int, tuple[int, ...]]] = set()
-        self._whole: set[tuple[int, tuple[int, ...]]] = set()
+        #: What was spare when a placing was looked at as closely as could be.
+        self._whole: dict[tuple[int, tuple[int, ...]], float] = {}
 
-    def search(self, cost: float, enough: float, offer: Offer, deadline: Deadline) -> float:
+    def search(self, cost: float, enough: float, offer: Offer) -> float:
         """Raise the least cost of a course; that is the bound.
 
         Parameters
@@ -104,9 +112,9 @@ class Courses:
             Part of the cost by which the bound may be below it.
         offer : callable
             Takes the steps of a cheap course, (device, period), and gives the cost of the best plan by now.
-        deadline : Deadline
         """
-        best, offered, rising = -np.inf, set[bytes](), deque[float](maxlen=_PATIENT)
+        best, offered, repriced = -np.inf, set[bytes](), 0
+        rising, closely = deque[float](maxlen=_PATIENT), deque[float](maxlen=_PATIENT_CLOSELY)
         for number in self._pieces:
             # Without cuts: something is known of all placings, and this one is looked at when its turn comes.
             self._look(number, self._place(number), cost, np.inf, cuts=0)
@@ -114,32 +122,54 @@ class Courses:
             value, places = self.placings.cheapest()
             value += self._constant
             best = max(best, value)
-            if best >= cost - enough * abs(cost) or deadline.passed or value == -np.inf:
+            if best >= cost - enough * abs(cost) or self._deadline.passed or value == -np.inf:
                 break
-            if len(rising) == _PATIENT and best - rising[0] < _RISE * abs(cost):
-                break
-            rising.append(best)
             course = [(number, tuple(places[number].tolist())) for number in self._pieces]
             new = [one for one in course if one not in self._known]
-            within = all((own <= 0.0).all() for own in self.placings.excess(places))
-            if within and (not new or trial % _OFFERED == 0) and places.tobytes() not in offered:
+            if (not new or trial % _OFFERED == 0) and places.tobytes() not in offered:
                 offered.add(places.tobytes())
-                steps = [own[places[:, axis]] for axis, own in enumerate(self.placings.steps)]
-                cost = min(cost, offer(np.stack(steps)))
-            for number, place in new:
-                if deadline.passed:
+                cost = min(cost, self._tried(places, offer))
+            if new:
+                repriced = 0
+                if self._tired(rising, best, cost):
                     break
-                self._look(number, place, cost, cost - best, cuts=_MOST_CUTS)
-            if new or self.placings.reprice(places, cost - value):
+                for number, place in new:
+                    if self._deadline.passed:
+                        break
+                    self._look(number, place, cost, cost - best, cuts=_MOST_CUTS)
                 continue
-            new = [one for one in course if one not in self._whole]
-            for number, place in new:
-                if deadline.passed:
-                    break
-                self._look_whole(number, place, cost, cost - best)
-            if not new:
+            repriced += 1
+            if repriced < _MOST_REPRICED and self.placings.reprice(places, cost - value):
+                continue
+            repriced = 0
+            close = [one for one in course if _LESS * self._whole.get(one, np.inf) > cost - best]
+            if not close or self._tired(closely, best, cost):
                 break
+            best = self._look_closely(close, cost, best)
         return best
+
+    def _look_closely(self, course: list[tuple[int, tuple[int, ...]]], cost: float, best: float) -> float:
+        """Look at placings as closely as can be; the least cost of a course by then."""
+        for number, place in course:
+            if self._deadline.passed:
+                break
+            self._look_whole(number, place, cost, cost - best)
+            # What one period shows narrows the ranges of the next.
+            best = max(best, self.placings.cheapest()[0] + self._constant)
+        return best
+
+    def _tried(self, places: Ints, offer: Offer) -> float:
+        """Offer a course as a plan, if the budgets let it be; the cost of the best plan by now."""
+        if any((own > 0.0).any() for own in self.placings.excess(places)):
+            return np.inf
+        return offer(np.stack([own[places[:, axis]] for axis, own in enumerate(self.placings.steps)]))
+
+    @staticmethod
+    def _tired(rising: deque[float], best: float, cost: float) -> bool:
+        """Whether the bound has hardly risen since as many courses were looked at as are remembered."""
+        tired = len(rising) == rising.maxlen and best - rising[0] < _RISE * abs(cost)
+        rising.append(best)
+        return tired
 
     def _place(self, number: int) -> tuple[int, ...]:
         """Where the plan stands."""
@@ -151,97 +181,160 @@ class Courses:
 
     def _look(self, number: int, place: tuple[int, ...], cost: float, spare: float, *, cuts: int) -> None:
         """Look at a placing, and cut off its solutions as long as that is worth it."""
-        piece, before = self._pieces[number], float(self.placings.least[number][place])
-        last = -np.inf
+        self._cut_off(number, place, cost, spare, cuts, narrow=False)
+        if cuts:
+            self._known.add((number, place))
+
+    def _cut_off(
+        self, number: int, place: tuple[int, ...], cost: float, spare: float, cuts: int, *, narrow: bool
+    ) -> float:
+        """Cut off solutions of a placing as long as that is worth it; the cost of the last one.
+
+        Planes come first. Where they gain nothing more, so do lines, all of one enclosure, around the state
+        of the first solution.
+        """
+        piece, last = self._pieces[number], -np.inf
+        worth = _WORTH * min(spare, abs(cost)) / len(self._pieces)
+        # Where more than what is spare is known of a placing, no course goes through it any more.
+        enough = float(self.placings.least[number][place]) + spare
+        enough = enough if np.isfinite(enough) else np.inf
+        around: Conditional | None = None
+        lines = False
         for trial in range(cuts + 1):
             sight = piece.at(place, abs(cost))
             if sight is None:
                 break
             self.placings.learn(number, sight.least, sight.tables)
-            if sight.least - before > spare or trial == cuts:
+            gained, last = sight.least - last, sight.least
+            if last > enough or trial == cuts or self._deadline.passed:
                 break
-            if trial and sight.least - last < _WORTH * min(spare, abs(cost)) / len(self._pieces):
+            if trial and gained < worth:
+                if lines:
+                    break
+                lines = True
+            found = self._solution(number, place, sight.x)
+            if found is None:
                 break
-            last = sight.least
-            if not self._cut(number, place, sight.x, piece.weighed(sight.dual)):
+            control, state = found
+            if self._missed(number, sight, state) <= worth:
                 break
-        if cuts:
-            self._known.add((number, place))
+            if not lines and self._plane(number, sight.x, state, sight.worth):
+                continue
+            lines = True
+            if around is None:
+                most = float(self.placings.least[number][place]) + spare if narrow else np.inf
+                around = self._around(number, place, control, state, most)
+            found_lines = self._line(number, sight.x, control, state, sight.worth, around)
+            # In narrow ranges, lines say more than planes ever do.
+            if narrow and found_lines:
+                continue
+            if not self._plane(number, sight.x, state, sight.worth) and not found_lines:
+                break
+        return last
 
-    def _cut(
-        self,
-        number: int,
-        place: tuple[int, ...],
-        x: Floats,
-        weights: Weights | None,
-        reach: tuple[Floats, Floats] | None = None,
-    ) -> bool:
-        """Cut off a solution of a placing, by its state there; False if nothing does."""
-        piece, own, relaxation = self._pieces[number], self._periods[number], self.relaxation
-        most = largest(relaxation.problem, number)
-        low, high = (np.zeros(len(most)), most) if reach is None else reach
-        control = np.clip(x[own.control], low, high)
+    def _missed(self, number: int, sight: Sight, state: State) -> float:
+        """EUR by which a solution is cheaper than its state, as its optimum weighs them."""
+        own, relaxation = self._periods[number], self.relaxation
+        if relaxation.limited.broken(number, own.circuit, state.voltage, state.steps):
+            return np.inf
+        power = own.circuit.powers(state.voltage)[own.fed]
+        base, x = relaxation.problem.compiled.s_base_mva, sight.x
+        away = power - (x[own.active] + 1j * x[own.reactive]) / base
+        return float((sight.worth.power[own.fed].conj() * away).real.sum())
+
+    def _solution(self, number: int, place: tuple[int, ...], x: Floats) -> tuple[Floats, State] | None:
+        """Take the controls of a solution, and their state at a placing; None if there is none."""
+        own, relaxation = self._periods[number], self.relaxation
+        control = np.clip(x[own.control], 0.0, largest(relaxation.problem, number))
         steps = np.array(
             [steps[at] for steps, at in zip(self.placings.steps, place, strict=True)], dtype=np.float64
         )
         state = relaxation.stood(own, control, steps)
-        if state is None:
-            return False
-        planes: list[Plane] = []
-        ranges = relaxation.ranges_of(number, own)
-        enclosure = Enclosure(relaxation.problem, number, own, state, control, ranges, reach)
-        cuts = self._cutter(number, own, state, x, weights, plain=enclosure.known)
-        if enclosure.known:
-            lowest = np.array([device.lowest for device in relaxation.problem.devices], dtype=np.int64)
-            at = steps.astype(np.int64) - lowest
-            around = Conditional(relaxation, number, own, enclosure, at, most)
-            planes = [plane for plane in around.planes(state) if plane.excess(x) > _MISSED]
-        piece.add(cuts)
-        piece.add_planes(planes)
-        return bool(cuts or planes)
+        return None if state is None else (control, state)
+
+    def _around(
+        self,
+        number: int,
+        place: tuple[int, ...],
+        control: Floats,
+        state: State,
+        most: float,
+    ) -> Conditional:
+        """Rows around a state, which hold where a schedule spends no more than ``most`` in the period."""
+        own, relaxation, piece = self._periods[number], self.relaxation, self._pieces[number]
+        most += _SLACK * relaxation.point.turnover
+        problem, ranges = relaxation.problem, relaxation.ranges_of(number, own)
+        lowest = np.array([device.lowest for device in problem.devices], dtype=np.int64)
+        steps = [own_steps[at] for own_steps, at in zip(self.placings.steps, place, strict=True)]
+        enclosure = Enclosure(
+            problem,
+            number,
+            own,
+            state,
+            control,
+            ranges,
+            None if most == np.inf else lambda axes: piece.spans(place, own.control, axes, most),
+        )
+        return Conditional(
+            relaxation, number, own, enclosure, np.array(steps) - lowest, largest(problem, number)
+        )
+
+    def _plane(self, number: int, x: Floats, state: State, worth: Weights | None) -> bool:
+        """Cut off a solution by planes at its state; False if nothing does."""
+        own = self._periods[number]
+        cuts = self._cutter(number, own, state, x, worth, plain=not own.circuit.ratios)
+        self._pieces[number].add(cuts)
+        return bool(cuts)
+
+    def _line(
+        self,
+        number: int,
+        x: Floats,
+        control: Floats,
+        state: State,
+        worth: Weights | None,
+        around: Conditional,
+    ) -> bool:
+        """Cut off a solution by lines at its state; False if nothing does."""
+        cuts = around.cuts(state, control, worth) if around.known else []
+        cuts = [cut for cut in cuts if cut.plane.excess(x) > _MISSED]
+        self._pieces[number].add(cuts)
+        return bool(cuts)
 
     def _look_whole(self, number: int, place: tuple[int, ...], cost: float, spare: float) -> None:
-        """Look at a placing as closely as can be: by narrow ranges, and with all that is whole as such."""
+        """Look at a placing as closely as can be: by narrow ranges, and with all that is whole as such.
+
+        A schedule no dearer than the plan costs in this period at most what is known of the placing and what
+        is spare at all.
+        """
         piece = self._pieces[number]
         worth = _WORTH * min(spare, abs(cost)) / len(self._pieces)
         before = float(self.placings.least[number][place])
-        if not self._narrowed(number, place, cost, spare):
-            self.placings.raise_to(number, place, np.inf)
-            return
-        last = -np.inf
+        known = -np.inf
+        for _ in range(_MOST_NARROWED):
+            # Of the program without whole columns: what these add comes last.
+            reached = self._cut_off(number, place, cost, spare, _MOST_CUTS, narrow=True)
+            if reached - known <= worth or self._deadline.passed:
+                break
+            known = reached
+        last, around = -np.inf, None
         for _ in range(_MOST_CUTS):
             bound, x = piece.whole_at(place, worth)
             self.placings.raise_to(number, place, bound)
-            if not len(x) or bound - last <= worth or not self._cut(number, place, x, None):
+            if not len(x) or bound - last <= worth or self._deadline.passed:
+                break
+            found = self._solution(number, place, x)
+            if found is None:
+                break
+            control, state = found
+            if around is None:
+                most = float(self.placings.least[number][place]) + spare
+                around = self._around(number, place, control, state, most)
+            if not self._line(number, x, control, state, None, around):
                 break
             last = bound
         if self.placings.least[number][place] - before <= worth:
-            self._whole.add((number, place))
-
-    def _narrowed(self, number: int, place: tuple[int, ...], cost: float, spare: float) -> bool:
-        """Cut off solutions by lines that hold where a schedule is no dearer than the plan; False: none is.
-
-        Such a schedule costs in this period at most what is known of the placing and what is spare at all.
-        """
-        piece, own = self._pieces[number], self._periods[number]
-        full = largest(self.relaxation.problem, number)
-        width = full.sum()
-        for _ in range(_MOST_NARROWED):
-            most = float(self.placings.least[number][place]) + spare + _SLACK * self.relaxation.point.turnover
-            reach = piece.ranges(place, own.control, most)
-            if reach is None:
-                return False
-            low, high = np.clip(reach[0], 0.0, full), np.clip(reach[1], 0.0, full)
-            sight = piece.at(place, abs(cost))
-            if sight is None:
-                return True
-            self.placings.learn(number, sight.least, sight.tables)
-            narrower = float((high - low).sum())
-            self._cut(number, place, sight.x, piece.weighed(sight.dual), (low, np.maximum(low, high)))
-            if narrower > _NARROWER * width:
-                break
-            width = narrower
-        return True
+            self._whole[number, place] = spare
 
 
 def _priced(relaxation: Relaxation) -> NDArray[np.bool_]:

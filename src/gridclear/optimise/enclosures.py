@@ -1,14 +1,16 @@
-"""What a state says of all others of the same setting: affine in the controls, with proved errors.
+"""What a state says of all others of the same setting: quadratic in the controls, with proved errors.
 
 With the devices where they stand, V = W E + Z J and J = conj(S/V). Around a state V' with injections S'
 
     J - J' = conj(D/V') - conj(S' d/V'^2) + conj(R),   |R| <= |S'| |d|^2/(|V'|^2 v) + |D| |d|/(|V'| v)
 
-where d = V - V', D = S - S', and v is the least voltage that is kept. Without R that is linear, and what R
-adds follows from bounds of |d| that hold wherever the limits are kept. Close to the state both |d| and |D|
-are small: of one factor of every product the largest value is taken, the other is bounded by distances of
-the controls, which chords bound from above. So the errors are affine in the controls, too, and next to
-nothing at the state itself. ``docs/bound.md`` has it in full.
+where d = V - V', D = S - S', and v is the least voltage that is kept. Without R that is linear, d1, and
+
+    R = S' d1^2/V'^3 - D d1/V'^2 + E
+
+is quadratic in the controls but for E, which is of third order. What E adds follows from bounds of |d| that
+hold wherever the limits are kept. Where the quadratic form bends upwards, tangents bound it from below;
+where it bends downwards, chords do. ``docs/bound.md`` has it in full.
 """
 
 from __future__ import annotations
@@ -18,14 +20,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import qr
 
 from gridclear.optimise.lifted import kept_voltages, largest
+from gridclear.optimise.spans import Group, highest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gridclear.network.network import Complexes, Floats
     from gridclear.optimise.lifted import Period
     from gridclear.optimise.problem import Problem
     from gridclear.optimise.supports import State
+
+    Spans = Callable[[Floats], tuple[Floats, Floats]]
 
 #: Times that bounds of the voltages' distances are narrowed by themselves.
 _NARROWED = 6
@@ -35,26 +43,22 @@ _TERMS = 4
 _STRICTLY = 1e-6
 #: Rounding errors of what is affine, by its size: far above what they are.
 _ROUNDING = 1e-10
-#: Factors of the prices that requests have in the ranges of what is affine.
-_PRICES = (1.0, 0.5)
+#: Directions of the controls whose ranges are asked for.
+_MOST_AXES = 24
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A number that is ``constant`` + ``slope`` · u, up or down by ``error`` + ``spread`` · u at most.
+    """A number that is at least ``constant`` + ``slope`` · u wherever the limits are kept.
 
     Attributes
     ----------
     constant : float
     slope : (control,)
-    error : float
-    spread : (control,)
     """
 
     constant: float
     slope: Floats
-    error: float
-    spread: Floats
 
 
 class Enclosure:
@@ -72,8 +76,8 @@ class Enclosure:
         Of the state.
     ranges : list of ((2,), (2,))
         Of the active and reactive power of every source that is fed, in p.u.; infinite where there are none.
-    reach : ((control,), (control,)), optional
-        Least and largest values of the controls, if not all that they can take; the state's are among them.
+    spans : callable, optional
+        Takes weights of the controls, (row, control), and gives least and largest values of what they weigh.
 
     Attributes
     ----------
@@ -91,7 +95,7 @@ class Enclosure:
         state: State,
         control: Floats,
         ranges: list[tuple[Floats, Floats]],
-        reach: tuple[Floats, Floats] | None = None,
+        spans: Spans | None = None,
     ) -> None:
         circuit = own.circuit
         free = circuit.n_bus_node
@@ -103,8 +107,7 @@ class Enclosure:
             return
         self._power = (own.injected + control @ own.change)[:free]
         self._change = own.change[:, :free]
-        most = largest(problem, number)
-        self._lowest, self._top = (np.zeros(len(most)), most) if reach is None else reach
+        self._top = largest(problem, number)
         self.low, self.high = kept_voltages(problem, number, circuit)
         acts = (np.abs(self._power) > 0.0) | (np.abs(self._change).max(axis=0, initial=0.0) > 0.0)
         if (self.low[acts] <= 0.0).any():
@@ -125,12 +128,30 @@ class Enclosure:
         self._moved = per_control @ self._straight.T + per_control.conj() @ self._crossed.T
         self._spread = np.abs(self._straight) + np.abs(self._crossed)
         self.tangential = np.full(free, np.inf)
+        self._narrow = None if spans is None else self._spanned(spans)
         self._bound_distances(np.abs(impedance))
+
+    def _spanned(self, spans: Spans) -> Group | None:
+        """Rows of the controls' changes by what moves the voltages most: slope, least, most."""
+        unit = np.conj(self.voltage) / np.abs(self.voltage)
+        moved = np.concatenate([(unit * self._moved).real, (unit * self._moved).imag], axis=1)
+        # A few voltages that the others follow from most closely.
+        order = qr(moved * self._top[:, None], mode="r", pivoting=True)[1]
+        axes = moved[:, order[:_MOST_AXES]].T
+        axes = axes / (np.abs(axes) @ self._top).max(initial=np.finfo(np.float64).tiny)
+        at = axes @ self._control
+        low, high = spans(axes)
+        rows = [
+            (axis, float(least), float(most))
+            for axis, least, most in zip(axes, low - at, high - at, strict=True)
+            if np.isfinite(least) and np.isfinite(most)
+        ]
+        return Group.of(rows, self._top) if rows else None
 
     def _bound_distances(self, impedance: Floats) -> None:
         """Bound |V - V'| wherever the limits are kept: by what contracts, then by what is affine."""
         size, least = np.abs(self.voltage), self._least
-        change = np.abs(self._change).T @ self._reach
+        change = self._most_change
         own, pull = change / least, np.abs(self._power) / (least * size)
         # A positive bound that is mapped strictly below itself: the map contracts, and the bound holds.
         slack = own + _STRICTLY * max(float(own.max(initial=0.0)), 1.0)
@@ -160,8 +181,11 @@ class Enclosure:
             if done:
                 break
 
-    def _asked(self, rest: Floats) -> list[tuple[Floats, float, float]]:
-        """Rows of the controls' changes that the ranges of the sources' powers leave: slope, least, most."""
+    def _asked(self, rest: Floats) -> list[Group]:
+        """Rows of the controls' changes: by the ranges of the sources' powers, and by those of the axes.
+
+        Apart: the powers nearly follow from the axes, and prices of both together would be far too large.
+        """
         rows = []
         for source, ranges in zip(self._own.fed.tolist(), self._ranges, strict=True):
             for part, (low, high) in enumerate(ranges):
@@ -170,25 +194,17 @@ class Enclosure:
                     at, slope = self._source_at(source, part), self._slope(form)
                     room = float(self._weight(form) @ rest)
                     rows.append((slope, low - at - room, high - at + room))
-        return rows
+        groups = [] if self._narrow is None else [self._narrow]
+        return groups + ([Group.of(rows, self._top)] if rows else [])
 
-    def _highest(self, slope: Floats, rows: list[tuple[Floats, float, float]]) -> Floats:
-        """Bound slopes · (u - u') from above, (row, control), by the controls' ranges and rows at a price."""
-        low, high = self._lowest - self._control, self._top - self._control
-        best: Floats = np.maximum(slope * low, slope * high).sum(axis=1)
-        if not rows:
-            return best
-        matrix = np.array([own for own, _, _ in rows])
-        least, most = (np.array([row[side] for row in rows]) for side in (1, 2))
-        width = high - low
-        # Any prices are sound; those that leave least of the slopes are near the best.
-        price = np.linalg.lstsq((matrix * width).T, (slope * width).T, rcond=None)[0].T
-        for factor in _PRICES:
-            own = factor * price
-            left = slope - own @ matrix
-            value = np.maximum(left * low, left * high).sum(axis=1)
-            best = np.minimum(best, value + np.maximum(own * least, own * most).sum(axis=1))
-        return np.asarray(best)
+    @cached_property
+    def _groups(self) -> list[Group]:
+        """Rows of the controls' changes, as narrow as they are known."""
+        return self._asked(self._most_rest)
+
+    def _highest(self, slope: Floats, groups: list[Group]) -> Floats:
+        """Bound slopes · (u - u') from above, (row, control)."""
+        return highest(slope, -self._control, self._top - self._control, groups)
 
     def _source_form(self, source: int, part: int) -> Complexes:
         """Weights h of Re(h · (V - V')): the change of a source's active or reactive power."""
@@ -206,7 +222,7 @@ class Enclosure:
 
     def _weight(self, form: Complexes) -> Floats:
         """Largest change of Re(h · d) per |R| at every node."""
-        found: Floats = np.abs(form @ self._straight + np.conj(form @ self._crossed))
+        found: Floats = np.abs(self._turned(form))
         return found
 
     @cached_property
@@ -230,42 +246,117 @@ class Enclosure:
         left = step @ left
         return by_far * left, by_far[:, None] * total + by_change[:, None] * change
 
-    def line(self, form: Complexes, at: float) -> Line:
-        """Give Re(h · V) as a line, by weights and by its value in the state."""
-        slope, weight = self._slope(form), self._weight(form)
-        fixed, growing = self._rest
-        steep = weight @ growing
-        # Distances of controls lie below their chords.
-        width = self._top - self._lowest
-        with np.errstate(divide="ignore", invalid="ignore"):
-            tilt = np.where(width > 0.0, (self._lowest + self._top - 2.0 * self._control) / width, 0.0)
-        at_nothing = self._control - self._lowest - tilt * self._lowest
-        rounding = _ROUNDING * (abs(at) + float((np.abs(slope) + steep) @ self._top))
-        return Line(
-            constant=at - float(slope @ self._control),
-            slope=slope,
-            error=float(weight @ fixed + steep @ at_nothing) + rounding,
-            spread=steep * tilt,
-        )
+    @cached_property
+    def _third(self) -> tuple[Floats, Floats]:
+        """Bounds of |E|: a constant (node,), and what grows with the controls' distances (node, control).
 
-    def power(self, source: int, part: int) -> Line:
-        """Active (0) or reactive (1) power of a source, p.u."""
-        return self.line(self._source_form(source, part), self._source_at(source, part))
+        E = S' ((d - d1)(d + d1)/V'^3 - d^3/(V'^3 V)) - D ((d - d1)/V'^2 - d^2/(V'^2 V)), |d - d1| <= T |R|.
+        """
+        size, far, (fixed, growing) = np.abs(self.voltage), self._far, self._rest
+        change = np.abs(self._change).T
+        straight = np.abs(self._moved).T
+        both = far + np.minimum(far + self._spread @ self._most_rest, straight @ self._reach)
+        bent = np.abs(self._power) / size**3
+        by_rest = bent * both + self._most_change / size**2
+        by_far, by_change = bent * far**2 / self._least, far**2 / (size**2 * self._least)
+        beside, grown = self._spread @ fixed, self._spread @ growing
+        constant = (by_rest + by_far) * beside
+        steep = (by_rest + by_far)[:, None] * grown + by_far[:, None] * straight
+        return constant, steep + by_change[:, None] * change
+
+    @cached_property
+    def _most_third(self) -> Floats:
+        """Largest |E| of every node."""
+        size, far, change = np.abs(self.voltage), self._far, self._most_change
+        beside = self._spread @ self._most_rest
+        both = far + np.minimum(far + beside, np.abs(self._moved).T @ self._reach)
+        bent = np.abs(self._power) / size**3
+        found: Floats = (bent * both + change / size**2) * beside
+        found += bent * far**3 / self._least + change * far**2 / (size**2 * self._least)
+        return found
+
+    def _chords(self, steep: Floats) -> tuple[float, Floats]:
+        """Bound steep · |u - u'| from above by the controls' chords: a constant, and slopes by u."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            tilt = np.where(self._top > 0.0, 1.0 - 2.0 * self._control / self._top, 0.0)
+        return float(steep @ self._control), steep * tilt
+
+    def below(self, form: Complexes, at: float, touch: Floats) -> Line:
+        """Bound Re(h · V) from below, by its weights h, its value in the state, and where it is looked at.
+
+        Parameters
+        ----------
+        form : (node,) complex
+        at : float
+        touch : (control,)
+            Where the line is as close as can be: it is sound wherever that is.
+        """
+        slope, turned = self._slope(form), self._turned(form)
+        fixed, growing = self._third
+        weight = np.abs(turned)
+        bend = (self._moved * (turned * self._power / self.voltage**3)) @ self._moved.T
+        bend = (bend - (self._change * (turned / self.voltage**2)) @ self._moved.T).real
+        value, vector = np.linalg.eigh(0.5 * (bend + bend.T))
+        away = vector.T @ (touch - self._control)
+        # Tangents where it bends upwards.
+        up = np.maximum(value, 0.0)
+        slope = slope + vector @ (2.0 * up * away)
+        constant = at - float(up @ away**2) - float(slope @ self._control)
+        # Where it bends downwards, chords along what it bends by, or along the controls.
+        down = np.minimum(value, 0.0)
+        along = np.flatnonzero(down < 0.0)
+        across = vector[:, along].T
+        high, low = self._highest(across, self._groups), -self._highest(-across, self._groups)
+        # -y² >= -((low + high) y - low high) between both ends.
+        chord = across.T @ (down[along] * (low + high))
+        level = float(-down[along] @ (low * high)) - float(chord @ self._control)
+        reach, hollow = self._reach, np.abs((vector * down) @ vector.T)
+        steady, tilted = self._chords(hollow @ reach)
+        if level + float(chord @ touch) >= -steady - float(tilted @ touch):
+            constant, slope = constant + level, slope + chord
+        else:
+            constant, slope = constant - steady, slope - tilted
+        error, spread = self._chords(weight @ growing)
+        error += float(weight @ fixed)
+        most = float(weight @ self._most_third)
+        if most < error + float(spread @ touch):
+            error, spread = most, np.zeros(len(spread))
+        size = abs(at) + float(np.abs(slope) @ self._top) + float(reach @ np.abs(bend) @ reach)
+        constant -= error + _ROUNDING * size
+        return Line(constant, slope - spread)
+
+    def _turned(self, form: Complexes) -> Complexes:
+        """Weights w of Re(w · R) in Re(h · d)."""
+        return np.asarray(np.conj(form @ self._straight) + form @ self._crossed)
+
+    def power(self, source: int, part: int) -> tuple[Complexes, float]:
+        """Weights of the active (0) or reactive (1) power of a source, and its value in the state, p.u."""
+        return self._source_form(source, part), self._source_at(source, part)
 
     def span(self, source: int, part: int) -> tuple[float, float]:
         """Range of a source's active (0) or reactive (1) power, p.u."""
         form, at = self._source_form(source, part), self._source_at(source, part)
         slope, room = self._slope(form)[None], float(self._weight(form) @ self._most_rest)
-        rows = self._asked(self._most_rest)
         return (
-            at - float(self._highest(-slope, rows)[0]) - room,
-            at + float(self._highest(slope, rows)[0]) + room,
+            at - float(self._highest(-slope, self._groups)[0]) - room,
+            at + float(self._highest(slope, self._groups)[0]) + room,
         )
 
     @property
     def _reach(self) -> Floats:
         """Largest distances of the controls from the state's."""
-        return np.maximum(self._control - self._lowest, self._top - self._control)
+        return np.maximum(self._control, self._top - self._control)
+
+    @cached_property
+    def _most_change(self) -> Floats:
+        """Largest |D| of every node: what some controls add, others take away again."""
+        low, high = -self._control, self._top - self._control
+        sides = []
+        for part in (self._change.real.T, self._change.imag.T):
+            up, down = np.maximum(part, 0.0), np.minimum(part, 0.0)
+            sides.append(np.maximum(up @ high + down @ low, -(up @ low + down @ high)))
+        found: Floats = np.hypot(sides[0], sides[1])
+        return found
 
     @cached_property
     def _most_rest(self) -> Floats:
@@ -273,19 +364,23 @@ class Enclosure:
         return self._largest(self._far)
 
     def _largest(self, far: Floats) -> Floats:
-        size, change = np.abs(self.voltage), np.abs(self._change).T @ self._reach
+        size, change = np.abs(self.voltage), self._most_change
         found: Floats = (np.abs(self._power) * far / size + change) * far / (size * self._least)
         return found
 
-    def magnitude(self, node: int) -> Line:
-        """Part of a voltage in the direction that it has in the state, p.u."""
+    def magnitude(self, node: int, toward: complex) -> tuple[Complexes, float]:
+        """Weights of the part of a voltage in a direction, and its value in the state, p.u."""
         form = np.zeros(len(self.voltage), dtype=np.complex128)
-        form[node] = np.conj(self.voltage[node]) / abs(self.voltage[node])
-        return self.line(form, abs(self.voltage[node]))
+        form[node] = np.conj(toward) / abs(toward)
+        return form, float((form[node] * self.voltage[node]).real)
 
-    def current(self, row: int) -> Line:
-        """Part of the current at an end of a branch in the direction that it has in the state, p.u."""
+    def current(self, row: int, voltage: Complexes) -> tuple[Complexes, float]:
+        """Weights of the part of the current at an end of a branch in the direction that voltages give it.
+
+        Returns also its value in the state, p.u.; the sources' voltages stand fast.
+        """
         whole = self._own.circuit.current[[row]].toarray()[0]
-        at = complex(whole @ np.concatenate([self.voltage, self.source]))
-        unit = np.conj(at) / abs(at) if at else 1.0
-        return self.line(unit * whole[: len(self.voltage)], abs(at))
+        other = complex(whole @ voltage)
+        unit = np.conj(other) / abs(other) if other else 1.0
+        every = np.concatenate([self.voltage, self.source])
+        return unit * whole[: len(self.voltage)], float((unit * (whole @ every)).real)

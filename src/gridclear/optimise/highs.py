@@ -147,6 +147,8 @@ class Solver:
             ("presolve", "off"),
             # A search within the search, which takes long at the root and finds what the others find.
             ("mip_heuristic_run_root_reduced_cost", False),
+            # A quarter of a search of few columns, for what its root finds as well.
+            ("mip_heuristic_run_feasibility_jump", False),
             ("primal_feasibility_tolerance", tolerance),
             ("dual_feasibility_tolerance", tolerance),
             ("mip_feasibility_tolerance", tolerance),
@@ -161,6 +163,7 @@ class Solver:
         seconds: float = np.inf,
         gap: tuple[float, float] = (0.0, 1e-9),
         start: Floats | None = None,
+        primal: bool = False,
     ) -> Answer:
         """Solve.
 
@@ -174,6 +177,8 @@ class Solver:
             At which a mixed-integer search stops.
         start : (column,), optional
             A solution whose whole columns, rounded, a mixed-integer search begins with.
+        primal : bool
+            Of a linear program, nothing but the costs has changed: what is feasible is a start.
 
         Returns
         -------
@@ -199,6 +204,7 @@ class Solver:
             # Last of all: every other change makes the solver forget it.
             status = solver.setSolution(len(column), column, np.rint(start[column]))
             self._check(status, "a solution to start from")
+        self._check(solver.setOptionValue("simplex_strategy", _PRIMAL if primal else _DUAL), "a strategy")
         status = solver.run()
         for strategy in (_DUAL, _PRIMAL):
             if not self._is_lost():
@@ -207,7 +213,6 @@ class Solver:
             self._check(solver.clearSolver(), "a fresh start")
             self._check(solver.setOptionValue("simplex_strategy", strategy), "a strategy")
             status = solver.run()
-            self._check(solver.setOptionValue("simplex_strategy", _DUAL), "a strategy")
         if self._is_lost():
             word = solver.modelStatusToString(solver.getModelStatus())
             raise LostError(f"the solver has no solution and says '{word}', from scratch, too")

@@ -14,15 +14,17 @@ import numpy as np
 
 from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, Plane, Solver
 from gridclear.optimise.program import Program
+from gridclear.optimise.supports import Weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.highs import Answer
+    from gridclear.optimise.lifted import Period
     from gridclear.optimise.placings import Placings
     from gridclear.optimise.relaxation import Cut, Relaxation
-    from gridclear.optimise.supports import Weights
+    from gridclear.optimise.supports import Quantity
 
 #: By which the solver may miss rows and reduced costs.
 _TOLERANCE = 1e-7
@@ -46,14 +48,14 @@ class Sight:
         Of all others: ``least`` and these, summed up by where the devices stand.
     x : (column of all periods,)
         The solution; zero in other periods.
-    dual : (cut,)
-        Of the piece's cuts, not positive.
+    worth : Weights
+        Of the sources' powers and of limits in the optimum.
     """
 
     least: float
     tables: list[Floats]
     x: Floats
-    dual: Floats
+    worth: Weights
 
 
 class Piece:
@@ -63,13 +65,16 @@ class Piece:
     ----------
     relaxation : Relaxation
     number : int
+    own : Period
     cost : (column,)
         Folded costs of all columns.
     placings : Placings
         Whose steps are told apart.
     """
 
-    def __init__(self, relaxation: Relaxation, number: int, cost: Floats, placings: Placings) -> None:
+    def __init__(
+        self, relaxation: Relaxation, number: int, own: Period, cost: Floats, placings: Placings
+    ) -> None:
         base, local = relaxation.lifted.program, ~relaxation.coupled
         self._column = np.flatnonzero(relaxation.labels == number)
         self._place = np.full(len(cost), -1, dtype=np.int64)
@@ -90,6 +95,8 @@ class Piece:
         )
         self._size = len(cost)
         self._cost = cost[self._column]
+        self._own, self._matrix = own, program.matrix
+        self._base = relaxation.problem.compiled.s_base_mva
         self.cuts: list[Cut] = []
         self._kinds: list[bool] = []
         # Costs that a schedule has at most here, where that is asked.
@@ -99,7 +106,7 @@ class Piece:
         self._rows = program.n_row
         self._solver = Solver(program, _TOLERANCE)
         self._solver.relax(whole=False)
-        self.add_planes([plane for plane in relaxation.ranges if self._place[plane.column[0]] >= 0])
+        self._add_planes([plane for plane in relaxation.ranges if self._place[plane.column[0]] >= 0])
         self.add([cut for cut in relaxation.cuts if cut.period == number])
         self._steps: list[Ints] = []
         self._open: list[NDArray[np.bool_]] = []
@@ -115,7 +122,7 @@ class Piece:
         self.cuts += cuts
         self._add([cut.plane for cut in cuts], cut=True)
 
-    def add_planes(self, planes: list[Plane]) -> None:
+    def _add_planes(self, planes: list[Plane]) -> None:
         """Take other rows of the period into the program."""
         self._add(planes, cut=False)
 
@@ -159,53 +166,73 @@ class Piece:
             tables.append(table)
         x = np.zeros(self._size)
         x[self._column] = found.x
-        dual = found.dual[self._rows :][np.array(self._kinds, dtype=bool)]
-        return Sight(found.objective, tables, x, dual)
+        return Sight(found.objective, tables, x, self._worth(found.dual))
 
-    def _minimised(self, cost: Floats) -> Answer | None:
+    def _minimised(self, cost: Floats, *, primal: bool = False) -> Answer | None:
         """Solve without whole columns; None where the solver has lost its way."""
         try:
-            return self._solver.minimise(cost)
+            return self._solver.minimise(cost, primal=primal)
         except LostError:
             return None
 
-    def weighed(self, dual: Floats) -> Weights | None:
-        """Weights of the quantities in an optimum, by the duals of the piece's cuts; None if none counts."""
-        total: Weights | None = None
-        for place in np.flatnonzero(-dual > _TINY).tolist():
-            more = self.cuts[place].weights.scaled(-float(dual[place]))
-            total = more if total is None else total.plus(more)
-        return total
+    def _worth(self, dual: Floats) -> Weights:
+        """Weigh the sources' powers by all rows but cuts, and limits by the duals of the cuts."""
+        own = self._own
+        power = np.zeros(len(own.circuit.sources), dtype=np.complex128)
+        rows = dual[: self._matrix.shape[0]] @ self._matrix
+        for columns, turn in ((own.active, 1.0), (own.reactive, 1.0j)):
+            mine = self._place[columns]
+            power[own.fed] += turn * self._base * (self._cost[mine] - rows[mine])
+        limits: dict[Quantity, float] = {}
+        weighed = -dual[self._rows :][np.array(self._kinds, dtype=bool)]
+        for place in np.flatnonzero(weighed > _TINY).tolist():
+            for quantity, weight in self.cuts[place].weights.limits.items():
+                limits[quantity] = limits.get(quantity, 0.0) + float(weighed[place]) * weight
+        return Weights(power, np.zeros(len(power)), limits)
 
     def _stand(self, place: tuple[int, ...]) -> None:
         """Hold the devices at a placing."""
         for columns, own in zip(self._steps, place, strict=True):
             self._solver.fix(columns, (np.arange(len(columns)) == own).astype(np.float64))
 
-    def ranges(self, place: tuple[int, ...], column: Ints, most: float) -> tuple[Floats, Floats] | None:
-        """Find the ranges of columns at one placing, where no more than ``most`` EUR is spent; None if empty.
+    def spans(
+        self, place: tuple[int, ...], column: Ints, weight: Floats, most: float
+    ) -> tuple[Floats, Floats]:
+        """Find the ranges of what columns are weighed to at one placing, where at most ``most`` is spent.
 
-        Where the solver has no answer, an end is infinite.
+        Parameters
+        ----------
+        place : tuple by device of int
+        column : (column,) of int
+        weight : (row, column)
+        most : float
+            EUR.
+
+        Returns
+        -------
+        least, most : (row,)
+            Infinite where the solver has no answer; the least above the most where there is no solution.
         """
-        own, ends = self._place[column], (np.full(len(column), -np.inf), np.full(len(column), np.inf))
+        own, ends = self._place[column], (np.full(len(weight), -np.inf), np.full(len(weight), np.inf))
         self._stand(place)
         self._solver.cap(self._costs, most)
-        empty = False
-        for number, at in enumerate(own.tolist()):
+        room = _SLACK * (1.0 + np.abs(weight).sum(axis=1))
+        for number, one in enumerate(weight):
             for end, sign in ((0, 1.0), (1, -1.0)):
                 aim = np.zeros(len(self._cost))
-                aim[at] = sign
-                found = self._minimised(aim)
+                aim[own] = sign * one
+                found = self._minimised(aim, primal=True)
                 if found is None:
                     continue
-                empty = empty or found.status == INFEASIBLE
-                if found.status == OPTIMAL and len(found.x):
-                    ends[end][number] = found.x[at] - sign * _SLACK
-            if empty:
+                if found.status == INFEASIBLE:
+                    ends[0][:], ends[1][:] = np.inf, -np.inf
+                elif found.status == OPTIMAL and len(found.x):
+                    ends[end][number] = float(one @ found.x[own]) - sign * room[number]
+            if ends[0][number] > ends[1][number]:
                 break
         self._solver.cap(self._costs, np.inf)
         self._solver.release()
-        return None if empty else ends
+        return ends
 
     def whole_at(self, place: tuple[int, ...], worth: float) -> tuple[float, Floats]:
         """Find what a placing costs at least with all that is whole as such, and a solution (may be empty).
