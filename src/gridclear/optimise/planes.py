@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _WORST, _NOTHING = 3, 1e-7
 #: MW of losses that planes may miss, unless said otherwise.
 _LOSS_MW = 1e-5
-#: Per cent by which a plane of a limit that bends may be missed.
-_BENT = 1e-4
+#: Per cent by which a plane of a limit that bends may be missed: less than states may use of its tolerance.
+_BENT = 1e-5
 
 
 class Planes:
