@@ -18,6 +18,7 @@ from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.rivals import Rivals
+from gridclear.optimise.settling import BENT_PERCENT, KEPT
 from gridclear.optimise.sheet import Drawn, Sheet
 from gridclear.optimise.singles import Single
 from gridclear.optimise.states import States
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from gridclear.optimise.problem import Requests
     from gridclear.optimise.singles import Singles
 
-#: Part of the tolerance of limits that samples may use, so that solving them anew finds them kept.
-_KEPT = 0.3
 #: Programs around a sample's own state until it is what its program says.
 _MOST_CORRECTIONS = 6
 #: Programs after which what bends is looked at where a decision is.
@@ -81,7 +80,10 @@ class Tracer:
         self._count, self._deadline = count, deadline
         self._states = States(singles, period, requests)
         self._problem = self._states.problem
-        self._weights, self._planes = Weights.of(self._problem), Planes(self._problem)
+        self._weights, self._planes = (
+            Weights.of(self._problem),
+            Planes(self._problem, bent_percent=BENT_PERCENT),
+        )
         self._base, self._asked = self._problem.compiled.s_base_mva, self._problem.offers.asked
         self._branches: dict[bytes, Branch] = {}
         self._lost: set[bytes] = set()
@@ -384,7 +386,7 @@ class Tracer:
     def _agree(self, q: float, near: float, drawn: Drawn, point: Point) -> bool:
         """Whether a state keeps every limit and is what its program expected, and what was asked for."""
         local, paid = point.local[0], point.cost
-        if local is None or local.over.max(initial=-np.inf) > _KEPT * TOLERANCE:
+        if local is None or local.over.max(initial=-np.inf) > KEPT * TOLERANCE:
             return False
         if (point.shortfall[1:] * self._base > DELIVERED_MVA).any():
             return False
