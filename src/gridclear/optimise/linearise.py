@@ -355,10 +355,7 @@ class _Reader:
             for part, more in zip(self._compiled.parts[::2], self._taken[:, period], strict=True)
         ]
         at = vm[:, node[live]]
-        rows = range(len(at))
-        total = np.array(
-            [sum(float(part[s] @ at[s] ** power) for power, part in enumerate(own)) for s in rows]
-        )
+        total = sum((part * at**power).sum(axis=1) for power, part in enumerate(own))
         moved = np.zeros(slope.shape[:2])
         for power, part in enumerate(own[1:], start=1):
             moved += (slope[..., node[live]] @ (power * part * at ** (power - 1))[..., None])[..., 0]
