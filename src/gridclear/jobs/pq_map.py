@@ -206,13 +206,12 @@ def pq_map(
 
     with watch.phase("solve"), threadpool_limits(limits=1, user_api="blas"):
         found: list[tuple[str, Trace | None]] = []
-        for one in _traced(case, singles, choice, wanted, deadline, executor):
+        for one in _traced(singles, choice, wanted, deadline, executor):
             found.append(one)
             done()
     with watch.phase("regions"), threadpool_limits(limits=1, user_api="blas"):
         surveyed = [
             survey(
-                case,
                 singles if one.market == "reactive" else map_singles(compiled, choice, one.market),
                 choice, one, deadline, executor, done, threads,
             )
@@ -298,7 +297,6 @@ def _periods(case: Case, starts: Sequence[pd.Timestamp] | None) -> list[int]:
 
 
 def _traced(
-    case: Case,
     singles: Singles,
     choice: MapChoice,
     wanted: Sequence[tuple[int, int]],
@@ -310,14 +308,14 @@ def _traced(
         yield from trace_maps(singles, choice, wanted, deadline)
     else:
         # Periods of one point are alike: neighbours in one task share the compiled case.
-        yield from shared_out(partial(_task, case, choice), wanted, deadline, executor)
+        yield from shared_out(partial(_task, singles.problem.compiled, choice), wanted, deadline, executor)
 
 
 def _task(
-    case: Case, choice: MapChoice, wanted: Sequence[tuple[int, int]], deadline: Deadline
+    compiled: CompiledCase, choice: MapChoice, wanted: Sequence[tuple[int, int]], deadline: Deadline
 ) -> list[tuple[str, Trace | None]]:
     """Trace maps in a process of its own."""
-    return list(trace_maps(map_singles(compile_case(case), choice), choice, wanted, deadline))
+    return list(trace_maps(map_singles(compiled, choice), choice, wanted, deadline))
 
 
 def _asked(

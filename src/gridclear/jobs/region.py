@@ -11,7 +11,6 @@ import numpy as np
 from gridclear.jobs.mapped import mark_dropped, programs_lost, prove
 from gridclear.jobs.region_tables import Regions, region_rows, region_tables
 from gridclear.jobs.tasks import shared_out
-from gridclear.network.compiled import compile_case
 from gridclear.optimise.maps import map_singles
 from gridclear.optimise.regions import survey_regions
 
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
-    from gridclear.case import Case
     from gridclear.jobs.region_tables import Want
+    from gridclear.network.compiled import CompiledCase
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.maps import MapChoice
     from gridclear.optimise.region import Region
@@ -68,7 +67,6 @@ class Surveyed:
 
 
 def survey(
-    case: Case,
     singles: Singles,
     choice: MapChoice,
     asked: Asked,
@@ -81,9 +79,8 @@ def survey(
 
     Parameters
     ----------
-    case : Case
     singles : Singles
-        Of it, in the market that is asked for.
+        In the market that is asked for.
     choice : MapChoice
     asked : Asked
     deadline : Deadline
@@ -104,14 +101,13 @@ def survey(
         A solver ended in a way that is no answer.
     """
     found: list[tuple[str, Region | None]] = []
-    for one in _found(case, singles, choice, asked, deadline, executor):
+    for one in _found(singles, choice, asked, deadline, executor):
         found.append(one)
         done()
     return _proved(singles, asked.wanted, found, threads)
 
 
 def _found(
-    case: Case,
     singles: Singles,
     choice: MapChoice,
     asked: Asked,
@@ -121,14 +117,19 @@ def _found(
     if executor is None:
         yield from survey_regions(singles, asked.wanted, choice.others, asked.lattice, deadline)
     else:
-        task = partial(_task, case, choice, asked.market, asked.lattice)
+        task = partial(_task, singles.problem.compiled, choice, asked.market, asked.lattice)
         yield from shared_out(task, asked.wanted, deadline, executor)
 
 
 def _task(
-    case: Case, choice: MapChoice, market: str, lattice: int, wanted: Sequence[Want], deadline: Deadline
+    compiled: CompiledCase,
+    choice: MapChoice,
+    market: str,
+    lattice: int,
+    wanted: Sequence[Want],
+    deadline: Deadline,
 ) -> list[tuple[str, Region | None]]:
-    singles = map_singles(compile_case(case), choice, market)
+    singles = map_singles(compiled, choice, market)
     return list(survey_regions(singles, wanted, choice.others, lattice, deadline))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats
     from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.linearise import Point
-    from gridclear.optimise.sheet import Sheet
+    from gridclear.optimise.sheet import Drawn, Sheet
     from gridclear.optimise.singles import Single
 
 
@@ -52,6 +52,14 @@ class Sample(Mark):
     def mark(self) -> Mark:
         """The mark alone."""
         return Mark(self.single, self.q, self.cost, self.price)
+
+
+def sample_of(drawn: Drawn, price: float, point: Point) -> Sample:
+    """Take a decision with the state that it has been found to have."""
+    local, place = point.local[0], int(point.problem.requests.point[0])
+    if local is None:
+        raise ValueError("a sample needs a state")
+    return Sample(drawn.single, float(local.exchange[place]), point.cost, price, point)
 
 
 @dataclass(eq=False)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _WORST, _NOTHING = 3, 1e-7
 #: MW of losses that planes may miss, unless said otherwise.
 _LOSS_MW = 1e-5
-#: Per cent by which a plane of a limit that bends may be missed.
+#: Per cent by which a plane of a limit that bends may be missed, unless said otherwise.
 _BENT = 1e-4
 
 
@@ -46,6 +46,8 @@ class Planes:
         Of the same clearing with other aims: what was watched there will be near again.
     loss_mw : float
         Losses that an answer may lie below the planes.
+    bent_percent : float
+        By which an answer may miss a plane of a limit that bends.
 
     Attributes
     ----------
@@ -53,9 +55,16 @@ class Planes:
         What counts as missing.
     """
 
-    def __init__(self, problem: Problem, before: Planes | None = None, *, loss_mw: float = _LOSS_MW) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        before: Planes | None = None,
+        *,
+        loss_mw: float = _LOSS_MW,
+        bent_percent: float = _BENT,
+    ) -> None:
         self._problem = problem
-        self.missed = Missed(_WORST, _NOTHING, _BENT, loss_mw)
+        self.missed = Missed(_WORST, _NOTHING, bent_percent, loss_mw)
         self._memory: list[Tangents] = []
         limits = [problem.limits[topology].shape[1] for topology in problem.compiled.topology.tolist()]
         self._watched = [
@@ -130,7 +139,11 @@ class Planes:
                 found += limit_tangents(local, period, worst)
             for place in _near_bent(local, second, change, float(x[model.columns.broken[period]])):
                 constraint, curved = int(second.limit[place]), second.limits[place]
-                found += _bent_limit(local, period, constraint, change, curved, model, x)
+                planes = _bent_limit(local, period, constraint, change, curved)
+                rows = model.planes(planes)
+                found += [
+                    own for own, row in zip(planes, rows, strict=True) if row.excess(x) > self.missed.bent
+                ]
             bent = second.loss @ change
             rise = float(change @ local.loss_slope + 0.5 * change @ bent)
             lost = base * (local.loss + rise)
@@ -150,16 +163,9 @@ def _near_bent(local: Local, second: Curvature, change: Floats, broken: float) -
     return places
 
 
-def _bent_limit(
-    local: Local, period: int, constraint: int, change: Floats, curved: Floats, model: Model, x: Floats
-) -> list[Tangents]:
-    """Planes at an answer of a limit that bends, where the answer lies below them."""
+def _bent_limit(local: Local, period: int, constraint: int, change: Floats, curved: Floats) -> list[Tangents]:
+    """Planes of a limit that bends, of one row each, where a change of the controls leads."""
     bent = curved @ change
     slope = local.slope[:, constraint] + bent
     rise = np.array([change @ (slope - 0.5 * bent)])
-    planes = limit_planes(local, period, np.array([constraint]), rise, slope[None], local.at + change)
-    return [
-        tangent
-        for tangent, plane in zip(planes, model.planes(planes), strict=True)
-        if plane.excess(x) > _BENT
-    ]
+    return limit_planes(local, period, np.array([constraint]), rise, slope[None], local.at + change)

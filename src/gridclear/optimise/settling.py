@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from gridclear.optimise.states import States
     from gridclear.optimise.weights import Weights
 
-#: Part of the tolerance of limits that states may use, so that solving them anew finds them kept.
-_KEPT = 0.3
+#: Part of the tolerance of limits that states may use, so that solving them anew finds them kept; and per
+#: cent by which programs may miss limits that bend, which is less.
+KEPT, BENT_PERCENT = 0.3, 1e-5
 #: Programs around a decision's own state until it is what its program says, and how far shares may go in each
 #: of them: where limits bend, programs that may go anywhere find their ends in turns.
 _RADIUS = (1.0, 1.0, 1.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02)
@@ -150,7 +151,10 @@ class Settler:
         """
         found: dict[int, tuple[Stand | None, Point]] = {}
         courses = {
-            row: _Course(Planes(self._states.problem, self._planes, loss_mw=LOSS_MW), self._bent)
+            row: _Course(
+                Planes(self._states.problem, self._planes, loss_mw=LOSS_MW, bent_percent=BENT_PERCENT),
+                self._bent,
+            )
             for row in sights
         }
         for number, radius in enumerate(_RADIUS):
@@ -183,7 +187,7 @@ class Settler:
 
     def keeps(self, point: Point) -> bool:
         """Whether a state keeps every limit, and what is asked of other connection points."""
-        if _over(point) > _KEPT * TOLERANCE:
+        if _over(point) > KEPT * TOLERANCE:
             return False
         return bool((point.shortfall * self._base <= DELIVERED_MVA).all())
 

@@ -27,6 +27,8 @@ _CORRECTIONS = 2
 _BEYOND = 5.0
 #: What a request that holds is worth, in times of the one that is moved.
 MISSED = 1000.0
+#: Part of its cost that everything has where the farthest is asked for.
+_CHEAP = 1e-3
 #: MVA before the end of the range at which the price there is read.
 _BIT_MVA = 1e-4
 
@@ -55,6 +57,11 @@ class Drawn:
     short: float
     bent: float
 
+    @classmethod
+    def idle(cls, single: Single) -> Drawn:
+        """Read a decision that no program has found as an answer."""
+        return cls(single, np.nan, np.nan, np.nan, 0.0, np.nan)
+
 
 class Sheet:
     """The program of one lane around its point, for any value of one request.
@@ -75,6 +82,8 @@ class Sheet:
     ----------
     exchange : float
         At the point, in p.u.
+    single : Single
+        The point's decision.
     """
 
     def __init__(
@@ -88,6 +97,7 @@ class Sheet:
         place = int(point.problem.requests.point[0])
         self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
         self._traded = bent.exchange[place]
+        self.single = Single(point.plan.share, point.plan.steps[:, 0])
         own = build_model(point, HELD, 1.0) if model is None else model
         # Where nothing is whole to be searched, planes of other settings would only be carried along.
         searched = bool(own.program.whole.any())
@@ -97,10 +107,10 @@ class Sheet:
         self._base = point.problem.compiled.s_base_mva
         self._row = int(self._lane.model.profile[0])
 
-    def around(self, point: Point) -> Sheet:
-        """Give the program of another point with the same whole steps."""
+    def around(self, point: Point, bent: Curvature | None = None) -> Sheet:
+        """Give the program of another point with the same whole steps, and of what bends there if given."""
         model = self._lane.model.around(point)
-        return Sheet(point, self._bends, self._planes, self._weights, model)
+        return Sheet(point, self._bends if bent is None else bent, self._planes, self._weights, model)
 
     def at(self, q: float, deadline: Deadline) -> Drawn:
         """Find the cheapest decision for an exchange in p.u.
@@ -121,7 +131,15 @@ class Sheet:
 
         Its price says nothing: see ``price_before``.
         """
-        return self._drawn(self._solve(self.far(sign), deadline))
+        lane, own = self._lane, self._lane.model.columns
+        paid, cheap = lane.cost, _CHEAP * lane.cost
+        # The last Mvar may cost far more than any offer: what has to be moved aside for it pays, too.
+        aims = np.concatenate([own.short.ravel(), own.broken, list(own.uncured.values())]).astype(np.int64)
+        cheap[aims] = paid[aims]
+        lane.cost = cheap
+        answer = self._solve(self.far(sign), deadline)
+        lane.cost = paid
+        return self._drawn(answer)
 
     def price_before(self, end: Drawn, sign: int, deadline: Deadline) -> float:
         """EUR per Mvar of the last bit of the way to an extreme."""

@@ -9,7 +9,7 @@ import numpy as np
 from gridclear.optimise.charts import Chart
 from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.planes import Planes
-from gridclear.optimise.settling import BESIDE, LOSS_MW, Settler, Stand, place_of
+from gridclear.optimise.settling import BENT_PERCENT, BESIDE, LOSS_MW, Settler, Stand, place_of
 from gridclear.optimise.singles import Single
 from gridclear.optimise.weights import Weights
 
@@ -55,7 +55,10 @@ class Surveyor:
         self._states, self._axes, self._bent, self._deadline = states, axes, bent, deadline
         problem = states.problem
         self._asked, self._base = problem.offers.asked, problem.compiled.s_base_mva
-        self._weights, self._planes = Weights.of(problem), Planes(problem, loss_mw=LOSS_MW)
+        self._weights, self._planes = (
+            Weights.of(problem),
+            Planes(problem, loss_mw=LOSS_MW, bent_percent=BENT_PERCENT),
+        )
         self._planes.remember(start)
         self._free = build_model(start, FREE, 1.0)
         self._first = self._chart_at(start)

@@ -11,13 +11,14 @@ import numpy as np
 
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.challenges import Challenge, Scale, challenges, without
-from gridclear.optimise.curves import Branch, Sample, Trace
+from gridclear.optimise.curves import Branch, Trace, sample_of
 from gridclear.optimise.envelope import Piece, pieces
 from gridclear.optimise.highs import LostError
 from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.rivals import Rivals
+from gridclear.optimise.settling import BENT_PERCENT, KEPT
 from gridclear.optimise.sheet import Drawn, Sheet
 from gridclear.optimise.singles import Single
 from gridclear.optimise.states import States
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
     from gridclear.optimise.problem import Requests
     from gridclear.optimise.singles import Singles
 
-#: Part of the tolerance of limits that samples may use, so that solving them anew finds them kept.
-_KEPT = 0.3
 #: Programs around a sample's own state until it is what its program says.
 _MOST_CORRECTIONS = 6
+#: Programs after which what bends is looked at where a decision is.
+_BENDS = 3
 #: EUR, as a share of what is paid, by which a program's cost may be off.
 _AGREES = 5e-4
 #: Part of the range by which a sample inside of it may lie beside what was asked for.
@@ -79,7 +80,10 @@ class Tracer:
         self._count, self._deadline = count, deadline
         self._states = States(singles, period, requests)
         self._problem = self._states.problem
-        self._weights, self._planes = Weights.of(self._problem), Planes(self._problem)
+        self._weights, self._planes = (
+            Weights.of(self._problem),
+            Planes(self._problem, bent_percent=BENT_PERCENT),
+        )
         self._base, self._asked = self._problem.compiled.s_base_mva, self._problem.offers.asked
         self._branches: dict[bytes, Branch] = {}
         self._lost: set[bytes] = set()
@@ -106,7 +110,7 @@ class Tracer:
             return None
         self._planes.remember(start[0])
         self._free = build_model(start[0], FREE, 1.0)
-        self._follow([*self._first(*start), *(_idle(single) for single in self._few())])
+        self._follow([*self._first(*start), *(Drawn.idle(single) for single in self._few())])
         ended = [self._look_for_rivals(straight, beaten) for straight, beaten in _PASSES]
         # The last pass asks for all that those before it were to find, and for more.
         self._complete &= ended[-1]
@@ -326,7 +330,7 @@ class Tracer:
         A decision is corrected around its own state until both agree.
         """
         sheets = [branch.nearest(q) if np.isfinite(q) else branch.sheets[0] for branch, q in asked]
-        for _ in range(_MOST_CORRECTIONS):
+        for number in range(_MOST_CORRECTIONS):
             drawn = [self._draw(sheet, q) for sheet, (_, q) in zip(sheets, asked, strict=True)]
             said = [
                 (own, sheet, one)
@@ -340,7 +344,7 @@ class Tracer:
                 if point is not None and self._agree(q, near, one, point):
                     price = self._price(sheet, q, one)
                     if price is not None:
-                        branch.add(_sample(one, price, point), _SAME_MVA / self._base)
+                        branch.add(sample_of(one, price, point), _SAME_MVA / self._base)
                 elif point is not None:
                     left.append((branch, q))
                     around.append(sheet.around(point))
@@ -348,8 +352,18 @@ class Tracer:
             asked, sheets = left, around
             if not asked:
                 return
+            if number == _BENDS:
+                sheets = self._bent_at(sheets)
         # What keeps no limit anywhere is no setting; a hole in one that has samples is something else.
         self._complete &= not any(branch.samples for branch, _ in asked)
+
+    def _bent_at(self, sheets: Sequence[Sheet]) -> list[Sheet]:
+        """Look at what bends where sheets are: limits may have come near that were far from their anchors."""
+        anchors = self._states.anchors([sheet.single for sheet in sheets])
+        return [
+            sheet if anchor is None else sheet.around(*anchor)
+            for sheet, anchor in zip(sheets, anchors, strict=True)
+        ]
 
     def _draw(self, sheet: Sheet, q: float) -> Drawn | None:
         if np.isfinite(q):
@@ -372,7 +386,7 @@ class Tracer:
     def _agree(self, q: float, near: float, drawn: Drawn, point: Point) -> bool:
         """Whether a state keeps every limit and is what its program expected, and what was asked for."""
         local, paid = point.local[0], point.cost
-        if local is None or local.over.max(initial=-np.inf) > _KEPT * TOLERANCE:
+        if local is None or local.over.max(initial=-np.inf) > KEPT * TOLERANCE:
             return False
         if (point.shortfall[1:] * self._base > DELIVERED_MVA).any():
             return False
@@ -384,15 +398,3 @@ class Tracer:
 def _is_proved(one: Challenge, proved: Sequence[tuple[bytes, float, float]]) -> bool:
     """Whether a search from the same setting has covered segments already."""
     return any(key == one.key and low <= one.low and one.high <= high for key, low, high in proved)
-
-
-def _idle(single: Single) -> Drawn:
-    """Read a decision that no program has found as an answer."""
-    return Drawn(single, np.nan, np.nan, np.nan, 0.0, np.nan)
-
-
-def _sample(drawn: Drawn, price: float, point: Point) -> Sample:
-    local, place = point.local[0], int(point.problem.requests.point[0])
-    if local is None:
-        raise ValueError("a sample needs a state")
-    return Sample(drawn.single, float(local.exchange[place]), point.cost, price, point)

@@ -257,11 +257,11 @@ def _share_out(
     points: int,
 ) -> None:
     every = [_moves(states, stretch, controls) for stretch in states.stretches]
-    count, few = len(states.vr), worker_count(threads) > 1
+    count, shared = len(states.vr), worker_count(threads) > 1
     pieces = [
         (moves, *part)
         for moves, stretch in zip(every, states.stretches, strict=True)
-        for part in cut([stretch], GROUP if few and count < _MANY else LANES)
+        for part in cut([stretch], GROUP if shared and count < _MANY else LANES)
     ]
 
     def piece(number: int, own: _Room) -> int:
