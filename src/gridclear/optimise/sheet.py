@@ -27,8 +27,6 @@ _CORRECTIONS = 2
 _BEYOND = 5.0
 #: What a request that holds is worth, in times of the one that is moved.
 MISSED = 1000.0
-#: Part of its cost that everything has where the farthest is asked for.
-_CHEAP = 1e-3
 #: MVA before the end of the range at which the price there is read.
 _BIT_MVA = 1e-4
 
@@ -131,15 +129,7 @@ class Sheet:
 
         Its price says nothing: see ``price_before``.
         """
-        lane, own = self._lane, self._lane.model.columns
-        paid, cheap = lane.cost, _CHEAP * lane.cost
-        # The last Mvar may cost far more than any offer: what has to be moved aside for it pays, too.
-        aims = np.concatenate([own.short.ravel(), own.broken, list(own.uncured.values())]).astype(np.int64)
-        cheap[aims] = paid[aims]
-        lane.cost = cheap
-        answer = self._solve(self.far(sign), deadline)
-        lane.cost = paid
-        return self._drawn(answer)
+        return self._drawn(self._solve(self.far(sign), deadline))
 
     def price_before(self, end: Drawn, sign: int, deadline: Deadline) -> float:
         """EUR per Mvar of the last bit of the way to an extreme."""
