@@ -307,7 +307,7 @@ def _traced(
     if executor is None:
         yield from trace_maps(singles, choice, wanted, deadline)
     else:
-        # Periods of one point are alike: neighbours in one task share the compiled case.
+        # Periods of one point are alike: neighbours in one task share the problem.
         yield from shared_out(partial(_task, singles.problem.compiled, choice), wanted, deadline, executor)
 
 

@@ -291,7 +291,7 @@ class Chart:
         loss = problem.loss_price / self._base * float(x[model.columns.loss[0]])
         price = np.full(2, np.nan) if answer.dual is None else answer.dual[self._asked]
         return Sight(
-            single=Single(plan.share, plan.steps[:, 0]),
+            single=Single.of(plan),
             place=self._value + self._slope @ self._change(x) + self._bent(x),
             cost=sum(problem.costs(plan)) + loss,
             price=price,

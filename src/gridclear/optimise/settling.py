@@ -208,7 +208,7 @@ class Settler:
 
     def _held(self, point: Point) -> Model:
         """Write the program with all that is whole as a point has it: the same around every such point."""
-        single = Single(point.plan.share, point.plan.steps[:, 0])
+        single = Single.of(point.plan)
         key = single.key(self._states.problem.offers.asked)
         if key not in self._models:
             self._models[key] = build_model(point, HELD, 1.0)

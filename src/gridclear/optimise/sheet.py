@@ -95,7 +95,7 @@ class Sheet:
         place = int(point.problem.requests.point[0])
         self._slope, self.exchange = local.exchange_slope[:, place], float(local.exchange[place])
         self._traded = bent.exchange[place]
-        self.single = Single(point.plan.share, point.plan.steps[:, 0])
+        self.single = Single.of(point.plan)
         own = build_model(point, HELD, 1.0) if model is None else model
         # Where nothing is whole to be searched, planes of other settings would only be carried along.
         searched = bool(own.program.whole.any())
@@ -167,7 +167,7 @@ class Sheet:
         short = x[model.columns.short[:, 0]]
         loss = problem.loss_price / self._base * float(x[model.columns.loss[0]])
         return Drawn(
-            single=Single(plan.share, plan.steps[:, 0]),
+            single=Single.of(plan),
             q=self.exchange + float(change @ self._slope) + bent,
             cost=sum(problem.costs(plan)) + loss,
             price=np.nan if answer.dual is None else float(answer.dual[self._row]),

@@ -37,6 +37,11 @@ class Single:
     share: Floats
     steps: Ints
 
+    @classmethod
+    def of(cls, plan: Plan) -> Single:
+        """Take the decision of a plan of one lane."""
+        return cls(plan.share, plan.steps[:, 0])
+
     def key(self, asked: NDArray[np.bool_]) -> bytes:
         """Name the setting of all that is whole; ``asked`` as of ``Offers``."""
         return self.steps.tobytes() + (self.share[asked] > 0.0).tobytes()

@@ -55,10 +55,8 @@ class Surveyor:
         self._states, self._axes, self._bent, self._deadline = states, axes, bent, deadline
         problem = states.problem
         self._asked, self._base = problem.offers.asked, problem.compiled.s_base_mva
-        self._weights, self._planes = (
-            Weights.of(problem),
-            Planes(problem, loss_mw=LOSS_MW, bent_percent=BENT_PERCENT),
-        )
+        self._weights = Weights.of(problem)
+        self._planes = Planes(problem, loss_mw=LOSS_MW, bent_percent=BENT_PERCENT)
         self._planes.remember(start)
         self._free = build_model(start, FREE, 1.0)
         self._first = self._chart_at(start)
@@ -66,7 +64,7 @@ class Surveyor:
         self._charts: dict[int, Chart] = {}
         self._lost = 0
         self.size = 0.0
-        single = Single(start.plan.share, start.plan.steps[:, 0])
+        single = Single.of(start.plan)
         first = Stand(single, place_of(axes, start), start.cost, np.full(2, np.nan), start)
         self.stands: list[Stand] = [first] if self._settler.keeps(start) else []
 

@@ -80,10 +80,8 @@ class Tracer:
         self._count, self._deadline = count, deadline
         self._states = States(singles, period, requests)
         self._problem = self._states.problem
-        self._weights, self._planes = (
-            Weights.of(self._problem),
-            Planes(self._problem, bent_percent=BENT_PERCENT),
-        )
+        self._weights = Weights.of(self._problem)
+        self._planes = Planes(self._problem, bent_percent=BENT_PERCENT)
         self._base, self._asked = self._problem.compiled.s_base_mva, self._problem.offers.asked
         self._branches: dict[bytes, Branch] = {}
         self._lost: set[bytes] = set()
