@@ -22,6 +22,7 @@ from gridclear.network.compiled import compile_case
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tests.oracle.pq_extremes import Whole
     from tests.oracle.pq_problem import MapProblem
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,22 +144,46 @@ def _ours(run_maps: Callable[[], gridclear.PQMap]) -> dict[str, float]:
     return {"maps": time.perf_counter() - begin}
 
 
+def _point_by_point(
+    end: Callable[[float], float], at: Callable[[float], object]
+) -> tuple[float, float, float, float]:
+    """Solve both ends and some exchanges between; seconds for the ends and for a point, and the ends.
+
+    Where there is an end missing, it is NaN, and a point takes nothing.
+    """
+    begin = time.perf_counter()
+    low, high = (end(sign) for sign in (-1.0, 1.0))
+    ends, point = time.perf_counter() - begin, 0.0
+    if np.isfinite([low, high]).all():
+        begin = time.perf_counter()
+        for q in np.linspace(low, high, DRAWN + 2)[1:-1].tolist():
+            at(q)
+        point = (time.perf_counter() - begin) / DRAWN
+    return ends, point, low, high
+
+
+def _by_ipopt(
+    problem: MapProblem, period: int, point: int, whole: Whole | None = None
+) -> tuple[float, float, float, float]:
+    """Let Ipopt solve a map point by point, as of ``_point_by_point``."""
+
+    def end(sign: float) -> float:
+        found = extreme(problem, period, point, sign, whole)
+        return found.q_mvar if found.status in ANSWERS else math.nan
+
+    return _point_by_point(end, lambda q: least_cost(problem, period, point, q, whole))
+
+
 def _ipopt(
     problem: MapProblem, keys: list[tuple[int, int]], ranges: list[tuple[float, float]]
 ) -> dict[str, float]:
-    """Solve ends and some exchanges of every map; seconds, with those of all points extrapolated."""
+    """Solve every map with nothing whole; seconds."""
     total = 0.0
     for t, k in keys:
-        begin = time.perf_counter()
-        low, high = (extreme(problem, t, k, sign) for sign in (-1.0, 1.0))
-        total += time.perf_counter() - begin
-        if not {low.status, high.status} <= set(ANSWERS):
-            continue
-        ranges.append((low.q_mvar, high.q_mvar))
-        begin = time.perf_counter()
-        for q in np.linspace(low.q_mvar, high.q_mvar, DRAWN + 2)[1:-1].tolist():
-            least_cost(problem, t, k, q)
-        total += (time.perf_counter() - begin) / DRAWN * (POINTS - 2)
+        ends, point, low, high = _by_ipopt(problem, t, k)
+        total += ends + (POINTS - 2) * point
+        if np.isfinite([low, high]).all():
+            ranges.append((low, high))
     return {"maps": total}
 
 
@@ -169,45 +194,31 @@ def _whole(
     seed: int,
     found: list[float],
 ) -> dict[str, float]:
-    """Solve ends and some exchanges at some placings of the devices; seconds, extrapolated to all of them."""
+    """Solve every map at some placings of the devices; seconds, extrapolated to all of them."""
     total, rng = 0.0, np.random.default_rng(seed)
-    for (t, k), (low, high) in zip(keys, ranges, strict=False):
+    for (t, k), (lowest, highest) in zip(keys, ranges, strict=False):
         every, alone = problem.settings(t), problem.alone(t)
-        taken = np.zeros(len(alone.offers.live), dtype=bool)
-        own = 0.0
+        taken, own = np.zeros(len(alone.offers.live), dtype=bool), 0.0
         drawn = rng.permutation(len(every))[:PLACINGS]
         for steps in every[drawn]:
-            whole = decided(alone, steps, taken)
-            begin = time.perf_counter()
-            ends = [extreme(problem, t, k, sign, whole) for sign in (-1.0, 1.0)]
-            own += time.perf_counter() - begin
-            if not {end.status for end in ends} <= set(ANSWERS):
-                continue
-            width = ends[1].q_mvar - ends[0].q_mvar
-            found.append(width)
-            begin = time.perf_counter()
-            for q in np.linspace(ends[0].q_mvar, ends[1].q_mvar, DRAWN + 2)[1:-1].tolist():
-                least_cost(problem, t, k, q, whole)
-            own += (time.perf_counter() - begin) / DRAWN * POINTS * min(width / (high - low), 1.0)
+            ends, point, low, high = _by_ipopt(problem, t, k, decided(alone, steps, taken))
+            own += ends
+            if np.isfinite([low, high]).all():
+                found.append(high - low)
+                own += point * POINTS * min((high - low) / (highest - lowest), 1.0)
         total += own / len(drawn) * len(every)
     return {"maps": total}
 
 
 def _runopp(problem: MapProblem, keys: list[tuple[int, int]], found: list[float]) -> dict[str, float]:
-    """Solve ends and some exchanges of every map; seconds, with those of all points extrapolated."""
+    """Let runopp solve every map; seconds."""
     total = 0.0
     for t, k in keys:
         peer = RunoppMap(problem, t, k)
-        begin = time.perf_counter()
-        low, high = (peer.extreme(sign) for sign in (-1.0, 1.0))
-        total += time.perf_counter() - begin
-        if not np.isfinite([low, high]).all():
-            continue
-        found.append(high - low)
-        begin = time.perf_counter()
-        for q in np.linspace(low, high, DRAWN + 2)[1:-1].tolist():
-            peer.at(q)
-        total += (time.perf_counter() - begin) / DRAWN * (POINTS - 2)
+        ends, point, low, high = _point_by_point(peer.extreme, peer.at)
+        total += ends + (POINTS - 2) * point
+        if np.isfinite([low, high]).all():
+            found.append(high - low)
     return {"maps": total}
 
 
