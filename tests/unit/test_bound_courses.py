@@ -279,14 +279,20 @@ def test_learning_only_raises_and_adds_up_by_device():
     assert (placings.least[1] >= before).all()
 
 
+def looked_at(point):
+    """The search of a bound once its first program is solved, and courses that begin there."""
+    search = _Search(point, circuits_of(point), Deadline())
+    search._begin()
+    answer = search._solved()
+    return search, Courses(search.relaxation, answer.dual, search._cutter, Deadline())
+
+
 @pytest.mark.parametrize("seed", [3, 5, 12])
 def test_looking_closely_cuts_the_plan_itself_never_off(seed):
     problem = problem_of(small_clearings.small_case(seed))
     point = cleared(problem)
-    search = _Search(point, circuits_of(point), Deadline())
-    search._begin()
-    answer = search._solved()
-    courses, rows = Courses(search.relaxation, answer.dual, search._cutter, Deadline()), 0
+    search, courses = looked_at(point)
+    rows = 0
     for number, own in search.relaxation.periods:
         place, piece = courses._place(number), courses._pieces[number]
         state = search.relaxation.plan_state(number, own)
@@ -316,13 +322,7 @@ def test_looking_closely_cuts_the_plan_itself_never_off(seed):
 def test_spans_hold_what_costs_no_more_and_are_narrower_for_less(seed):
     problem = problem_of(small_clearings.small_case(seed))
     point = cleared(problem)
-    search = _Search(point, circuits_of(point), Deadline())
-    search._begin()
-    answer = search._solved()
-    rng, courses = (
-        np.random.default_rng(seed),
-        Courses(search.relaxation, answer.dual, search._cutter, Deadline()),
-    )
+    (search, courses), rng = looked_at(point), np.random.default_rng(seed)
     narrower = 0
     for number, own in search.relaxation.periods:
         place, piece = courses._place(number), courses._pieces[number]

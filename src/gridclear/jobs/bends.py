@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.jobs.corners import scattered
 from gridclear.powerflow.activations import Activations
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _starts_of_climbs(
     own = share[corners.members[period]]
 
     def drawn(count: int) -> Floats:
-        part = rng.random((count, len(own))) * (rng.random((count, len(own))) < 0.5)
+        part = scattered(rng, count, len(own))
         # From everything, from nothing, and from random points.
         part[0], part[1] = 1.0, 0.0
         return corners.one_of_each(period, part * own, rng)

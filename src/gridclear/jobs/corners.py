@@ -214,3 +214,9 @@ class Corners:
             for row, gain in zip(rows.tolist(), of_shares, strict=True):
                 gains[row] = gain
         return gains
+
+
+def scattered(rng: np.random.Generator, count: int, width: int) -> Floats:
+    """Draw points, (point, column), of which about half of the columns are nothing."""
+    points: Floats = rng.random((count, width)) * (rng.random((count, width)) < 0.5)
+    return points

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.jobs.corners import AIM
+from gridclear.jobs.corners import AIM, scattered
 from gridclear.jobs.slopes import slopes_of_all
 from gridclear.powerflow.activations import Activations
 
@@ -64,7 +64,7 @@ class Few:
         for t, own in self._side.items():
             rng = np.random.default_rng([0, t])
             whole = np.array(list(product((0.0, 1.0), repeat=len(own)))).reshape(-1, len(own))
-            inner = rng.random((_INNER, len(own))) * (rng.random((_INNER, len(own))) < 0.5)
+            inner = scattered(rng, _INNER, len(own))
             self._parts[t] = np.vstack([corners.allowed(t, whole), corners.one_of_each(t, inner, rng)])
             self._points[t] = np.zeros((0, len(own)))
 
@@ -161,7 +161,7 @@ class Few:
         nearest = {}
         for t, side in self._side.items():
             rng = np.random.default_rng([1, t])
-            more = rng.random((_MORE, len(side))) * (rng.random((_MORE, len(side))) < 0.5)
+            more = scattered(rng, _MORE, len(side))
             x = np.vstack([self._held(t, box[None])[0], self._corners.one_of_each(t, more, rng) * box[side]])
             lanes, worst, where = self._lanes(t, x), np.zeros(0), np.zeros(0, dtype=np.int64)
             setting, no_cells = self._search.setting[lanes.period], np.zeros(0, dtype=np.int64)
