@@ -10,7 +10,7 @@ from gridclear.optimise import dense
 from gridclear.optimise.dense import Dense
 from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, TIME_LIMIT, Rows, Solver
 from gridclear.optimise.program import Program
-from gridclear.powerflow.simplex import ASTRAY
+from gridclear.powerflow.simplex import ASTRAY, NO_POINT, SOLVED
 
 SEEDS = range(40)
 
@@ -182,6 +182,16 @@ def test_a_program_without_end_is_no_answer():
     program.columns(1, -np.inf, cost=1.0)
     program.columns(1, 0.0, 1.0)
     assert not len(Dense(program).minimise(program.cost).x)
+
+
+@pytest.mark.parametrize(("short", "code"), [(1e-8, SOLVED), (1e-6, NO_POINT)])
+def test_rounding_rules_nothing_out(short, code):
+    """Rows that nothing but rounding keeps from being kept."""
+    program = Program()
+    column = program.columns(2, 0.0, 1.0, 1.0)
+    program.entries(program.rows(1, 2.0 + short), column, 1.0)
+    assert dense.solve(Dense(program)._tableau) == code
+    assert Dense(program).minimise(program.cost).status == (OPTIMAL if code == SOLVED else INFEASIBLE)
 
 
 def test_what_is_no_number_is_refused():

@@ -11,7 +11,7 @@ from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, TIME_LIMIT, Answer, So
 from gridclear.optimise.program import Program
 from gridclear.powerflow.branching import search
 from gridclear.powerflow.completing import FULL, complete
-from gridclear.powerflow.simplex import ABOVE, ASTRAY, SOLVED, Tableau, extend, solve, start_over
+from gridclear.powerflow.simplex import ABOVE, SOLVED, Tableau, extend, solve, start_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +130,7 @@ class Dense:
         *,
         seconds: float = np.inf,
     ) -> Answer | None:
-        """Solve, whole columns relaxed, with rows added as of ``completing.complete``; None: it is lost.
+        """Solve, whole columns relaxed, with rows added as of ``completing.complete``.
 
         Parameters
         ----------
@@ -139,6 +139,11 @@ class Dense:
             As of ``completing.complete``.
         seconds : float
             Time limit.
+
+        Returns
+        -------
+        Answer or None
+            None: the method lost its way, or says that there is no answer.
         """
         if not seconds > 0.0:
             return _TIME_OVER
@@ -148,7 +153,7 @@ class Dense:
             code = complete(self._tableau, around, watched, missed, most)
             if code == FULL:
                 self._grow()
-        return None if code == ASTRAY else self._answer(code, seconds)
+        return self._answer(code, seconds) if code == SOLVED else None
 
     def search(
         self, cost: Floats, *, gap: float, limit: float = np.inf, seconds: float = np.inf
@@ -189,10 +194,9 @@ class Dense:
 
     def _answer(self, code: int, seconds: float) -> Answer:
         own = self._tableau
-        if code == ASTRAY:
-            return self._solver(whole=False).minimise(own.cost.copy(), seconds=seconds)
         if code != SOLVED:
-            return Answer(INFEASIBLE, np.zeros(0), np.nan, -np.inf)
+            # That there is no answer is said by two solvers or by none.
+            return self._solver(whole=False).minimise(own.cost.copy(), seconds=seconds)
         n = len(own.cost)
         x, price = own.at[:n].copy(), np.zeros(n + own.size[0])
         price[own.tail] = own.reduced

@@ -26,6 +26,8 @@ SOLVED, NO_POINT, ABOVE, ASTRAY, _UNDUAL = 0, 1, 2, 3, 4
 
 #: Distance from a bound, beside that part of the bound itself, and reduced cost that are none.
 _NEAR = 1e-9
+#: The same of what rounding leaves beyond a bound.
+_WITHIN = 10.0 * _NEAR
 #: Part of the largest cost that is rounding.
 _ROUNDING = 1e-13
 #: Smallest entry that is divided by, as a part of its row's largest and by itself.
@@ -258,9 +260,14 @@ def _dual_simplex(t, stop):
             return SOLVED
         column = _entering(t, row, short, ratio)
         if column == -1:
-            # Flips have moved it: what is left of it may be nothing.
-            if _leaving(t)[0] == row:
-                return NO_POINT
+            # Flips have moved it: what is left of it may be nothing, or no more than values are kept within.
+            again, short = _leaving(t)
+            if again == row:
+                own = t.head[row]
+                bound = t.low[own] if short > 0.0 else t.high[own]
+                if abs(short) > _WITHIN * (1.0 + abs(bound)):
+                    return NO_POINT
+                t.at[own] = bound
             continue
         if column == -2:
             return ASTRAY
@@ -366,6 +373,6 @@ def _is_true(t):
     for row in range(m):
         variable = t.head[row]
         now, low, high = t.at[variable], t.low[variable], t.high[variable]
-        if low - 10.0 * _NEAR * (1.0 + abs(low)) <= now <= high + 10.0 * _NEAR * (1.0 + abs(high)):
+        if low - _WITHIN * (1.0 + abs(low)) <= now <= high + _WITHIN * (1.0 + abs(high)):
             t.at[variable] = min(max(now, low), high)
     return np.abs(left).max() <= _DRIFT * (1.0 + np.abs(t.cost).max())
