@@ -83,9 +83,9 @@ def pq_map(
     as_json: bool,
 ) -> None:
     """Map what reactive power the connection points of CASE can give and take in every period."""
-    with session_of(case, out, format_, as_json=as_json) as session:
-        with working("maps") as progress, _workers(threads) as executor:
-            # Workers start while this process is still importing.
+    # Workers start while this process is still importing and reading.
+    with _workers(threads) as executor, session_of(case, out, format_, as_json=as_json) as session:
+        with working("maps") as progress:
             from gridclear import pq_map as run
             from gridclear.report.maps import describe_map
 
@@ -116,8 +116,8 @@ def _workers(threads: int | None) -> Iterator[Executor | None]:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    from gridclear.cores import available_threads
     from gridclear.jobs.tasks import get_ready
-    from gridclear.powerflow.lanes import available_threads
 
     count = available_threads() if threads is None else threads
     if count == 1:

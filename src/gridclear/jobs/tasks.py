@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from gridclear.cores import available_threads
 from gridclear.optimise.algorithms import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
-#: Tasks that an executor is given: some more than it has workers, for they take different times.
-_TASKS = 16
+#: Tasks in which what is left would be done by as many workers as there are cores, of which the next is one:
+#: tasks take different times, and each begins with what they have in common.
+_TASKS = 2
 
 Wanted = TypeVar("Wanted")
 Found = TypeVar("Found")
@@ -44,8 +46,11 @@ def shared_out(
     deadline : Deadline
     executor : Executor
     """
-    size = max(1, len(wanted) // _TASKS)
-    tasks = [wanted[begin : begin + size] for begin in range(0, len(wanted), size)]
+    tasks, left_over = [], wanted
+    while left_over:
+        size = max(1, len(left_over) // (_TASKS * available_threads()))
+        tasks.append(left_over[:size])
+        left_over = left_over[size:]
     left = None if np.isinf(deadline.at) else deadline.left
     for part in executor.map(partial(_alone, work, left), tasks):
         yield from part

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
+from gridclear.cores import available_threads
 from gridclear.errors import OptionError
 from gridclear.powerflow.arrays import Changes, Columns, LimitArrays, Output, Sources, Starts
 from gridclear.powerflow.batch import run
@@ -286,8 +286,3 @@ def worker_count(threads: int | None) -> int:
     if threads is not None and threads < 1:
         raise OptionError(f"threads is {threads}; it must be at least 1")
     return available_threads() if threads is None else threads
-
-
-def available_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
