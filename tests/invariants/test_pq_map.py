@@ -239,20 +239,21 @@ def test_ends_of_a_shipped_range_are_those_of_ipopt(grids, name):
             assert sign * row.q_mvar <= sign * free.q_mvar + REACHED * width
 
 
-@pytest.mark.study
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_divisible_map_is_that_of_ipopt(grids, name):
-    """Devices at their schedule, no least amounts: one continuous program says ends and costs."""
-    case = gc.read_case(grids / name)
-    case = replace(
+def divisible(folder):
+    """A case with devices at their schedule and without least amounts: one continuous program says all."""
+    case = gc.read_case(folder)
+    return replace(
         case,
         tap_changers=case.tap_changers.assign(mode="fixed"),
         capacitor_banks=case.capacitor_banks.assign(mode="fixed"),
         reactive_bids=case.reactive_bids.assign(min_q_mvar=np.nan),
     )
-    problem, pq = map_problem(case), gc.pq_map(case)
+
+
+def assert_as_ipopt(problem, pq, wanted):
+    """Ends and costs of maps without whole decisions."""
     assert not len(pq.gaps)
-    for t, k in keys(problem)[::3]:
+    for t, k in wanted:
         curve = curve_of(pq, problem.clearing.starts[t], problem.points[k])
         for sign, end in ((-1.0, curve.parts[0, 0]), (1.0, curve.parts[-1, 1])):
             assert abs(extreme(problem, t, k, sign).q_mvar - end) <= REACHED * curve.width
@@ -260,6 +261,23 @@ def test_a_divisible_map_is_that_of_ipopt(grids, name):
         exact = np.array([least_cost(problem, t, k, float(one)).cost_eur for one in q])
         assert (curve.cost_at(q) >= exact - 1e-4 * curve.span).all()
         assert (curve.cost_at(q) <= exact + DEARER * curve.span).all()
+
+
+def test_a_map_with_limits_that_bend_is_that_of_ipopt(grids):
+    """A branch is broken in the forecast: the last Mvar take much of all others, and bend."""
+    case, period = divisible(grids / "hv-mixed"), 23
+    name = case.connection_points["connection_point"].iloc[0]
+    pq = gc.pq_map(case, starts=[case.horizon.starts[period]], connection_points=[name])
+    assert pq.ranges["state"].tolist() == ["mapped"]
+    assert_as_ipopt(map_problem(case), pq, [(period, 0)])
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_divisible_map_is_that_of_ipopt(grids, name):
+    case = divisible(grids / name)
+    problem, pq = map_problem(case), gc.pq_map(case)
+    assert_as_ipopt(problem, pq, keys(problem)[::3])
 
 
 @pytest.mark.study

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,12 @@ from oracle.small_maps import small_map
 @pytest.fixture(scope="module", params=[0, 4])
 def anchor(request):
     """A state of a small map, with what bends there."""
-    singles = map_singles(compile_case(small_map(request.param)), MapChoice("optimised", 5, None, None))
+    return anchor_of(small_map(request.param))
+
+
+def anchor_of(case):
+    """The state of a case's first period with nothing taken, with what bends there."""
+    singles = map_singles(compile_case(case), MapChoice("optimised", 5, None, None))
     requests = held(base_exchange(singles)[0], (0,), None, moved=(0,))
     found = States(singles, 0, requests).anchors([singles.nothing(0)])[0]
     assert found is not None
@@ -54,3 +61,15 @@ def test_kernels_add_what_is_missing(anchor, whole, monkeypatch):
         # Planes of losses and limits may be missed by what is nothing, wherever rounds begin.
         assert one.cost == pytest.approx(other.cost, rel=1e-4, abs=1e-3)
         assert one.short == pytest.approx(other.short, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_no_price_shortens_the_range(seed):
+    """What the last Mvar costs in losses, or in what is moved aside for it, is no reason to stop before."""
+    case, ends = small_map(seed), []
+    for price in (0.0, 1e5):
+        point, bent = anchor_of(replace(case, prices=replace(case.prices, losses_eur_mwh=price)))
+        sheet = Sheet(point, bent, Planes(point.problem), Weights.of(point.problem))
+        drawn = [sheet.farthest(sign, Deadline.after(None)) for sign in (-1, 1)]
+        ends.append([end.q for end in drawn])
+    assert ends[0] == pytest.approx(ends[1], abs=1e-3 * abs(ends[0][1] - ends[0][0]))

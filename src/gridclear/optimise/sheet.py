@@ -9,6 +9,7 @@ import numpy as np
 
 from gridclear.optimise.lane import Lane
 from gridclear.optimise.model import HELD, build_model
+from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.singles import Single
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _CORRECTIONS = 2
 _BEYOND = 5.0
 #: What a request that holds is worth, in times of the one that is moved.
 MISSED = 1000.0
+#: Part of their cost at which offers and losses are weighed where what is asked for is missed otherwise.
+_CHEAP = 1e-3
 #: MVA before the end of the range at which the price there is read.
 _BIT_MVA = 1e-4
 
@@ -46,6 +49,10 @@ class Drawn:
         Mvar that the exchange misses what was asked for.
     bent : float
         Part of the exchange that the slopes leave out, in p.u.
+    limits : float
+        EUR per per cent that all limits together were wider.
+    forced : bool
+        Whether prices weighed less, without which the exchange would have been missed.
     """
 
     single: Single
@@ -54,11 +61,13 @@ class Drawn:
     price: float
     short: float
     bent: float
+    limits: float
+    forced: bool
 
     @classmethod
     def idle(cls, single: Single) -> Drawn:
         """Read a decision that no program has found as an answer."""
-        return cls(single, np.nan, np.nan, np.nan, 0.0, np.nan)
+        return cls(single, np.nan, np.nan, np.nan, 0.0, np.nan, 0.0, forced=False)
 
 
 class Sheet:
@@ -105,10 +114,17 @@ class Sheet:
         self._base = point.problem.compiled.s_base_mva
         self._row = int(self._lane.model.profile[0])
 
-    def around(self, point: Point, bent: Curvature | None = None) -> Sheet:
-        """Give the program of another point with the same whole steps, and of what bends there if given."""
-        model = self._lane.model.around(point)
+    def around(self, point: Point, bent: Curvature | None = None, radius: float = 1.0) -> Sheet:
+        """Give the program of another point with the same whole steps, and of what bends there if given.
+
+        Shares go no farther from the point's than the radius, which is never more than that of this program.
+        """
+        model = self._lane.model.around(point) if radius >= 1.0 else build_model(point, HELD, radius)
         return Sheet(point, self._bends if bent is None else bent, self._planes, self._weights, model)
+
+    def confines(self, drawn: Drawn, radius: float) -> bool:
+        """Whether a decision of the program lies as far away as the radius lets it."""
+        return radius < 1.0 and bool((np.abs(drawn.single.share - self.single.share) >= radius - 1e-9).any())
 
     def at(self, q: float, deadline: Deadline) -> Drawn:
         """Find the cheapest decision for an exchange in p.u.
@@ -120,21 +136,25 @@ class Sheet:
         """
         bent = 0.0
         for _ in range(_CORRECTIONS):
-            answer = self._solve(q - bent, deadline)
+            answer, part = self._reached(q - bent, deadline)
             bent = self._bent(answer.x)
-        return self._drawn(answer)
+        return self._drawn(answer, part)
 
     def extreme(self, sign: int, deadline: Deadline) -> Drawn:
-        """Find the largest exchange, or with -1 the least, and of those the cheapest.
+        """Find the largest exchange, or with -1 the least, that costs less than to miss it.
 
         Its price says nothing: see ``price_before``.
         """
         return self._drawn(self._solve(self.far(sign), deadline))
 
+    def farthest(self, sign: int, deadline: Deadline) -> Drawn:
+        """Find the largest exchange, or with -1 the least, whatever it costs."""
+        return self._drawn(*self._reached(self.far(sign), deadline))
+
     def price_before(self, end: Drawn, sign: int, deadline: Deadline) -> float:
         """EUR per Mvar of the last bit of the way to an extreme."""
         bit = sign * _BIT_MVA / self._base
-        return self._drawn(self._solve(end.q - bit - end.bent, deadline)).price
+        return self._drawn(*self._reached(end.q - bit - end.bent, deadline)).price
 
     def far(self, sign: int) -> float:
         """Give an exchange beyond what all controls could move by their slopes."""
@@ -152,6 +172,31 @@ class Sheet:
         self._place(q)
         return self._lane.complete(deadline)
 
+    def _reached(self, q: float, deadline: Deadline) -> tuple[Answer, float]:
+        """Solve for an exchange, from which no price keeps it; also give the part at which prices weighed."""
+        answer, short = self._solve(q, deadline), self._lane.model.columns.short[:, 0]
+        if answer.x[short].sum() <= DELIVERED_MVA:
+            return answer, 1.0
+        forced = self._forced(q, deadline)
+        if forced.x[short].sum() >= answer.x[short].sum() - DELIVERED_MVA:
+            return answer, 1.0
+        return forced, _CHEAP
+
+    def _forced(self, q: float, deadline: Deadline) -> Answer:
+        """Solve for an exchange with all prices made small.
+
+        What the last Mvar takes of losses, and of all that has to be moved aside for it, can cost more than a
+        request weighs that is missed.
+        """
+        lane, paid, own = self._lane, self._lane.cost, self._lane.model.columns
+        aims = np.concatenate([own.short.ravel(), own.broken, list(own.uncured.values())]).astype(np.int64)
+        lane.cost = _CHEAP * paid
+        lane.cost[aims] = paid[aims]
+        try:
+            return self._solve(q, deadline)
+        finally:
+            lane.cost = paid
+
     def _change(self, x: Floats) -> Floats:
         return self._lane.model.values(x, 0) - self._local.at
 
@@ -160,17 +205,21 @@ class Sheet:
         change = self._change(x)
         return 0.5 * float(change @ self._traded @ change)
 
-    def _drawn(self, answer: Answer) -> Drawn:
+    def _drawn(self, answer: Answer, part: float = 1.0) -> Drawn:
         model, x = self._lane.model, answer.x
         plan, problem = model.plan(x), self._problem
         change, bent = self._change(x), self._bent(x)
+        broken = int(model.columns.broken[0])
         short = x[model.columns.short[:, 0]]
         loss = problem.loss_price / self._base * float(x[model.columns.loss[0]])
         return Drawn(
             single=Single.of(plan),
             q=self.exchange + float(change @ self._slope) + bent,
             cost=sum(problem.costs(plan)) + loss,
-            price=np.nan if answer.dual is None else float(answer.dual[self._row]),
+            price=np.nan if answer.dual is None else float(answer.dual[self._row]) / part,
             short=float(short.sum()),
             bent=bent,
+            # Each row of a limit holds what all may be broken by.
+            limits=0.0 if answer.reduced is None else (self._weights.broken - answer.reduced[broken]) / part,
+            forced=part < 1.0,
         )

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from functools import partial
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.challenges import Challenge, Scale, challenges, without
-from gridclear.optimise.curves import Branch, Trace, sample_of
+from gridclear.optimise.curves import Branch, Trace
 from gridclear.optimise.envelope import Piece, pieces
-from gridclear.optimise.highs import LostError
 from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.rivals import Rivals
-from gridclear.optimise.settling import BENT_PERCENT, KEPT
+from gridclear.optimise.sampling import Asked, Sampler
+from gridclear.optimise.settling import BENT_PERCENT
 from gridclear.optimise.sheet import Drawn, Sheet
 from gridclear.optimise.singles import Single
 from gridclear.optimise.states import States
@@ -26,7 +25,7 @@ from gridclear.optimise.thinning import thinned
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from gridclear.network.network import Floats
     from gridclear.optimise.algorithms import Deadline
@@ -35,12 +34,6 @@ if TYPE_CHECKING:
     from gridclear.optimise.problem import Requests
     from gridclear.optimise.singles import Singles
 
-#: Programs around a sample's own state until it is what its program says.
-_MOST_CORRECTIONS = 6
-#: Programs after which what bends is looked at where a decision is.
-_BENDS = 3
-#: EUR, as a share of what is paid, by which a program's cost may be off.
-_AGREES = 5e-4
 #: Part of the range by which a sample inside of it may lie beside what was asked for.
 _INSIDE = 1e-3
 #: Positions of all devices together that are all looked at.
@@ -51,12 +44,14 @@ _MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 6
 #: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
 #: leave to lines and to rivals.
 _STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 3e-3))
-#: MVA between samples that are the same, and between pieces that is no gap.
-_SAME_MVA, _SEAM_MVA = 1e-7, 5 * DELIVERED_MVA
-#: Seams that are a gap: both settings may stop short of where they meet.
+#: MVA between pieces that is no gap.
+_SEAM_MVA = 5 * DELIVERED_MVA
+#: Seams that are a gap, and that pieces are wider than: both settings may stop short of where they meet.
 _GAP = 3.0
-
-_Said = TypeVar("_Said")
+#: Part of the range within which from its end the settings lie whose ends are taken as far as they go.
+_OUTERMOST = 0.05
+#: Part of the range before its end that is not taken at any price.
+_HAIR = 2e-4
 
 
 class Tracer:
@@ -87,7 +82,7 @@ class Tracer:
         self._lost: set[bytes] = set()
         self._followed: dict[bytes, tuple[Point, Curvature]] = {}
         self._far = (-np.inf, np.inf)
-        self._complete, self._astray = True, 0
+        self._sampler, self._complete = Sampler(self._states, requests, deadline), True
         self._known: tuple[tuple[int, int], list[Piece]] = (0, 0), []
 
     def trace(self) -> Trace | None:
@@ -109,9 +104,11 @@ class Tracer:
         self._planes.remember(start[0])
         self._free = build_model(start[0], FREE, 1.0)
         self._follow([*self._first(*start), *(Drawn.idle(single) for single in self._few())])
-        ended = [self._look_for_rivals(straight, beaten) for straight, beaten in _PASSES]
+        for straight, beaten in _PASSES:
+            ended = self._look_for_rivals(straight, beaten)
+        self._reach_out()
         # The last pass asks for all that those before it were to find, and for more.
-        self._complete &= ended[-1]
+        self._complete &= ended
         self._straighten(_STRAIGHT, self._count)
         return self._assembled(self._joined())
 
@@ -120,7 +117,7 @@ class Tracer:
         held = Sheet(point, bent, self._planes, self._weights)
         self._far = held.far(-1), held.far(1)
         sheet = Sheet(point, bent, self._planes, self._weights, self._free.around(point))
-        ends = [self._said(partial(sheet.extreme, sign, self._deadline)) for sign in (-1, 1)]
+        ends = [self._sampler.said(partial(sheet.extreme, sign, self._deadline)) for sign in (-1, 1)]
         return [end for end in ends if end is not None]
 
     def _few(self) -> list[Single]:
@@ -175,7 +172,7 @@ class Tracer:
                 return None
             model = self._free.around(point)
             rivals = Rivals(point, bent, self._planes, self._weights, model, segments)
-            drawn = self._said(partial(rivals.best, worth, self._deadline))
+            drawn = self._sampler.said(partial(rivals.best, worth, self._deadline))
             if drawn is None or drawn.short > DELIVERED_MVA:
                 return None
             if self._is_news(drawn):
@@ -216,7 +213,15 @@ class Tracer:
 
     def _sample(self, asked: Sequence[tuple[int, float]], near: float) -> None:
         branches = list(self._branches.values())
-        self._take([(branches[line], q) for line, q in asked], near)
+        self._sampler.take([Asked(branches[line], q) for line, q in asked], near)
+
+    def _reach_out(self) -> None:
+        """Take the settings that reach farthest to where they end whatever the last of the way costs."""
+        known, width = [branch for branch in self._branches.values() if branch.samples], self._width()
+        for sign, place in ((-1, 0), (1, -1)):
+            end = max((sign * branch.samples[place].q for branch in known), default=0.0)
+            near = [branch for branch in known if end - sign * branch.samples[place].q <= _OUTERMOST * width]
+            self._sampler.reach_out(near, sign, _SEAM_MVA / self._base, _HAIR * width)
 
     def _ends(self, found: Sequence[Piece]) -> list[tuple[int, float]]:
         """Exchanges just inside of the ends of pieces that have no sample yet."""
@@ -270,7 +275,7 @@ class Tracer:
         # Settings and samples are only ever added, so that their number tells one curve from another.
         state = len(self._branches), sum(len(branch.samples) for branch in self._branches.values())
         if self._known[0] != state:
-            found, wide = pieces(self._lines(), seam, self._worth(_STRAIGHT)), 4.0 * seam
+            found, wide = pieces(self._lines(), seam, self._worth(_STRAIGHT)), _GAP * seam
             self._known = state, [one for one in found if one.high - one.low > wide or one.high == one.low]
         return self._known[1]
 
@@ -290,8 +295,8 @@ class Tracer:
         return Trace(
             runs=tuple(runs),
             gaps=tuple((low, high) for low, high in open_ if high - low > _GAP * seam),
-            complete=self._complete and not self._astray,
-            lost=self._astray,
+            complete=self._complete and self._sampler.complete,
+            lost=self._sampler.lost,
         )
 
     def _follow(self, drawn: Sequence[Drawn]) -> None:
@@ -314,83 +319,13 @@ class Tracer:
             for key, anchor in zip(wanted, anchors, strict=True)
             if anchor is not None
         }
-        ends = [(branch, sign * np.inf) for branch in followed.values() for sign in (-1, 1)]
-        self._take(ends, _SEAM_MVA / self._base)
+        ends = [Asked(branch, sign * np.inf) for branch in followed.values() for sign in (-1, 1)]
+        self._sampler.take(ends, _SEAM_MVA / self._base)
         self._branches |= {key: branch for key, branch in followed.items() if branch.samples}
         self._lost |= wanted.keys() - self._branches.keys()
-        inside = [(branch, wanted[key].q) for key, branch in followed.items()]
-        inside += [(self._branches[key], one.q) for key, one in every.items() if key in known]
-        self._take([one for one in inside if one[0].reaches(one[1])], _INSIDE * self._width())
-
-    def _take(self, asked: Sequence[tuple[Branch, float]], near: float) -> None:
-        """Add samples near exchanges; infinite ones stand for the ends of what a setting reaches.
-
-        A decision is corrected around its own state until both agree.
-        """
-        sheets = [branch.nearest(q) if np.isfinite(q) else branch.sheets[0] for branch, q in asked]
-        for number in range(_MOST_CORRECTIONS):
-            drawn = [self._draw(sheet, q) for sheet, (_, q) in zip(sheets, asked, strict=True)]
-            said = [
-                (own, sheet, one)
-                for own, sheet, one in zip(asked, sheets, drawn, strict=True)
-                if one is not None
-            ]
-            points = self._states.of([one.single for _, _, one in said])
-            left: list[tuple[Branch, float]] = []
-            around: list[Sheet] = []
-            for ((branch, q), sheet, one), point in zip(said, points, strict=True):
-                if point is not None and self._agree(q, near, one, point):
-                    price = self._price(sheet, q, one)
-                    if price is not None:
-                        branch.add(sample_of(one, price, point), _SAME_MVA / self._base)
-                elif point is not None:
-                    left.append((branch, q))
-                    around.append(sheet.around(point))
-                    branch.sheets.append(around[-1])
-            asked, sheets = left, around
-            if not asked:
-                return
-            if number == _BENDS:
-                sheets = self._bent_at(sheets)
-        # What keeps no limit anywhere is no setting; a hole in one that has samples is something else.
-        self._complete &= not any(branch.samples for branch, _ in asked)
-
-    def _bent_at(self, sheets: Sequence[Sheet]) -> list[Sheet]:
-        """Look at what bends where sheets are: limits may have come near that were far from their anchors."""
-        anchors = self._states.anchors([sheet.single for sheet in sheets])
-        return [
-            sheet if anchor is None else sheet.around(*anchor)
-            for sheet, anchor in zip(sheets, anchors, strict=True)
-        ]
-
-    def _draw(self, sheet: Sheet, q: float) -> Drawn | None:
-        if np.isfinite(q):
-            return self._said(partial(sheet.at, q, self._deadline))
-        return self._said(partial(sheet.extreme, 1 if q > 0.0 else -1, self._deadline))
-
-    def _price(self, sheet: Sheet, q: float, drawn: Drawn) -> float | None:
-        if np.isfinite(q):
-            return drawn.price
-        return self._said(partial(sheet.price_before, drawn, 1 if q > 0.0 else -1, self._deadline))
-
-    def _said(self, ask: Callable[[], _Said]) -> _Said | None:
-        """Take what programs say; None, and counted, where the solver lost its way."""
-        try:
-            return ask()
-        except LostError:
-            self._astray += 1
-            return None
-
-    def _agree(self, q: float, near: float, drawn: Drawn, point: Point) -> bool:
-        """Whether a state keeps every limit and is what its program expected, and what was asked for."""
-        local, paid = point.local[0], point.cost
-        if local is None or local.over.max(initial=-np.inf) > KEPT * TOLERANCE:
-            return False
-        if (point.shortfall[1:] * self._base > DELIVERED_MVA).any():
-            return False
-        reached = float(local.exchange[self._requests.point[0]])
-        away = abs(reached - (q if np.isfinite(q) else drawn.q))
-        return away <= near and abs(paid - drawn.cost) <= _AGREES * (1e-2 + abs(paid))
+        inside = [Asked(branch, wanted[key].q) for key, branch in followed.items()]
+        inside += [Asked(self._branches[key], one.q) for key, one in every.items() if key in known]
+        self._sampler.take([one for one in inside if one.branch.reaches(one.q)], _INSIDE * self._width())
 
 
 def _is_proved(one: Challenge, proved: Sequence[tuple[bytes, float, float]]) -> bool:
