@@ -10,7 +10,7 @@ import pytest
 import gridclear
 
 SOURCES = Path(gridclear.__file__).parent
-LAYERS = ("errors", "case", "io", "network", "powerflow", "optimise", "jobs", "report", "cli")
+LAYERS = ("errors", "cores", "case", "io", "network", "powerflow", "optimise", "jobs", "report", "cli")
 # Outside libraries that belong to one part of the house; every other one is NumPy, pandas or SciPy.
 RESERVED = {
     "click": ("cli",),
