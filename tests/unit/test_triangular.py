@@ -11,7 +11,7 @@ import gridclear as gc
 from gridclear.powerflow.factorise import scale
 from gridclear.powerflow.factors import factors_at
 from gridclear.powerflow.jit import kernel
-from gridclear.powerflow.magnitude import magnitude_of
+from gridclear.powerflow.polar import magnitude_of
 from gridclear.powerflow.simd import LANES, load, store
 from gridclear.powerflow.workspace import workspace
 

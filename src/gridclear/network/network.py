@@ -47,6 +47,10 @@ class Structure(NamedTuple):
         Node of each bus of the grid, -1 where the bus is dead (out of service or without supply).
     is_pv : (free,)
         1 where the voltage magnitude is held by a generator.
+    up_start, up : (node + 1,), (branch,)
+        Branches from each node to nodes that come later, or to itself.
+    down_start, down : (node + 1,), (branch,)
+        Branches from each node to nodes that come earlier, or to itself.
     """
 
     from_node: Ints
@@ -67,6 +71,10 @@ class Structure(NamedTuple):
     rest: Ints
     node_of_bus: Ints
     is_pv: Ints
+    up_start: Ints
+    up: Ints
+    down_start: Ints
+    down: Ints
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,10 @@ def structure(conversion: Conversion, ordering: Ordering) -> Structure:
         rest=np.flatnonzero(~hangs),
         node_of_bus=node_of_bus.astype(np.int64),
         is_pv=is_pv,
+        up_start=_starts(np.minimum(f, t), len(ordering.node)),
+        up=np.argsort(np.minimum(f, t), kind="stable"),
+        down_start=_starts(np.maximum(f, t), len(ordering.node)),
+        down=np.argsort(np.maximum(f, t), kind="stable"),
     )
 
 

@@ -47,8 +47,6 @@ class Factors(NamedTuple):
         Set points of voltage-controlled nodes.
     q_min, q_max : (free,)
         Reactive power that a voltage-controlled node may feed in, p.u.; infinite where it is not limited.
-    amperes_ka : (branch, 2)
-        kA per p.u. of current.
     any_pv : bool
         There are voltage-controlled nodes: Newton from the start.
     """
@@ -74,7 +72,6 @@ class Factors(NamedTuple):
     set_voltage: np.ndarray
     q_min: np.ndarray
     q_max: np.ndarray
-    amperes_ka: np.ndarray
     any_pv: bool
 
 
@@ -209,11 +206,13 @@ class Workspace(NamedTuple):
     injection : (part, node, LANES)
         Injections of a block in p.u.; two parts, or six where they depend on the voltage.
     columns : (column, LANES)
-    vr, vi, xr, xi, yr, size : (node, LANES); yi : (node + 1, LANES)
+    vr, vi, xr, xi, yr, yi, size : (node, LANES)
         Voltages, and room of the fixed point and of the evaluation.
     hr, hi, ar, ai, br, bi : (free, LANES), single precision
-    magnitude : (node + 1, LANES); current : (2·branch, LANES)
-        Magnitudes of voltage and of current in p.u.
+    magnitude, va : (node + 1, LANES); current : (2·branch, LANES)
+        Magnitudes and angles of voltages in p.u. and degrees; magnitudes of currents in p.u.
+    far_r, far_i : (branch, LANES)
+        Currents into each branch at the end that comes later in the order of elimination.
     held : (free, LANES)
         1 where a lane holds the node's voltage magnitude, else 0.
     lane : (4, LANES); lane_single : (2, LANES), single precision; row : (LANES,) int
@@ -226,6 +225,8 @@ class Workspace(NamedTuple):
     bus_row : (bus,), from_row, to_row : (branch,), node_row : (node,), slack_row : (slack node,)
         Row of a block that holds each column of the output, padding included; dead buses have the row behind
         the nodes.
+    from_ka, to_ka : (branch,), ones : (column,)
+        What is written per unit of a column, padding included.
     """
 
     injection: np.ndarray
@@ -244,7 +245,10 @@ class Workspace(NamedTuple):
     br: np.ndarray
     bi: np.ndarray
     magnitude: np.ndarray
+    va: np.ndarray
     current: np.ndarray
+    far_r: np.ndarray
+    far_i: np.ndarray
     held: np.ndarray
     lane: np.ndarray
     lane_single: np.ndarray
@@ -263,6 +267,9 @@ class Workspace(NamedTuple):
     to_row: np.ndarray
     node_row: np.ndarray
     slack_row: np.ndarray
+    from_ka: np.ndarray
+    to_ka: np.ndarray
+    ones: np.ndarray
 
 
 class Measures(NamedTuple):
@@ -325,8 +332,8 @@ class SensitivityRoom(NamedTuple):
     base : (quantity, GROUP)
     line : (quantity or control, GROUP)
         Results of one control or one quantity.
-    place : (quantity or control,) int
-        Their rows in ``line``.
+    place : (quantity or control,) int; ones : (quantity or control,)
+        Their rows in ``line``, and what is written per unit.
     """
 
     x: np.ndarray
@@ -339,3 +346,4 @@ class SensitivityRoom(NamedTuple):
     base: np.ndarray
     line: np.ndarray
     place: np.ndarray
+    ones: np.ndarray

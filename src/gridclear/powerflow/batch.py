@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gridclear.powerflow.arrays import FIXED_POINT, NEWTON, NO_SOLUTION, UNSOLVED
-from gridclear.powerflow.evaluate import angles, at_voltage, balance, load_limits, value_of, worst_limit
+from gridclear.powerflow.evaluate import at_voltage, balance, load_limits, value_of, worst_limit
 from gridclear.powerflow.fixed_point import approach, fixed_point
 from gridclear.powerflow.gather import gather, gather_at, scatter
 from gridclear.powerflow.jit import inner, kernel
@@ -79,10 +79,10 @@ def run(
     """
     rows, code, sweeps = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     unsolved, waiting = np.empty(last - first, dtype=np.int64), 0
-    limit_row, mismatch = np.full(LANES, -1, dtype=np.int64), np.empty((2, LANES))
+    limit_row, mismatch = np.full(LANES, -1, dtype=np.int64), np.empty(LANES)
     found = np.empty((2, LANES))
     injection = work.injection
-    sr, si = injection[0], injection[1]
+    sr, si, angles = injection[0], injection[1], len(out.va) > 0
     if injection.shape[0] > 2:
         # What depends on the voltage is added up there.
         sr, si = work.yr, work.yi
@@ -100,13 +100,13 @@ def run(
                 _load_start(factors, starts, rows, work)
             if injection.shape[0] == 2:
                 approach(structure, factors, injection, given, work, tolerance, max_iterations, sweeps)
-                _balance(structure, factors, injection, sr, si, work, mismatch)
+                _balance(structure, factors, injection, sr, si, work, mismatch, angles)
                 _arrive(mismatch, tolerance, code)
             if not _all(code, FIXED_POINT):
                 fixed_point(
                     structure, factors, injection, work, tolerance, proved, max_iterations, code, sweeps
                 )
-                _balance(structure, factors, injection, sr, si, work, mismatch)
+                _balance(structure, factors, injection, sr, si, work, mismatch, angles)
             _finish(
                 structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
                 sr, si, found,
@@ -124,7 +124,7 @@ def run(
             structure, factors, injection, work.vr, work.vi, work, rows, count, starts, tolerance,
             proved, code, sweeps,
         )  # fmt: skip
-        _balance(structure, factors, injection, sr, si, work, mismatch)
+        _balance(structure, factors, injection, sr, si, work, mismatch, angles)
         _finish(
             structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
             sr, si, found,
@@ -149,7 +149,7 @@ def _load_start(factors, starts, rows, work):
 @inner
 def _arrive(mismatch, tolerance, code):
     for lane in range(LANES):
-        code[lane] = FIXED_POINT if mismatch[0, lane] <= tolerance else UNSOLVED
+        code[lane] = FIXED_POINT if mismatch[lane] <= tolerance else UNSOLVED
 
 
 @inner
@@ -161,14 +161,11 @@ def _all(code, value):
 
 
 @inner
-def _balance(structure, factors, injection, sr, si, work, mismatch):
+def _balance(structure, factors, injection, sr, si, work, mismatch, angles):
     """Currents and mismatch at the voltages in the workspace; fills sr, si where they depend on the voltage."""
     if injection.shape[0] > 2:
         at_voltage(injection, work.vr, work.vi, sr, si)
-    balance(
-        structure, factors, sr, si, work.vr, work.vi, work.magnitude, work.current, work.xr, work.xi,
-        work.held, mismatch,
-    )  # fmt: skip
+    balance(structure, factors, sr, si, work, mismatch, angles)
 
 
 @inner
@@ -191,11 +188,11 @@ def _finish(
 ):
     """Scan and store a block; what is not proved is left unsolved by the fixed point, lost by Newton."""
     for lane in range(count):
-        if code[lane] <= NEWTON and not mismatch[0, lane] <= proved:
+        if code[lane] <= NEWTON and not mismatch[lane] <= proved:
             code[lane] = UNSOLVED if code[lane] <= FIXED_POINT else NO_SOLUTION
         out.code[rows[lane]] = code[lane]
         out.iterations[rows[lane]] = sweeps[lane]
-        out.mismatch[rows[lane]] = mismatch[0, lane] if _solved(code[lane]) else np.nan
+        out.mismatch[rows[lane]] = mismatch[lane] if _solved(code[lane]) else np.nan
     if len(limits.row) > 0:
         _scan(structure, limits, out, work, rows, count, sr, si, found, limit_row)
     _store(structure, factors, out, work, rows, sr, si)
@@ -236,22 +233,17 @@ def _store(structure, factors, out, work, rows, sr, si):
             a, b, x, y = load(vr, i), load(vi, i), load(work.xr, i), load(work.xi, i)
             store(work.yr, i, a * x + b * y - load(sr, i))
             store(work.yi, i, b * x - a * y - load(si, i))
-        scatter(work.yr, work.slack_row, rows, out.slack_p)
-        scatter(work.yi, work.slack_row, rows, out.slack_q)
+        scatter(work.yr, work.slack_row, work.ones, rows, out.slack_p)
+        scatter(work.yi, work.slack_row, work.ones, rows, out.slack_q)
     if len(out.node_r) > 0:
-        scatter(vr, work.node_row, rows, out.node_r)
-        scatter(vi, work.node_row, rows, out.node_i)
+        scatter(vr, work.node_row, work.ones, rows, out.node_r)
+        scatter(vi, work.node_row, work.ones, rows, out.node_i)
     if len(out.i_from) > 0:
-        m = len(structure.from_node)
-        for k in range(m):
-            store(work.current, k, load(work.current, k) * factors.amperes_ka[k, 0])
-            store(work.current, m + k, load(work.current, m + k) * factors.amperes_ka[k, 1])
-        scatter(work.current, work.from_row, rows, out.i_from)
-        scatter(work.current, work.to_row, rows, out.i_to)
+        scatter(work.current, work.from_row, work.from_ka, rows, out.i_from)
+        scatter(work.current, work.to_row, work.to_ka, rows, out.i_to)
     if len(out.vm) > 0:
-        angles(vr, vi, work.magnitude, factors.w_unit, factors.w_angle, work.yi, work.size)
-        scatter(work.magnitude, work.bus_row, rows, out.vm)
-        scatter(work.yi, work.bus_row, rows, out.va)
+        scatter(work.magnitude, work.bus_row, work.ones, rows, out.vm)
+        scatter(work.va, work.bus_row, work.ones, rows, out.va)
 
 
 @inner

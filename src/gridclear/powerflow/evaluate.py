@@ -10,7 +10,7 @@ import numpy as np
 
 from gridclear.powerflow.gather import gather
 from gridclear.powerflow.jit import inner
-from gridclear.powerflow.magnitude import magnitude_of
+from gridclear.powerflow.polar import SMALL, magnitude_of, root_and_inverse, small_angle
 from gridclear.powerflow.simd import (
     LANES,
     STRIPS,
@@ -24,8 +24,10 @@ from gridclear.powerflow.simd import (
     where_above,
 )
 
-#: Tangent of half the angle up to which the series of ``angles`` is exact to the last digits: 15°.
-_STEEPEST = 0.1316
+#: Degrees that a small angle beyond may take past half a turn.
+_NEARLY_TURNED = 165.0
+#: Degrees of a radian.
+_DEGREE = 180.0 / np.pi
 #: Rows that go through all strips before the next: their lines of memory are still near for the last of them.
 _TOGETHER = 64
 
@@ -52,81 +54,120 @@ def at_voltage(injection, vr, vi, sr, si):
 
 
 @inner
-def balance(structure, factors, sr, si, vr, vi, magnitude, current, cr, ci, held, mismatch):
-    """Branch currents and the power mismatch of the free nodes.
+def balance(structure, factors, sr, si, work, mismatch, angles):
+    """Branch currents, the power mismatch of the free nodes, and what voltages are in polar form.
+
+    Node by node in the order of elimination: a branch is taken at the first of its ends, when the voltages
+    that it needs are at hand, and what it draws at the other waits for that.
 
     Parameters
     ----------
-    sr, si, vr, vi : (node, LANES)
-        Injections at these voltages, and voltages in p.u.
-    magnitude : (node, LANES), filled here
-        Of the voltages.
-    current : (2·branch, LANES), filled here
-        Magnitudes at the from ends, then at the to ends, in p.u. Roots cost next to nothing here: the unit
-        that draws them is idle while the multipliers are busy.
-    cr, ci : (node, LANES), filled here
-        Current drawn by branches and shunts at each node.
-    held : (free, LANES)
-        1 where a lane holds the voltage magnitude: there only P counts. Read where ``structure.is_pv``.
-    mismatch : (2, LANES), filled here
-        Row 0: largest |S_drawn - S| over free nodes in p.u.; NaN if any is NaN. Row 1: room to work in.
+    sr, si : (node, LANES)
+        Injections at these voltages, in p.u.
+    work : Workspace
+        vr, vi: voltages in p.u. held: read where ``structure.is_pv``. Filled here: magnitude; current, in p.u.;
+        xr, xi, current drawn by branches and shunts at each node; va, if asked for. far_r, far_i and lane are
+        used.
+    mismatch : (LANES,), filled here
+        Largest |S_drawn - S| over free nodes in p.u.; NaN if any is NaN.
+    angles : bool
+        Angles are asked for.
     """
-    admittance, shunt = factors.admittance, factors.shunt
-    for i in range(len(shunt)):
-        g, b = shunt[i].real, shunt[i].imag
-        for at in range(STRIPS * i, STRIPS * (i + 1)):
-            x, y = load_part(vr, at), load_part(vi, at)
-            store(cr, at, g * x - b * y)
-            store(ci, at, fused(spread_part(g), y, b * x))
-    m = len(structure.from_node)
-    for k in range(m):
-        ff, ft, tf, tt = admittance[k, 0], admittance[k, 1], admittance[k, 2], admittance[k, 3]
-        for part in range(STRIPS):
-            f, t = STRIPS * structure.from_node[k] + part, STRIPS * structure.to_node[k] + part
-            a, b, c, d = load_part(vr, f), load_part(vi, f), load_part(vr, t), load_part(vi, t)
-            x = ff.real * a - ff.imag * b + ft.real * c - ft.imag * d
-            y = fused(spread_part(ff.real), b, ff.imag * a) + ft.real * d + ft.imag * c
-            store(cr, f, load_part(cr, f) + x)
-            store(ci, f, load_part(ci, f) + y)
-            store(current, STRIPS * k + part, magnitude_of(x * x + y * y))
-            x = tf.real * a - tf.imag * b + tt.real * c - tt.imag * d
-            y = fused(spread_part(tf.real), b, tf.imag * a) + tt.real * d + tt.imag * c
-            store(cr, t, load_part(cr, t) + x)
-            store(ci, t, load_part(ci, t) + y)
-            store(current, STRIPS * (m + k) + part, magnitude_of(x * x + y * y))
-    n_free = len(structure.diagonal)
-    for part in range(2 * STRIPS):
-        store(mismatch, part, spread_part(0.0))
-    for first in range(0, n_free, _TOGETHER):
-        for part in range(STRIPS):
-            worst, total = load_part(mismatch, part), load_part(mismatch, STRIPS + part)
-            for i in range(first, min(first + _TOGETHER, n_free)):
-                at = STRIPS * i + part
-                a, b, x, y = load_part(vr, at), load_part(vi, at), load_part(cr, at), load_part(ci, at)
-                store(magnitude, at, magnitude_of(a * a + b * b))
-                p = a * x + b * y - load_part(sr, at)
-                q = b * x - a * y - load_part(si, at)
-                miss = p * p + q * q
-                if structure.is_pv[i] == 1:
-                    miss = p * p + (1.0 - load_part(held, at)) * (q * q)
-                total = total + miss
-                worst = larger(miss, worst)
-            store(mismatch, part, worst)
-            store(mismatch, STRIPS + part, total)
+    n_free, n = len(structure.diagonal), len(factors.shunt)
+    vr, vi = work.vr, work.vi
+    worst_of, sum_of, turned = work.lane[0], work.lane[1], work.lane[2]
     for part in range(STRIPS):
-        total = load_part(mismatch, STRIPS + part)
-        for i in range(n_free, len(shunt)):
-            at = STRIPS * i + part
-            a, b = load_part(vr, at), load_part(vi, at)
-            store(magnitude, at, magnitude_of(a * a + b * b))
-            # What is injected at a slack node changes no voltage, but must be a number.
-            total = total + 0.0 * (load_part(sr, at) + load_part(si, at))
-        store(mismatch, part, root(load_part(mismatch, part)))
-        store(mismatch, STRIPS + part, total)
+        store(worst_of, part, spread_part(0.0))
+        store(sum_of, part, spread_part(0.0))
+        store(turned, part, spread_part(-1.0))
+    for first in range(0, n, _TOGETHER):
+        for part in range(STRIPS):
+            worst, total, least = load_part(worst_of, part), load_part(sum_of, part), load_part(turned, part)
+            for i in range(first, min(first + _TOGETHER, n)):
+                at = STRIPS * i + part
+                a, b = load_part(vr, at), load_part(vi, at)
+                x, y = _drawn(structure, factors, work, i, part, a, b)
+                store(work.xr, at, x)
+                store(work.xi, at, y)
+                vm, inverse = root_and_inverse(a * a + b * b)
+                store(work.magnitude, at, vm)
+                if angles:
+                    # Against the voltage without injection, so that it is small.
+                    c, s = factors.w_unit[i].real, factors.w_unit[i].imag
+                    least = larger(0.0 - (a * c + b * s) * inverse, least)
+                    store(work.va, at, _degrees((b * c - a * s) * inverse, factors.w_angle[i]))
+                if i < n_free:
+                    p = a * x + (b * y - load_part(sr, at))
+                    q = b * x - (a * y + load_part(si, at))
+                    miss = p * p + q * q
+                    if structure.is_pv[i] == 1:
+                        miss = p * p + (1.0 - load_part(work.held, at)) * (q * q)
+                    total = total + miss
+                    worst = larger(miss, worst)
+                else:
+                    # What is injected at a slack node changes no voltage, but must be a number.
+                    total = total + 0.0 * (load_part(sr, at) + load_part(si, at))
+            store(worst_of, part, worst)
+            store(sum_of, part, total)
+            store(turned, part, least)
+    for part in range(STRIPS):
+        store(mismatch, part, root(load_part(worst_of, part)))
     for lane in range(LANES):
         # A NaN anywhere is in the sum, whatever the comparison made of it.
-        if not np.isfinite(mismatch[1, lane]):
-            mismatch[0, lane] = np.nan
+        if not np.isfinite(sum_of[lane]):
+            mismatch[lane] = np.nan
+        if angles and not -turned[lane] >= SMALL:
+            for i in range(n):
+                work.va[i, lane] = np.arctan2(vi[i, lane], vr[i, lane]) * _DEGREE
+
+
+@inner
+def _drawn(structure, factors, work, i, part, a, b):
+    """Sum the currents that shunts and branches draw at node i of voltage a + jb."""
+    m, shunt = len(structure.from_node), factors.shunt[i]
+    x, y = _product(shunt, a, b)
+    for e in range(structure.up_start[i], structure.up_start[i + 1]):
+        k = structure.up[e]
+        # Of 0 and 1, this end.
+        end = 0 if structure.from_node[k] == i else 1
+        other = STRIPS * (structure.to_node[k] if end == 0 else structure.from_node[k]) + part
+        c, d = load_part(work.vr, other), load_part(work.vi, other)
+        own, across = factors.admittance[k, 3 * end], factors.admittance[k, 1 + end]
+        p, q = _branch_current(own, a, b, across, c, d)
+        x, y = x + p, y + q
+        store(work.current, STRIPS * (m * end + k) + part, magnitude_of(p * p + q * q))
+        own, across = factors.admittance[k, 3 - 3 * end], factors.admittance[k, 2 - end]
+        p, q = _branch_current(own, c, d, across, a, b)
+        store(work.far_r, STRIPS * k + part, p)
+        store(work.far_i, STRIPS * k + part, q)
+        store(work.current, STRIPS * (m * (1 - end) + k) + part, magnitude_of(p * p + q * q))
+    for e in range(structure.down_start[i], structure.down_start[i + 1]):
+        at = STRIPS * structure.down[e] + part
+        x, y = x + load_part(work.far_r, at), y + load_part(work.far_i, at)
+    return x, y
+
+
+@inner
+def _branch_current(own, a, b, across, c, d):
+    """Find the current into a branch at an end of voltage a + jb, the other having c + jd."""
+    x, y = _product(own, a, b)
+    return x + across.real * c - across.imag * d, y + across.real * d + across.imag * c
+
+
+@inner
+def _product(factor, x, y):
+    return factor.real * x - factor.imag * y, fused(spread_part(factor.real), y, factor.imag * x)
+
+
+@inner
+def _degrees(sine, first):
+    """Angle of a given sine beyond another, in degrees between -180 and 180."""
+    angle = _DEGREE * small_angle(sine) + first
+    if abs(first) > _NEARLY_TURNED:
+        half_turn, turn = spread_part(180.0), spread_part(360.0)
+        angle = where_above(angle, half_turn, angle - turn, angle)
+        angle = where_above(0.0 - half_turn, angle, angle + turn, angle)
+    return angle
 
 
 @inner
@@ -242,49 +283,3 @@ def value_of(structure, limits, work, constraint, lane, sr, si, vr, vi):
     if j < 4:
         return q
     return np.sqrt(p * p + q * q)
-
-
-@inner
-def angles(vr, vi, vm, w_unit, w_angle, va, room):
-    """Angles in degrees.
-
-    The angle is taken against the voltage without injection, so that it is small: with u = tan(θ/2) = y/(|V| + x),
-    θ = 2·(u - u³/3 + u⁵/5 …). A lane with an angle beyond 15° takes the library's arctangent.
-
-    Parameters
-    ----------
-    vr, vi : (node, LANES)
-        Voltages in p.u.; rows behind those of the nodes are passed over.
-    vm : (node, LANES)
-        Their magnitudes.
-    w_unit, w_angle : (node,)
-        Voltages without injection divided by their magnitude, and their angles in degrees.
-    va : (node, LANES), filled here
-    room : (row, LANES)
-        Room; row 0 is used.
-    """
-    degree = 180.0 / np.pi
-    half_turn, turn = spread_part(180.0), spread_part(360.0)
-    for part in range(STRIPS):
-        store(room, part, spread_part(0.0))
-    for first in range(0, len(w_unit), _TOGETHER):
-        for part in range(STRIPS):
-            steep = load_part(room, part)
-            for i in range(first, min(first + _TOGETHER, len(w_unit))):
-                at = STRIPS * i + part
-                a, b = load_part(vr, at), load_part(vi, at)
-                c, s = w_unit[i].real, w_unit[i].imag
-                u = (b * c - a * s) / (load_part(vm, at) + (a * c + b * s))
-                t = u * u
-                steep = larger(t, steep)
-                series = spread_part(1.0 / 17.0)
-                for k in range(15, 0, -2):
-                    series = 1.0 / k - t * series
-                angle = 2.0 * degree * u * series + w_angle[i]
-                angle = where_above(angle, half_turn, angle - turn, angle)
-                store(va, at, where_above(0.0 - half_turn, angle, angle + turn, angle))
-            store(room, part, steep)
-    for lane in range(LANES):
-        if room[0, lane] > _STEEPEST * _STEEPEST:
-            for i in range(len(w_unit)):
-                va[i, lane] = np.arctan2(vi[i, lane], vr[i, lane]) * degree

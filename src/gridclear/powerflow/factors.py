@@ -95,7 +95,6 @@ def factors_at(network: Network, positions: Ints, *, reactive_limits: bool = Fal
         set_voltage=network.set_voltage,
         q_min=network.q_min if reactive_limits else np.full(network.n_free, -np.inf),
         q_max=network.q_max if reactive_limits else np.full(network.n_free, np.inf),
-        amperes_ka=network.amperes_ka,
         any_pv=bool(network.structure.is_pv.any()),
     )
 

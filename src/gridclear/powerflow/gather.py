@@ -44,14 +44,15 @@ def gather_at(address, columns, rows, block):
 
 
 @inner
-def scatter(block, node, rows, values):
-    """Copy a block into rows of ``values``: block[node[column], lane] → values[rows[lane], column].
+def scatter(block, node, factor, rows, values):
+    """Copy a block into rows of ``values``: block[node[column], lane] · factor[column] → values[rows[lane], column].
 
     Parameters
     ----------
     block : (node, LANES)
     node : (column,) int
         Row of the block for each column, those of the padding included.
+    factor : (column or more,)
     rows : (LANES,) int
         Lanes with the same row must hold the same numbers.
     values : (row, column), filled here
@@ -61,14 +62,14 @@ def scatter(block, node, rows, values):
     if columns < SIDE:
         for lane in range(LANES):
             for column in range(columns):
-                values[rows[lane], column] = block[node[column], lane]
+                values[rows[lane], column] = block[node[column], lane] * factor[column]
         return
     if columns % SIDE == 0 and values.ctypes.data % 64 == 0:
         for lane in range(0, LANES, SIDE):
             for column in range(0, columns, SIDE):
-                tile_stream(block, node, lane, column, rows, values)
+                tile_stream(block, node, factor, lane, column, rows, values)
         return
     for lane in range(0, LANES, SIDE):
         for column in range(0, columns - SIDE, SIDE):
-            tile_out(block, node, lane, column, rows, values)
-        tile_out(block, node, lane, columns - SIDE, rows, values)
+            tile_out(block, node, factor, lane, column, rows, values)
+        tile_out(block, node, factor, lane, columns - SIDE, rows, values)

@@ -34,7 +34,7 @@ _SOURCES = (
     "simd.py",
     "tiles.py",
     "gather.py",
-    "magnitude.py",
+    "polar.py",
     "arrays.py",
     "factorise.py",
     "fixed_point.py",

@@ -327,6 +327,7 @@ def _room(network: Network, width: int, points: int, moves: Moves) -> Sensitivit
         base=np.empty((width, GROUP)),
         line=np.empty((longest, GROUP)),
         place=np.arange(longest, dtype=np.int64),
+        ones=np.ones(longest),
     )
 
 

@@ -87,7 +87,7 @@ def forward(
         _linearise(structure, factors, measures, moves, work, room, group, sr, si, proved, good)
         for lane in range(GROUP):
             rows[lane] = begin + min(lane, count - 1)
-        _write(room.base, room.place, rows, value)
+        _write(room.base, room, rows, value)
         for c in range(controls):
             _clear(room.x, 2 * n)
             _push(structure, moves, room, c)
@@ -95,7 +95,7 @@ def forward(
             _respond(structure, factors, measures, moves, work, room, group, c)
             for lane in range(GROUP):
                 rows[lane] = (begin + min(lane, count - 1)) * controls + c
-            _write(room.line, room.place, rows, slope)
+            _write(room.line, room, rows, slope)
         for lane in range(count):
             s = begin + lane
             solved[s] = good[lane]
@@ -151,7 +151,7 @@ def adjoint(
                 rows[lane] = s * n_asked + row
             _multipliers(structure, factors, measures, work, room, group, which)
             _pull(structure, moves, room, which)
-            _write(room.line, room.place, rows, slope)
+            _write(room.line, room, rows, slope)
             for lane in range(count):
                 wanted = good[lane] and which[lane] >= 0
                 value[begin + lane, row] = room.base[which[lane], lane] if wanted else np.nan
@@ -167,7 +167,7 @@ def _load_states(structure, factors, sources, changes, vr, vi, work, first, last
 
     Spare lanes repeat the last state.
     """
-    rows, mismatch = np.empty(LANES, dtype=np.int64), np.empty((2, LANES))
+    rows, mismatch = np.empty(LANES, dtype=np.int64), np.empty(LANES)
     for lane in range(LANES):
         rows[lane] = min(first + lane, last - 1)
     load_injections(sources, changes, rows, work)
@@ -179,10 +179,7 @@ def _load_states(structure, factors, sources, changes, vr, vi, work, first, last
         at_voltage(injection, work.vr, work.vi, work.yr, work.yi)
         sr, si = work.yr, work.yi
     work.held[:] = 0.0
-    balance(
-        structure, factors, sr, si, work.vr, work.vi, work.magnitude, work.current, work.xr, work.xi,
-        work.held, mismatch,
-    )  # fmt: skip
+    balance(structure, factors, sr, si, work, mismatch, angles=False)
     for i in range(len(structure.diagonal)):
         if structure.is_pv[i] == 1:
             for lane in range(LANES):
@@ -352,8 +349,9 @@ def _dot(x, i, more, at):
 
 
 @inner
-def _write(line, place, rows, values):
+def _write(line, room, rows, values):
     """Copy results into rows of ``values``: line[column, lane] → values[rows[lane], column]."""
+    place, ones = room.place, room.ones
     columns = values.shape[1]
     if columns < SIDE:
         for lane in range(GROUP):
@@ -362,5 +360,5 @@ def _write(line, place, rows, values):
         return
     for lane in range(0, GROUP, SIDE):
         for column in range(0, columns - SIDE, SIDE):
-            tile_out(line, place, lane, column, rows, values)
-        tile_out(line, place, lane, columns - SIDE, rows, values)
+            tile_out(line, place, ones, lane, column, rows, values)
+        tile_out(line, place, ones, lane, columns - SIDE, rows, values)

@@ -50,9 +50,17 @@ def _prefetch(builder: Any, pointer: Any) -> None:  # noqa: ANN401
 
 
 def _entry(context: Any, builder: Any, kind: Any, array: Any, first: Any, step: int) -> Any:  # noqa: ANN401
-    """Entry ``first + step`` of a contiguous array of integers."""
+    """Entry ``first + step`` of a contiguous array of numbers."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.load(builder.gep(data, [builder.add(first, ir.Constant(first.type, step))]))
+
+
+def _spread(builder: Any, value: Any) -> Any:  # noqa: ANN401
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    single = builder.insert_element(nothing, value, cgutils.int32_t(0))
+    return builder.shuffle_vector(
+        single, nothing, ir.Constant(ir.VectorType(ir.IntType(32), SIDE), [0] * SIDE)
+    )
 
 
 def _at(builder: Any, address_: Any, entry: Any, vector: Any) -> Any:  # noqa: ANN401
@@ -111,35 +119,39 @@ def _writer(name: str, what: str, *, past_caches: bool) -> Any:  # noqa: ANN401
         typingctx: Any,  # noqa: ANN401, ARG001
         block: Any,  # noqa: ANN401
         node: Any,  # noqa: ANN401
+        factor: Any,  # noqa: ANN401
         lane: Any,  # noqa: ANN401, ARG001
         column: Any,  # noqa: ANN401, ARG001
         rows: Any,  # noqa: ANN401
         values: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        contiguous(block, node, rows, values)
+        contiguous(block, node, factor, rows, values)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401
-            kinds = sig.args
+            block_kind, node_kind, factor_kind, _, _, rows_kind, values_kind = sig.args
+            block, node, factor, lane, column, rows, values = args
             tile = []
             for i in range(SIDE):
-                row = _entry(context, builder, kinds[1], args[1], args[3], i)
-                tile.append(builder.load(_place(context, builder, kinds[0], args[0], row, args[2]), align=8))
+                row = _entry(context, builder, node_kind, node, column, i)
+                vector = builder.load(_place(context, builder, block_kind, block, row, lane), align=8)
+                times = _spread(builder, _entry(context, builder, factor_kind, factor, column, i))
+                tile.append(builder.fmul(vector, times))
             for j, vector in enumerate(_transposed(builder, tile)):
-                row = _entry(context, builder, kinds[4], args[4], args[2], j)
-                place = _place(context, builder, kinds[5], args[5], row, args[3])
+                row = _entry(context, builder, rows_kind, rows, lane, j)
+                place = _place(context, builder, values_kind, values, row, column)
                 written = builder.store(vector, place, align=64 if past_caches else 8)
                 if past_caches:
                     one = ir.Constant(ir.IntType(32), 1)
                     written.set_metadata("nontemporal", builder.module.add_metadata([one]))
             return context.get_dummy_value()
 
-        return types.void(block, node, types.intp, types.intp, rows, values), codegen
+        return types.void(block, node, factor, types.intp, types.intp, rows, values), codegen
 
     function.__name__, function.__doc__ = name, what
     return typed(function)
 
 
-#: block[node[column + i], lane + j] → values[rows[lane + j], column + i].
+#: block[node[column + i], lane + j] · factor[column + i] → values[rows[lane + j], column + i].
 tile_out = _writer("tile_out", "Eight columns of eight scenarios.", past_caches=False)
 #: The same past the caches, for what is not read again soon; every row must begin at a multiple of 64 bytes.
 tile_stream = _writer("tile_stream", "Eight columns of eight scenarios.", past_caches=True)

@@ -14,7 +14,7 @@ from gridclear.powerflow.tiles import SIDE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gridclear.network.network import Floats, Ints, Network
+    from gridclear.network.network import Floats, Network
 
 #: Entries of one block's arrays in one piece of work: enough to forget the overhead of a call.
 _PIECE = 2**20
@@ -24,6 +24,7 @@ _MOST_BLOCKS = 128
 _LINE = 64
 
 _Number = TypeVar("_Number", np.float32, np.float64)
+_Entry = TypeVar("_Entry", np.int64, np.float64)
 
 
 def blocks_of_piece(network: Network) -> int:
@@ -55,8 +56,8 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         return aligned((free, LANES), np.float32)
 
     # Dead buses read the row behind the nodes.
-    magnitude, yi = rows(n + 1), rows(n + 1)
-    magnitude[n], yi[n] = np.nan, np.nan
+    magnitude, va = rows(n + 1), rows(n + 1)
+    magnitude[n], va[n] = np.nan, np.nan
     return Workspace(
         injection=aligned((parts, n, LANES), np.float64),
         columns=rows(columns),
@@ -65,7 +66,7 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         xr=rows(n),
         xi=rows(n),
         yr=rows(n),
-        yi=yi,
+        yi=rows(n),
         size=rows(n),
         hr=single(),
         hi=single(),
@@ -74,7 +75,10 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         br=single(),
         bi=single(),
         magnitude=magnitude,
+        va=va,
         current=rows(2 * m),
+        far_r=rows(m),
+        far_i=rows(m),
         held=rows(free),
         lane=rows(4),
         lane_single=aligned((2, LANES), np.float32),
@@ -93,12 +97,15 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
         to_row=_padded(np.arange(m, 2 * m, dtype=np.int64)),
         node_row=_padded(np.arange(n, dtype=np.int64)),
         slack_row=_padded(np.arange(free, n, dtype=np.int64)),
+        from_ka=_padded(network.amperes_ka[:, 0]),
+        to_ka=_padded(network.amperes_ka[:, 1]),
+        ones=np.ones(padded_width(max(network.n_bus, n))),
     )
 
 
-def _padded(rows: Ints) -> Ints:
-    """Rows for a whole number of tiles: the padding repeats the last."""
-    return rows[np.minimum(np.arange(padded_width(len(rows))), len(rows) - 1)]
+def _padded(columns: NDArray[_Entry]) -> NDArray[_Entry]:
+    """Something of each column of the output, for a whole number of tiles: the padding repeats the last."""
+    return columns[np.minimum(np.arange(padded_width(len(columns))), len(columns) - 1)]
 
 
 def padded_width(width: int) -> int:
