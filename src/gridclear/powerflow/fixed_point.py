@@ -21,9 +21,11 @@ import numpy as np
 from gridclear.powerflow.arrays import FIXED_POINT, UNSOLVED
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import (
+    HAS_ESTIMATES,
     LANES,
     STRIP,
     STRIPS,
+    estimated_reciprocal,
     larger,
     load,
     load_like,
@@ -298,6 +300,22 @@ def _current(injection, i, part, a, b):
 @inner
 def _single_current(p, q, a, b):
     """conj(S/V) at V = a + jb, in single precision."""
-    scale = reciprocal_root(a * a + b * b)
-    scale = scale * scale
+    scale = _single_reciprocal(a * a + b * b)
     return (p * a + q * b) * scale, (p * b - q * a) * scale
+
+
+if HAS_ESTIMATES:
+
+    @inner
+    def _single_reciprocal(a):
+        """1/a in single precision: an estimate and a step of Newton."""
+        rough = estimated_reciprocal(a)
+        return rough * (np.float32(2.0) - a * rough)
+
+else:
+
+    @inner
+    def _single_reciprocal(a):
+        """1/a in single precision, by the processor's estimate of the root."""
+        rough = reciprocal_root(a)
+        return rough * rough

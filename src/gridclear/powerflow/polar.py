@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gridclear.powerflow.jit import inner
-from gridclear.powerflow.simd import HAS_ESTIMATE, estimate, narrow, reciprocal_root, widen
+from gridclear.powerflow.simd import HAS_ESTIMATES, estimated_root, narrow, reciprocal_root, widen
 
 #: Square in p.u. far below any of interest, of which an estimate is still a number.
 _NOTHING = np.float32(1e-36)
@@ -28,12 +28,12 @@ _ARC_SINE = (
     0.014567516759135724,
 )
 
-if HAS_ESTIMATE:
+if HAS_ESTIMATES:
 
     @inner
     def _begin(square):
         """1/√a to 14 bits, and how to go on; see ``root_and_inverse``."""
-        rough = estimate(square + 1e-300)
+        rough = estimated_root(square + 1e-300)
         root = square * rough
         d = 1.0 - root * rough
         return rough, root, d * (0.5 + d * (0.375 + 0.3125 * d))

@@ -25,12 +25,12 @@ LANES = 32
 #: Scenarios side by side where the arrays of a whole block would not stay in cache; divides LANES.
 GROUP = 8
 
-#: The processor has 32 registers of 64 bytes, and estimates reciprocal roots in double precision.
-HAS_ESTIMATE = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]
+#: The processor has 32 registers of 64 bytes, and estimates reciprocals and roots to 14 bits.
+HAS_ESTIMATES = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]
 #: Scenarios side by side in loops without chains from row to row, and how many strips a block has: of 32
 #: registers of 64 bytes a vector of 16 takes two, of 16 of 32 bytes one of eight does. Where a loop holds a
 #: dozen of vectors, more would go to memory and back.
-STRIP = 2 * GROUP if HAS_ESTIMATE else GROUP
+STRIP = 2 * GROUP if HAS_ESTIMATES else GROUP
 STRIPS = LANES // STRIP
 
 #: numba's decorator, with a type for mypy.
@@ -252,36 +252,38 @@ def reciprocal_root(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
     return a(a), codegen
 
 
-@typed
-def estimate(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
-    """1/√a per lane in double precision, to 14 bits; only where ``HAS_ESTIMATE``."""
+def _estimator(bits: int, instruction: str, name: str, what: str) -> Callable[..., Any]:
+    """Make a function of an instruction of AVX-512 on 64 bytes."""
+    width, mask = 512 // bits, ir.IntType(512 // bits)
+    piece = ir.VectorType(_FLOAT[bits], width)
+    kind = ir.FunctionType(piece, [piece, piece, mask])
+    nothing, every = ir.Constant(piece, ir.Undefined), ir.Constant(mask, -1)
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
-        width, number, mask = 8, ir.IntType(32), ir.IntType(8)
-        piece = ir.VectorType(ir.DoubleType(), width)
-        kind = ir.FunctionType(piece, [piece, piece, mask])
-        name = "llvm.x86.avx512.rsqrt14.pd.512"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        nothing, every = ir.Constant(piece, ir.Undefined), ir.Constant(mask, -1)
+    def entries(first: int, count: int) -> Any:  # noqa: ANN401
+        return ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(first, first + count)))
 
-        def entries(first: int, count: int) -> Any:  # noqa: ANN401
-            return ir.Constant(ir.VectorType(number, count), list(range(first, first + count)))
+    def function(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+            estimate = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.{instruction}.512")
+            found = []
+            for first in range(0, a.width, width):
+                part = builder.shuffle_vector(args[0], args[0], entries(first, width))
+                found.append(builder.call(estimate, [part, nothing, every]))
+            while len(found) > 1:
+                whole = entries(0, 2 * found[0].type.count)
+                pairs = zip(found[::2], found[1::2], strict=True)
+                found = [builder.shuffle_vector(low, high, whole) for low, high in pairs]
+            return found[0]
 
-        pieces = [
-            builder.call(
-                function, [builder.shuffle_vector(args[0], args[0], entries(k, width)), nothing, every]
-            )
-            for k in range(0, a.width, width)
-        ]
-        while len(pieces) > 1:
-            width *= 2
-            pieces = [
-                builder.shuffle_vector(low, high, entries(0, width))
-                for low, high in zip(pieces[::2], pieces[1::2], strict=True)
-            ]
-        return pieces[0]
+        return a(a), codegen
 
-    return a(a), codegen
+    function.__name__, function.__doc__ = name, what
+    return typed(function)
+
+
+#: Estimates to 14 bits, only where ``HAS_ESTIMATES``: 1/√a in double precision, 1/a in single precision.
+estimated_root = _estimator(64, "rsqrt14.pd", "estimated_root", "About 1/√a per lane.")
+estimated_reciprocal = _estimator(32, "rcp14.ps", "estimated_reciprocal", "About 1/a per lane.")
 
 
 @typed
