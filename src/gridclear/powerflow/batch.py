@@ -7,7 +7,7 @@ import numpy as np
 from gridclear.powerflow.arrays import FIXED_POINT, NEWTON, NO_SOLUTION, UNSOLVED
 from gridclear.powerflow.evaluate import at_voltage, balance, load_limits, value_of, worst_limit
 from gridclear.powerflow.fixed_point import approach, fixed_point
-from gridclear.powerflow.gather import gather, gather_at, scatter
+from gridclear.powerflow.gather import gather, gather_at, look_ahead, scatter
 from gridclear.powerflow.jit import inner, kernel
 from gridclear.powerflow.newton import newton
 from gridclear.powerflow.simd import LANES, drain, load, spread, store
@@ -80,7 +80,7 @@ def run(
     rows, code, sweeps = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     unsolved, waiting = np.empty(last - first, dtype=np.int64), 0
     limit_row, mismatch = np.full(LANES, -1, dtype=np.int64), np.empty(LANES)
-    found = np.empty((2, LANES))
+    found, ahead = np.empty((2, LANES)), np.zeros((2, len(sources.part)), np.int64)
     injection = work.injection
     sr, si, angles = injection[0], injection[1], len(out.va) > 0
     if injection.shape[0] > 2:
@@ -94,19 +94,21 @@ def run(
         code[:] = UNSOLVED
         if not factors.any_pv:
             load_injections(sources, changes, rows, work)
+            look_ahead(sources, begin + LANES if begin + LANES < last else -1, ahead)
             sweeps[:] = 0
             given = len(starts.vr) > 0 or injection.shape[0] > 2
             if given:
                 _load_start(factors, starts, rows, work)
             if injection.shape[0] == 2:
                 approach(structure, factors, injection, given, work, tolerance, max_iterations, sweeps)
-                _balance(structure, factors, injection, sr, si, work, mismatch, angles)
+                _balance(structure, factors, injection, sr, si, work, mismatch, angles, ahead)
                 _arrive(mismatch, tolerance, code)
             if not _all(code, FIXED_POINT):
+                ahead[1] = 0
                 fixed_point(
                     structure, factors, injection, work, tolerance, proved, max_iterations, code, sweeps
                 )
-                _balance(structure, factors, injection, sr, si, work, mismatch, angles)
+                _balance(structure, factors, injection, sr, si, work, mismatch, angles, ahead)
             _finish(
                 structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
                 sr, si, found,
@@ -115,6 +117,7 @@ def run(
             if code[lane] == UNSOLVED:
                 unsolved[waiting] = rows[lane]
                 waiting += 1
+    ahead[1] = 0
     for begin in range(0, waiting, LANES):
         count = min(LANES, waiting - begin)
         for lane in range(LANES):
@@ -124,7 +127,7 @@ def run(
             structure, factors, injection, work.vr, work.vi, work, rows, count, starts, tolerance,
             proved, code, sweeps,
         )  # fmt: skip
-        _balance(structure, factors, injection, sr, si, work, mismatch, angles)
+        _balance(structure, factors, injection, sr, si, work, mismatch, angles, ahead)
         _finish(
             structure, factors, limits, out, work, rows, count, code, sweeps, mismatch, proved, limit_row,
             sr, si, found,
@@ -161,11 +164,11 @@ def _all(code, value):
 
 
 @inner
-def _balance(structure, factors, injection, sr, si, work, mismatch, angles):
+def _balance(structure, factors, injection, sr, si, work, mismatch, angles, ahead):
     """Currents and mismatch at the voltages in the workspace; fills sr, si where they depend on the voltage."""
     if injection.shape[0] > 2:
         at_voltage(injection, work.vr, work.vi, sr, si)
-    balance(structure, factors, sr, si, work, mismatch, angles)
+    balance(structure, factors, sr, si, work, mismatch, angles, ahead)
 
 
 @inner

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gridclear.powerflow.gather import gather
+from gridclear.powerflow.gather import ask_for, gather
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.polar import SMALL, magnitude_of, root_and_inverse, small_angle
 from gridclear.powerflow.simd import (
@@ -54,7 +54,7 @@ def at_voltage(injection, vr, vi, sr, si):
 
 
 @inner
-def balance(structure, factors, sr, si, work, mismatch, angles):
+def balance(structure, factors, sr, si, work, mismatch, angles, ahead):
     """Branch currents, the power mismatch of the free nodes, and what voltages are in polar form.
 
     Node by node in the order of elimination: a branch is taken at the first of its ends, when the voltages
@@ -72,6 +72,8 @@ def balance(structure, factors, sr, si, work, mismatch, angles):
         Largest |S_drawn - S| over free nodes in p.u.; NaN if any is NaN.
     angles : bool
         Angles are asked for.
+    ahead : (2, source) int
+        What is read next; see ``look_ahead``.
     """
     n_free, n = len(structure.diagonal), len(factors.shunt)
     vr, vi = work.vr, work.vi
@@ -86,6 +88,8 @@ def balance(structure, factors, sr, si, work, mismatch, angles):
             for i in range(first, min(first + _TOGETHER, n)):
                 at = STRIPS * i + part
                 a, b = load_part(vr, at), load_part(vi, at)
+                if part == 0:
+                    ask_for(ahead, i, n)
                 x, y = _drawn(structure, factors, work, i, part, a, b)
                 store(work.xr, at, x)
                 store(work.xi, at, y)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import LANES
-from gridclear.powerflow.tiles import SIDE, number_at, tile_in, tile_out, tile_stream
+from gridclear.powerflow.tiles import SIDE, ask, number_at, tile_in, tile_out, tile_stream
 
-#: Columns up to which the rows of the next block are asked for while those of this one are read, so that memory
-#: delivers them while this one is solved. Of more columns they would be gone again from the second cache: there
-#: only the next tile's are.
+#: Columns up to which the next block's rows are asked for while this one is solved. Of more they would be gone
+#: again from the second cache before they are read.
 _FEW = 256
 
 
@@ -36,11 +35,10 @@ def gather_at(address, columns, rows, block):
             for column in range(columns):
                 block[column, lane] = number_at(address, rows[lane] * columns + column)
         return
-    ahead = LANES if columns <= _FEW else SIDE
     for lane in range(0, LANES, SIDE):
         for column in range(0, columns - SIDE, SIDE):
-            tile_in(address, columns, rows, lane, column, block, ahead)
-        tile_in(address, columns, rows, lane, columns - SIDE, block, ahead)
+            tile_in(address, columns, rows, lane, column, block)
+        tile_in(address, columns, rows, lane, columns - SIDE, block)
 
 
 @inner
@@ -73,3 +71,33 @@ def scatter(block, node, factor, rows, values):
         for column in range(0, columns - SIDE, SIDE):
             tile_out(block, node, factor, lane, column, rows, values)
         tile_out(block, node, factor, lane, columns - SIDE, rows, values)
+
+
+@inner
+def look_ahead(sources, row, ahead):
+    """Note what the block of scenarios from ``row`` on will read: mostly they follow one another.
+
+    Parameters
+    ----------
+    sources : Sources
+    row : int
+        -1 if there is no such block.
+    ahead : (2, source) int, filled here
+        Addresses, and how many lines of memory.
+    """
+    for source in range(len(sources.part)):
+        width = sources.width[source]
+        ahead[1, source] = LANES * width // SIDE if row >= 0 and width <= _FEW else 0
+        if row >= 0:
+            ahead[0, source] = sources.address[source] + 8 * width * sources.row[source, row]
+
+
+@inner
+def ask_for(ahead, step, steps):
+    """Ask for what is noted in ``ahead``, a share of it at each of so many steps.
+
+    Memory that brings a few lines between the rows of a loop keeps nothing waiting; a burst of them would.
+    """
+    for source in range(ahead.shape[1]):
+        for line in range(step, ahead[1, source], steps):
+            ask(ahead[0, source], line)

@@ -179,7 +179,8 @@ def _load_states(structure, factors, sources, changes, vr, vi, work, first, last
         at_voltage(injection, work.vr, work.vi, work.yr, work.yi)
         sr, si = work.yr, work.yi
     work.held[:] = 0.0
-    balance(structure, factors, sr, si, work, mismatch, angles=False)
+    nothing = np.zeros((2, 0), dtype=np.int64)
+    balance(structure, factors, sr, si, work, mismatch, angles=False, ahead=nothing)
     for i in range(len(structure.diagonal)):
         if structure.is_pv[i] == 1:
             for lane in range(LANES):

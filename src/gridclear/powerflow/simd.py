@@ -264,7 +264,9 @@ def _estimator(bits: int, instruction: str, name: str, what: str) -> Callable[..
 
     def function(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
-            estimate = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.{instruction}.512")
+            estimate = cgutils.get_or_insert_function(
+                builder.module, kind, f"llvm.x86.avx512.{instruction}.512"
+            )
             found = []
             for first in range(0, a.width, width):
                 part = builder.shuffle_vector(args[0], args[0], entries(first, width))

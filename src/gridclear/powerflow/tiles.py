@@ -80,6 +80,18 @@ def number_at(typingctx: Any, address_: Any, entry: Any) -> Any:  # noqa: ANN401
 
 
 @typed
+def ask(typingctx: Any, address_: Any, line: Any) -> Any:  # noqa: ANN401, ARG001
+    """Ask for the ``line``-th line of memory from an address."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ANN401, ARG001
+        entry = builder.mul(args[1], ir.Constant(args[1].type, SIDE))
+        _prefetch(builder, _at(builder, args[0], entry, _VECTOR))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen
+
+
+@typed
 def tile_in(
     typingctx: Any,  # noqa: ANN401, ARG001
     address_: Any,  # noqa: ANN401, ARG001
@@ -88,11 +100,10 @@ def tile_in(
     lane: Any,  # noqa: ANN401, ARG001
     column: Any,  # noqa: ANN401, ARG001
     block: Any,  # noqa: ANN401
-    ahead: Any,  # noqa: ANN401, ARG001
 ) -> Any:  # noqa: ANN401
     """(rows[lane + j], column + i) of a C-contiguous array at an address → block[column + i, lane + j].
 
-    The same columns ``ahead`` rows further on are asked for.
+    The same columns of the next eight rows are asked for.
     """
     contiguous(rows, block)
 
@@ -104,14 +115,14 @@ def tile_in(
             entry = builder.add(builder.mul(row, args[1]), args[4])
             tile.append(builder.load(_at(builder, args[0], entry, _VECTOR), align=8))
             # Scenarios mostly follow one another.
-            step = builder.mul(args[1], args[6])
+            step = builder.mul(args[1], ir.Constant(args[1].type, SIDE))
             _prefetch(builder, _at(builder, args[0], builder.add(entry, step), _VECTOR))
         for i, vector in enumerate(_transposed(builder, tile)):
             row = builder.add(args[4], ir.Constant(args[4].type, i))
             builder.store(vector, _place(context, builder, kinds[5], args[5], row, args[3]), align=8)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, rows, types.intp, types.intp, block, types.intp), codegen
+    return types.void(types.intp, types.intp, rows, types.intp, types.intp, block), codegen
 
 
 def _writer(name: str, what: str, *, past_caches: bool) -> Any:  # noqa: ANN401
