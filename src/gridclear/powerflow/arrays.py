@@ -205,7 +205,8 @@ class Workspace(NamedTuple):
     ----------
     injection : (part, node, LANES)
         Injections of a block in p.u.; two parts, or six where they depend on the voltage.
-    columns : (column, LANES)
+    columns : (column, LANES); fed : (part, node) bool
+        Columns of one source, and which injections have begun to be added up.
     vr, vi, xr, xi, yr, yi, size : (node, LANES)
         Voltages, and room of the fixed point and of the evaluation.
     hr, hi, ar, ai, br, bi : (free, LANES), single precision
@@ -231,6 +232,7 @@ class Workspace(NamedTuple):
 
     injection: np.ndarray
     columns: np.ndarray
+    fed: np.ndarray
     vr: np.ndarray
     vi: np.ndarray
     xr: np.ndarray

@@ -24,24 +24,29 @@ def load_injections(sources, changes, rows, work):
     rows : (LANES,) int
         Scenarios.
     work : Workspace
-        injection is filled, columns and row are used.
+        injection is filled, columns, row and fed are used.
     """
-    own = work.row
-    parts, nodes = work.injection.shape[0], work.injection.shape[1]
-    for part in range(parts):
-        for node in range(nodes):
-            store(work.injection[part], node, spread(0.0))
+    own, fed = work.row, work.fed
+    fed[:] = False
     for source in range(len(sources.part)):
         for lane in range(LANES):
             own[lane] = sources.row[source, rows[lane]]
         width, first = sources.width[source], sources.first[source]
         gather_at(sources.address[source], width, own, work.columns)
-        target = work.injection[sources.part[source]]
+        part = sources.part[source]
+        target = work.injection[part]
         for column in range(width):
             node = sources.node[first + column]
             if node >= 0:
                 more = load(work.columns, column) * sources.factor[first + column]
-                store(target, node, load(target, node) + more)
+                if fed[part, node]:
+                    more = load(target, node) + more
+                store(target, node, more)
+                fed[part, node] = True
+    for part in range(fed.shape[0]):
+        for node in range(fed.shape[1]):
+            if not fed[part, node]:
+                store(work.injection[part], node, spread(0.0))
     if len(changes.node) > 0:
         for lane in range(LANES):
             for k in range(changes.start[rows[lane]], changes.start[rows[lane] + 1]):

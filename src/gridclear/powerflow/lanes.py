@@ -33,6 +33,8 @@ PROVED_MVA = 1e-6
 MAX_ITERATIONS = 200
 #: Blocks that are worth the start of a thread.
 _FEWEST_BLOCKS = 8
+#: Pieces of work for each thread, if there are blocks enough.
+_TURNS = 4
 
 #: What a thread works in.
 _Room = TypeVar("_Room")
@@ -203,11 +205,11 @@ def solve_lanes(
     """
     tolerance, proved = tolerance_mva / network.s_base_mva, PROVED_MVA / network.s_base_mva
     workers = worker_count(threads)
-    # Every thread has something to do, if it is worth its start.
-    fair = max(-(-lanes.count // (LANES * workers)), _FEWEST_BLOCKS)
-    blocks, sources = min(blocks_of_piece(network), fair), lanes.sources
-
-    pieces = cut(stretches, blocks * LANES)
+    sources, every = lanes.sources, max(-(-lanes.count // LANES), 1)
+    # Every thread has something to do, if it is worth its start, and none waits long for the last.
+    fair = every if workers == 1 else max(-(-every // (_TURNS * workers)), _FEWEST_BLOCKS)
+    turns = -(-every // min(blocks_of_piece(network), fair))
+    pieces = cut(stretches, -(-every // turns) * LANES)
 
     def piece(number: int, work: Workspace) -> int:
         stretch, first, last = pieces[number]

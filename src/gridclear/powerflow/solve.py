@@ -101,7 +101,7 @@ def solve_batch(
     setting = _setting(network, positions)
     count = len(columns[0].row)
     states = States.room(network, count, outputs) if out is None else out
-    if out is not None and not out.fits(States.room(network, count, outputs)):
+    if not states.fits(network, count, outputs):
         raise OptionError(
             f"out does not fit {count} scenarios of this network with outputs {sorted(outputs)}"
         )

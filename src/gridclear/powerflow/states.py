@@ -138,12 +138,14 @@ class States:
             output=output,
         )
 
-    def fits(self, other: States) -> bool:
-        """Whether every array has the shape of the other's."""
+    def fits(self, network: Network, count: int, outputs: Collection[str]) -> bool:
+        """Whether every array has the shape that it has in ``room`` for so many scenarios."""
+        one = States.room(network, 1, outputs)
+        shapes = {
+            array.name: getattr(one, array.name).shape for array in fields(self) if array.name != "output"
+        }
         return all(
-            getattr(self, one.name).shape == getattr(other, one.name).shape
-            for one in fields(self)
-            if one.name != "output"
+            getattr(self, name).shape == (count * rows, *columns) for name, (rows, *columns) in shapes.items()
         )
 
     @property

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Entries of one block's arrays in one piece of work: enough to forget the overhead of a call.
 _PIECE = 2**20
 #: Most blocks of a piece: few enough to share out and to show progress.
-_MOST_BLOCKS = 128
+_MOST_BLOCKS = 512
 #: Bytes of a line of memory.
 _LINE = 64
 
@@ -61,6 +61,7 @@ def workspace(network: Network, *, parts: int, columns: int, points: int, scan: 
     return Workspace(
         injection=aligned((parts, n, LANES), np.float64),
         columns=rows(columns),
+        fed=np.zeros((parts, n), dtype=np.bool_),
         vr=rows(n),
         vi=rows(n),
         xr=rows(n),
