@@ -28,8 +28,6 @@ from gridclear.powerflow.simd import (
 _NEARLY_TURNED = 165.0
 #: Degrees of a radian.
 _DEGREE = 180.0 / np.pi
-#: Rows that go through all strips before the next: their lines of memory are still near for the last of them.
-_TOGETHER = 64
 
 
 @inner
@@ -82,38 +80,32 @@ def balance(structure, factors, sr, si, work, mismatch, angles, ahead):
         store(worst_of, part, spread_part(0.0))
         store(sum_of, part, spread_part(0.0))
         store(turned, part, spread_part(-1.0))
-    for first in range(0, n, _TOGETHER):
+    for i in range(n):
+        ask_for(ahead, i, n)
         for part in range(STRIPS):
-            worst, total, least = load_part(worst_of, part), load_part(sum_of, part), load_part(turned, part)
-            for i in range(first, min(first + _TOGETHER, n)):
-                at = STRIPS * i + part
-                a, b = load_part(vr, at), load_part(vi, at)
-                if part == 0:
-                    ask_for(ahead, i, n)
-                x, y = _drawn(structure, factors, work, i, part, a, b)
-                store(work.xr, at, x)
-                store(work.xi, at, y)
-                vm, inverse = root_and_inverse(a * a + b * b)
-                store(work.magnitude, at, vm)
-                if angles:
-                    # Against the voltage without injection, so that it is small.
-                    c, s = factors.w_unit[i].real, factors.w_unit[i].imag
-                    least = larger(0.0 - (a * c + b * s) * inverse, least)
-                    store(work.va, at, _degrees((b * c - a * s) * inverse, factors.w_angle[i]))
-                if i < n_free:
-                    p = a * x + (b * y - load_part(sr, at))
-                    q = b * x - (a * y + load_part(si, at))
-                    miss = p * p + q * q
-                    if structure.is_pv[i] == 1:
-                        miss = p * p + (1.0 - load_part(work.held, at)) * (q * q)
-                    total = total + miss
-                    worst = larger(miss, worst)
-                else:
-                    # What is injected at a slack node changes no voltage, but must be a number.
-                    total = total + 0.0 * (load_part(sr, at) + load_part(si, at))
-            store(worst_of, part, worst)
-            store(sum_of, part, total)
-            store(turned, part, least)
+            at = STRIPS * i + part
+            a, b = load_part(vr, at), load_part(vi, at)
+            x, y = _drawn(structure, factors, work, i, part, a, b)
+            store(work.xr, at, x)
+            store(work.xi, at, y)
+            vm, inverse = root_and_inverse(a * a + b * b)
+            store(work.magnitude, at, vm)
+            if angles:
+                # Against the voltage without injection, so that it is small.
+                c, s = factors.w_unit[i].real, factors.w_unit[i].imag
+                store(turned, part, larger(0.0 - (a * c + b * s) * inverse, load_part(turned, part)))
+                store(work.va, at, _degrees((b * c - a * s) * inverse, factors.w_angle[i]))
+            if i < n_free:
+                p = a * x + (b * y - load_part(sr, at))
+                q = b * x - (a * y + load_part(si, at))
+                miss = p * p + q * q
+                if structure.is_pv[i] == 1:
+                    miss = p * p + (1.0 - load_part(work.held, at)) * (q * q)
+                store(worst_of, part, larger(miss, load_part(worst_of, part)))
+            else:
+                # What is injected at a slack node changes no voltage, but must be a number.
+                miss = 0.0 * (load_part(sr, at) + load_part(si, at))
+            store(sum_of, part, load_part(sum_of, part) + miss)
     for part in range(STRIPS):
         store(mismatch, part, root(load_part(worst_of, part)))
     for lane in range(LANES):
