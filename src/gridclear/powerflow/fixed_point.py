@@ -23,19 +23,17 @@ from gridclear.powerflow.jit import inner
 from gridclear.powerflow.simd import (
     HAS_ESTIMATES,
     LANES,
-    STRIP,
-    STRIPS,
+    SWEPT,
     estimated_reciprocal,
     larger,
     load,
     load_like,
-    load_part,
     narrow,
     reciprocal_root,
     root,
     spread,
-    spread_part,
     spread_single,
+    spread_swept,
     store,
     store_like,
     where_above,
@@ -179,7 +177,7 @@ def fixed_point(structure, factors, injection, work, tolerance, proved, max_iter
     last[:], slow[:] = np.inf, 0.0
     for lane in range(LANES):
         moving[lane] = 1.0 if code[lane] == UNSOLVED else 0.0
-    for part in range(STRIPS):
+    for part in range(LANES // SWEPT):
         _sweep(
             structure, factors, injection, part, vr, vi, xr, xi, yr, yi, moving, worst_of, last, slow,
             tolerance, proved, max_iterations, code, sweeps,
@@ -192,7 +190,7 @@ def _sweep(
     proved, max_iterations, code, sweeps,
 ):  # fmt: skip
     """Sweep over one strip; arguments as in ``fixed_point``."""
-    n_free, half = len(structure.diagonal), spread_part(0.5)
+    n_free, half = len(structure.diagonal), spread_swept(0.5)
     for i in range(n_free):
         a, b = load_like(vr, i, part, half), load_like(vi, i, part, half)
         _, x, y = _current(injection, i, part, a, b)
@@ -203,7 +201,7 @@ def _sweep(
             x, y = load_like(xr, i, part, half), load_like(xi, i, part, half)
             x, y = _times(factors.to_current[i], x, y)
             _forward(structure, factors.lur, factors.lui, yr, yi, i, part, x, y)
-        still, worst = load_part(moving, part), spread_part(0.0)
+        still, worst = load_like(moving, 0, part, half), spread_swept(0.0)
         for i in range(n_free - 1, -1, -1):
             x, y = _back(structure, factors.lur, factors.lui, yr, yi, i, part, half)
             x, y = _times(factors.to_voltage[i], x, y)
@@ -218,7 +216,7 @@ def _sweep(
             store_like(vi, i, part, where_above(still, half, b, load_like(vi, i, part, half)))
         store(worst_of, part, worst)
         going = False
-        for lane in range(STRIP * part, STRIP * (part + 1)):
+        for lane in range(SWEPT * part, SWEPT * (part + 1)):
             if moving[lane] == 0.0:
                 continue
             latest = worst_of[lane]

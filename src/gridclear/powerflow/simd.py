@@ -32,6 +32,8 @@ HAS_ESTIMATES = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[
 #: dozen of vectors, more would go to memory and back.
 STRIP = 2 * GROUP if HAS_ESTIMATES else GROUP
 STRIPS = LANES // STRIP
+#: Scenarios side by side in sweeps: these hold fewer vectors, and chains from row to row want more of them.
+SWEPT = LANES if HAS_ESTIMATES else GROUP
 
 #: numba's decorator, with a type for mypy.
 typed: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
@@ -172,6 +174,8 @@ spread = _splat(LANE, "spread", "The same double in LANES lanes.")
 spread_single = _splat(SINGLE, "spread_single", "The same single in LANES lanes.")
 spread_few = _splat(FEW, "spread_few", "The same double in GROUP lanes.")
 spread_part = _splat(PART, "spread_part", "The same double in STRIP lanes.")
+#: The same double in SWEPT lanes.
+spread_swept = spread if SWEPT == LANES else spread_part
 #: A single number to one of a vector's lanes each; strips may be as wide as blocks or groups.
 _SPREAD = {
     PART: spread_part,
