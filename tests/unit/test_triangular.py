@@ -11,7 +11,7 @@ import gridclear as gc
 from gridclear.powerflow.factorise import scale
 from gridclear.powerflow.factors import factors_at
 from gridclear.powerflow.jit import kernel
-from gridclear.powerflow.polar import magnitude_of
+from gridclear.powerflow.polar import SMALL, magnitude_of, root_and_inverse, small_angle
 from gridclear.powerflow.simd import LANES, load, store
 from gridclear.powerflow.workspace import workspace
 
@@ -84,17 +84,43 @@ def magnitudes(squares, found):  # type: ignore[no-untyped-def]
         store(found, row, magnitude_of(load(squares, row)))
 
 
-def roots(squares: np.ndarray) -> np.ndarray:
-    block = np.resize(squares, (-(-len(squares) // LANES), LANES))
+@kernel
+def inverses(squares, found):  # type: ignore[no-untyped-def]
+    for row in range(len(squares)):
+        store(found, row, root_and_inverse(load(squares, row))[1])
+
+
+@kernel
+def angles(sines, found):  # type: ignore[no-untyped-def]
+    for row in range(len(sines)):
+        store(found, row, small_angle(load(sines, row)))
+
+
+def in_lanes(function, values: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
+    block = np.resize(values, (-(-len(values) // LANES), LANES))
     found = np.empty_like(block)
-    magnitudes(block, found)
-    return found.ravel()[: len(squares)]
+    function(block, found)
+    return found.ravel()[: len(values)]
+
+
+def roots(squares: np.ndarray) -> np.ndarray:
+    return in_lanes(magnitudes, squares)
 
 
 def test_magnitudes_are_roots_to_the_last_digits() -> None:
     rng = np.random.default_rng(3)
     squares = np.r_[10.0 ** rng.uniform(-30, 30, 20_000), rng.uniform(0.5, 1.5, 20_000) ** 2]
     np.testing.assert_allclose(roots(squares), np.sqrt(squares), rtol=4e-16, atol=0)
+
+
+def test_inverses_are_those_of_roots() -> None:
+    squares = np.random.default_rng(4).uniform(0.05, 5.0, 20_000) ** 2
+    np.testing.assert_allclose(in_lanes(inverses, squares), 1.0 / np.sqrt(squares), rtol=6e-16, atol=0)
+
+
+def test_small_angles_are_arc_sines() -> None:
+    sines = np.linspace(-1.0, 1.0, 20_001) * np.sqrt(1.0 - SMALL**2)
+    np.testing.assert_allclose(in_lanes(angles, sines), np.arcsin(sines), rtol=4e-16, atol=0)
 
 
 def test_nothing_is_nothing_and_nan_is_nan() -> None:
