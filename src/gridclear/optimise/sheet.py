@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.optimise.highs import OPTIMAL
 from gridclear.optimise.lane import Lane
 from gridclear.optimise.model import HELD, build_model
 from gridclear.optimise.problem import DELIVERED_MVA
@@ -155,6 +156,15 @@ class Sheet:
         """EUR per Mvar of the last bit of the way to an extreme."""
         bit = sign * _BIT_MVA / self._base
         return self._drawn(*self._reached(end.q - bit - end.bent, deadline)).price
+
+    def allowed(self, single: Single) -> Single | None:
+        """Find a decision with the whole steps of another, in a program of all; None: the rules forbid it."""
+        lane, nothing = self._lane, self._problem.nothing()
+        plan = replace(nothing, share=single.share, steps=single.steps[:, None])
+        lane.solver.hold(lane.model.start(plan))
+        answer = lane.solver.minimise(lane.cost)
+        lane.solver.release()
+        return Single.of(lane.model.plan(answer.x)) if answer.status == OPTIMAL else None
 
     def far(self, sign: int) -> float:
         """Give an exchange beyond what all controls could move by their slopes."""

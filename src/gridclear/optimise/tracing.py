@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 #: Part of the range by which a sample inside of it may lie beside what was asked for.
 _INSIDE = 1e-3
-#: Positions of all devices together that are all looked at.
-_MOST_POSITIONS = 48
-#: Rounds of searches for settings that are missing, settings that are followed, and states from which one
-#: search is made, at most.
-_MOST_SEARCHES, _MOST_SETTINGS, _MOST_HOPS = 12, 100, 6
+#: Positions of all devices together, and settings with all that is whole, that are all looked at.
+_MOST_POSITIONS, _MOST_FEW = 48, 160
+#: Rounds of searches for settings that are missing, settings that are followed, samples that are added before
+#: each, and states from which one search is made, at most.
+_MOST_SEARCHES, _MOST_SETTINGS, _MOST_SAMPLES, _MOST_HOPS = 12, 200, 100, 6
 #: Shares of the span of costs that lines between points may miss at last, and that a first and a second pass
 #: leave to lines and to rivals.
 _STRAIGHT, _PASSES = 5e-4, ((2e-2, 3e-2), (1e-3, 3e-3))
@@ -103,7 +103,7 @@ class Tracer:
             return None
         self._planes.remember(start[0])
         self._free = build_model(start[0], FREE, 1.0)
-        self._follow([*self._first(*start), *(Drawn.idle(single) for single in self._few())])
+        self._follow(self._first(*start))
         for straight, beaten in _PASSES:
             ended = self._look_for_rivals(straight, beaten)
         self._reach_out()
@@ -113,20 +113,33 @@ class Tracer:
         return self._assembled(self._joined())
 
     def _first(self, point: Point, bent: Curvature) -> list[Drawn]:
-        """Both ends of what could be reached from a point if nothing were whole, rounded."""
+        """Both ends of what could be reached from a point if nothing were whole, rounded; and the few."""
         held = Sheet(point, bent, self._planes, self._weights)
         self._far = held.far(-1), held.far(1)
         sheet = Sheet(point, bent, self._planes, self._weights, self._free.around(point))
         ends = [self._sampler.said(partial(sheet.extreme, sign, self._deadline)) for sign in (-1, 1)]
-        return [end for end in ends if end is not None]
+        return [*(end for end in ends if end is not None), *map(Drawn.idle, self._few(sheet))]
 
-    def _few(self) -> list[Single]:
-        """Nothing taken: at the scheduled positions, and at all others if they are few."""
-        nothing = self._singles.nothing(self._period)
+    def _few(self, sheet: Sheet) -> list[Single]:
+        """Nothing taken at the scheduled positions; all other settings that rules allow, if they are few.
+
+        Else all positions with nothing taken, if those are.
+        """
+        nothing, asked = self._singles.nothing(self._period), np.flatnonzero(self._asked)
         ranges = [range(device.lowest, device.highest + 1) for device in self._problem.devices]
-        if math.prod(len(own) for own in ranges) > _MOST_POSITIONS:
+        positions = math.prod(len(own) for own in ranges)
+        every = positions * 2 ** len(asked) <= _MOST_FEW
+        if positions > _MOST_POSITIONS and not every:
             return [nothing]
-        return [Single(nothing.share, np.array(steps, dtype=np.int64)) for steps in product(*ranges)]
+        found: list[Single] = []
+        for steps in product(*ranges):
+            for taken in product((0.0, 1.0), repeat=len(asked) * every):
+                share = nothing.share.copy()
+                share[asked[: len(taken)]] = taken
+                one = Single(share, np.array(steps, dtype=np.int64))
+                allowed = sheet.allowed(one) if any(taken) else one
+                found += [] if allowed is None else [allowed]
+        return found
 
     def _look_for_rivals(self, straight: float, beaten: float) -> bool:
         """Search what beats the curve, in every piece and in what is open beside it, until nothing does.
@@ -136,7 +149,7 @@ class Tracer:
         """
         proved: list[tuple[bytes, float, float]] = []
         for _ in range(_MOST_SEARCHES):
-            self._straighten(straight, _MOST_SETTINGS)
+            self._straighten(straight, _MOST_SAMPLES)
             worth, better = self._worth(beaten), []
             open_ = [one for one in self._challenges() if not _is_proved(one, proved)]
             if not open_:
