@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import numpy as np
 import pandapower as pp
@@ -10,6 +11,7 @@ import pytest
 
 import gridclear.io.cache
 from gridclear.case import Grid
+from gridclear.io.cache import read_sealed, write_sealed
 from gridclear.network import store
 from gridclear.network.compile import compile_topologies
 
@@ -126,13 +128,22 @@ def _pickled(path):
     np.savez(path, **{"0.admittance": np.array([{"a": 1}], dtype=object)})
 
 
+def _older(path):
+    """Written by a process that was still running when the package was replaced beneath it."""
+    with np.load(io.BytesIO(read_sealed(path))) as arrays:
+        left = {name: arrays[name] for name in arrays.files if not name.endswith("up_start")}
+    content = io.BytesIO()
+    np.savez(content, **left)
+    write_sealed(path, content.getvalue())
+
+
 def _folder(path):
     path.unlink()
     path.mkdir()
 
 
 @pytest.mark.parametrize(
-    "harm", [_cut, _empty, _garbage, _flipped, _one_bit, _longer, _unsealed, _pickled, _folder]
+    "harm", [_cut, _empty, _garbage, _flipped, _one_bit, _longer, _unsealed, _pickled, _older, _folder]
 )
 def test_spoilt_file_is_compiled_again(harm, grid, cache, compilations):
     first = store.stored_topologies(grid, OUT)

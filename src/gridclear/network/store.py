@@ -92,7 +92,11 @@ def _read(path: Path, count: int) -> list[Network] | None:
         path.touch()
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         stored = {name: arrays[name] for name in arrays.files}
-    return [_rebuild(Network, f"{number}", stored) for number in range(count)]
+    try:
+        return [_rebuild(Network, f"{number}", stored) for number in range(count)]
+    except KeyError:
+        # Of a process that was still running when the package was replaced beneath it.
+        return None
 
 
 def _fields(kind: type) -> Mapping[str, Any]:
