@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gridclear.optimise.highs import Solver, solved
 from gridclear.optimise.linearise import Local, Point
 
 if TYPE_CHECKING:
+    from gridclear.network.network import Floats
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.curvature import Curvature
     from gridclear.optimise.highs import Answer
@@ -75,6 +78,19 @@ class Around:
         missing = self._planes.missing(self.point, self._curvature, self.model, answer.x)
         self.solver.add(self.model.planes(missing))
         return bool(missing)
+
+    def spent(self, x: Floats) -> Floats:
+        """Weigh an answer by period, EUR, but for what joins periods: moves, and sums."""
+        cost, own, problem = self.cost.copy(), self.model.columns, self.point.problem
+        cost[own.raised], cost[own.lowered], cost[own.excess] = 0.0, 0.0, 0.0
+        found = np.bincount(self.model.period_of_columns(problem), cost * x, problem.periods)
+        return found.astype(np.float64)
+
+    def price(self, answer: Answer) -> float:
+        """EUR that one per cent more that may be left uncured would save."""
+        if answer.dual is None or not len(self.model.left):
+            return 0.0
+        return max(0.0, -float(answer.dual[self.model.left[0]]))
 
     def moved(self, answer: Answer) -> Point:
         """Take the point to an answer, by its slopes and curvature."""

@@ -189,7 +189,7 @@ class _Search:
         except (TimeOverError, LostError):
             return best.cost
         short = float(np.nansum(found.shortfall)) * problem.compiled.s_base_mva
-        if short <= DELIVERED_MVA and not broken(found) and found.cost < best.cost:
+        if short <= DELIVERED_MVA and not broken(found).any() and found.cost < best.cost:
             self.rival = best = found
         return best.cost
 

@@ -296,5 +296,5 @@ class Chart:
             cost=sum(problem.costs(plan)) + loss,
             price=price,
             merit=answer.objective,
-            breaks=model.breaks(x),
+            breaks=bool(model.breaks(x).any()),
         )

@@ -95,7 +95,7 @@ def _place(parted: Parted, relaxed: Answer) -> tuple[Floats, float]:
     raised, lowered = (program.columns(len(place), cost=per_step).reshape(own.steps.shape) for _ in range(2))
     own_cost = program.columns(periods, _NOTHING_KNOWN, np.inf, 1.0)
     count_moves(problem, program, steps, raised, lowered)
-    master, period = Solver(program), _period_of_columns(problem, model)
+    master, period = Solver(program), model.period_of_columns(problem)
     inner = cost.copy()
     inner[own.raised], inner[own.lowered] = 0.0, 0.0
     values, least, best, placed = relaxed.x[own.steps], -np.inf, np.inf, None
@@ -127,20 +127,6 @@ def _place(parted: Parted, relaxed: Answer) -> tuple[Floats, float]:
             break
         values = np.rint(found.x[steps])
     return (np.rint(values) if placed is None else placed), least
-
-
-def _period_of_columns(problem: Problem, model: Model) -> Ints:
-    """Period that a column's cost counts in: the first one, where it has several."""
-    own, offers = model.columns, problem.offers
-    period = np.zeros(model.program.n_column, dtype=np.int64)
-    period[own.share[offers.item[::-1]]] = offers.period[::-1]
-    for columns in (own.charge, own.discharge, own.energy):
-        period[columns] = np.arange(problem.periods)
-    period[own.loss] = period[own.broken] = np.arange(problem.periods)
-    period[own.short] = problem.requests.period
-    for (time, _), column in own.uncured.items():
-        period[column] = time
-    return period
 
 
 def _decide_rest(parted: Parted, steps: Floats) -> Floats:

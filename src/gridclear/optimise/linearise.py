@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,6 +83,27 @@ class Point:
     problem: Problem
     plan: Plan
     local: tuple[Local | None, ...]
+
+    def mixed(self, other: Point, take: NDArray[np.bool_]) -> Point:
+        """Take some periods, (period,), of another point of the same problem: whole parts of the horizon.
+
+        States of periods do not hang on each other: those of the mixture are known. Its moves are not looked
+        at.
+        """
+        plan, theirs, offers = self.plan, other.plan, self.problem.offers
+        item = np.zeros(len(offers.most), dtype=bool)
+        item[offers.item] = take[offers.period]
+        return Point(
+            self.problem,
+            replace(
+                plan,
+                share=np.where(item, theirs.share, plan.share),
+                steps=np.where(take, theirs.steps, plan.steps),
+                charge=np.where(take, theirs.charge, plan.charge),
+                discharge=np.where(take, theirs.discharge, plan.discharge),
+            ),
+            tuple(b if use else a for a, b, use in zip(self.local, other.local, take.tolist(), strict=True)),
+        )
 
     @property
     def solved(self) -> NDArray[np.bool_]:

@@ -51,6 +51,8 @@ class Columns:
         Largest distance beyond an effective limit in per cent.
     uncured : mapping of (period, constraint)
         Per cent beyond a true limit that the base state breaks.
+    excess : int
+        Per cent that is left uncured beyond the sum that is to be kept.
     """
 
     share: Ints
@@ -66,6 +68,7 @@ class Columns:
     loss: Ints
     broken: Ints
     uncured: Mapping[tuple[int, int], int]
+    excess: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,8 @@ class Model:
         Columns of the controls; those of stores are charging.
     profile : (request,) of int
         Rows of the requests.
+    left : (row,) of int
+        The row of what may be left uncured, where that is a sum to be kept.
     """
 
     frame: Program
@@ -89,6 +94,7 @@ class Model:
     columns: Columns
     controls: tuple[Ints, ...]
     profile: Ints
+    left: Ints
 
     def around(self, point: Point) -> Model:
         """Write the same program around another point, with the same ranges of all that is decided."""
@@ -126,9 +132,30 @@ class Model:
             found[len(found) - stores :] -= x[self.columns.discharge[:, period]]
         return found
 
-    def breaks(self, x: Floats) -> bool:
-        """Tell whether a solution breaks a limit by the program's own account."""
-        return bool(x[self.columns.broken].max(initial=0.0) > PERCENT * TOLERANCE)
+    def breaks(self, x: Floats) -> NDArray[np.bool_]:
+        """Tell in which periods a solution breaks a limit by the program's own account."""
+        found: NDArray[np.bool_] = x[self.columns.broken] > PERCENT * TOLERANCE
+        return found
+
+    def period_of_columns(self, problem: Problem) -> Ints:
+        """Period that a column's cost counts in: the first one, where it has several."""
+        own, offers = self.columns, problem.offers
+        period = np.zeros(self.program.n_column, dtype=np.int64)
+        period[own.share[offers.item[::-1]]] = offers.period[::-1]
+        for columns in (own.charge, own.discharge, own.energy):
+            period[columns] = np.arange(problem.periods)
+        period[own.loss] = period[own.broken] = np.arange(problem.periods)
+        period[own.short] = problem.requests.period
+        for (time, _), column in own.uncured.items():
+            period[column] = time
+        return period
+
+    def uncured(self, x: Floats) -> Floats:
+        """Per cent that a solution leaves uncured in every period."""
+        found = np.zeros(len(self.columns.broken))
+        for (time, _), column in self.columns.uncured.items():
+            found[time] += x[column]
+        return found
 
     def rows(self, tangents: Sequence[Tangents]) -> list[Rows]:
         """Rows that keep the targets above their tangents, in their order."""
@@ -152,7 +179,7 @@ class Model:
         return [plane for rows in self.rows(tangents) for plane in rows.planes()]
 
 
-def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE) -> Model:
+def build_model(point: Point, whole: str, radius: float | Floats, reach: int = EVERYWHERE) -> Model:
     """Write the clearing out around a point, without losses and limits: those are added as tangents.
 
     Parameters
@@ -160,7 +187,7 @@ def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE
     point : Point
         Its states give the slopes.
     whole : {"held", "free"}
-    radius : float
+    radius : float or (period,)
         How far shares may go from the point's.
     reach : int
         How many steps devices may go from the point's, where they are free.
@@ -174,6 +201,7 @@ def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE
     _conditions(problem, program, columns)
     count_moves(problem, program, columns.steps, columns.raised, columns.lowered)
     _energy(problem, program, columns)
+    left = _sum(problem, program, columns)
     controls = tuple(
         np.concatenate(
             [
@@ -185,10 +213,10 @@ def build_model(point: Point, whole: str, radius: float, reach: int = EVERYWHERE
         for period in range(problem.periods)
     )
     none = np.zeros(0, dtype=np.int64)
-    return Model(program, program, columns, controls, none).around(point)
+    return Model(program, program, columns, controls, none, left).around(point)
 
 
-def _decisions(point: Point, program: Program, whole: str, radius: float, reach: int) -> Columns:
+def _decisions(point: Point, program: Program, whole: str, radius: float | Floats, reach: int) -> Columns:
     problem, plan = point.problem, point.plan
     offers, stores, periods = problem.offers, problem.stores, problem.periods
     least, most = offers.least, offers.most
@@ -197,7 +225,9 @@ def _decisions(point: Point, program: Program, whole: str, radius: float, reach:
     if whole == HELD:
         taken = plan.share > 0.0
         low, high = np.where(asked & taken, least, low), np.where(asked & ~taken, 0.0, high)
-    low, high = np.maximum(low, plan.share - radius), np.minimum(high, plan.share + radius)
+    radius, away = np.broadcast_to(radius, periods), np.ones(len(most))
+    np.minimum.at(away, offers.item, radius[offers.period])
+    low, high = np.maximum(low, plan.share - away), np.minimum(high, plan.share + away)
     price = np.bincount(offers.item, weights=offers.cost, minlength=len(most))
     share = program.columns(len(most), np.minimum(low, high), high, price)
     chosen = np.full(len(most), -1, dtype=np.int64)
@@ -206,8 +236,8 @@ def _decisions(point: Point, program: Program, whole: str, radius: float, reach:
     devices, held = len(problem.devices), whole != FREE
     steps = np.empty((devices, periods), dtype=np.int64)
     for row, device in enumerate(problem.devices):
-        own, away = plan.steps[row], 0 if held else reach
-        lowest, highest = np.maximum(device.lowest, own - away), np.minimum(device.highest, own + away)
+        own, far = plan.steps[row], 0 if held else reach
+        lowest, highest = np.maximum(device.lowest, own - far), np.minimum(device.highest, own + far)
         steps[row] = program.columns(periods, lowest, highest, whole=not held)
     per_step = np.repeat([device.cost for device in problem.devices], periods)
     raised, lowered = (
@@ -234,12 +264,25 @@ def _decisions(point: Point, program: Program, whole: str, radius: float, reach:
     sick = [(t, c) for t, local in enumerate(point.local) if local is not None for c in local.sick.tolist()]
     uncured = dict(zip(sick, program.columns(len(sick)).tolist(), strict=True))
     return Columns(
-        share, chosen, steps, raised, lowered, charge, discharge, energy, way, short, loss, broken, uncured
+        share=share,
+        chosen=chosen,
+        steps=steps,
+        raised=raised,
+        lowered=lowered,
+        charge=charge,
+        discharge=discharge,
+        energy=energy,
+        way=way,
+        short=short,
+        loss=loss,
+        broken=broken,
+        uncured=uncured,
+        excess=int(program.columns(1)[0]),
     )
 
 
 def _powers(
-    now: Floats, least: Floats, most: Floats, idle: NDArray[np.bool_], radius: float
+    now: Floats, least: Floats, most: Floats, idle: NDArray[np.bool_], radius: Floats
 ) -> tuple[Floats, Floats]:
     """Range of charging or discharging: not far from the present one, none where the other way is held."""
     low, high = np.maximum(least, now - radius * most), np.minimum(most, now + radius * most)
@@ -307,6 +350,16 @@ def _energy(problem: Problem, program: Program, columns: Columns) -> None:
         program.entries(row, columns.discharge[store], hours / stores.discharging[store])
         last = program.rows(1, lower=stores.end[store])
         program.entries(last, own[-1], 1.0)
+
+
+def _sum(problem: Problem, program: Program, columns: Columns) -> Ints:
+    """Keep what is left beyond true limits within its sum, or exceed it."""
+    if problem.left is None:
+        return program.rows(0)
+    row = program.rows(1, upper=PERCENT * problem.left)
+    program.entries(row, columns.excess, -1.0)
+    program.entries(row, list(columns.uncured.values()), 1.0)
+    return row
 
 
 def _profile(point: Point, program: Program, columns: Columns, controls: tuple[Ints, ...]) -> Ints:

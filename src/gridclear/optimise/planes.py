@@ -72,6 +72,12 @@ class Planes:
             for period, count in enumerate(limits)
         ]
 
+    def lanes(self, problem: Problem, periods: Ints) -> Planes:
+        """Watch the same limits in a problem whose periods are some of these, each as often as wanted."""
+        part = Planes(problem)
+        part._watched = [self._watched[period].copy() for period in periods.tolist()]
+        return part
+
     def mask(self, period: int) -> NDArray[np.bool_]:
         """Which limits of a period are watched, (constraint,); kernels mark more of them."""
         return self._watched[period]
@@ -137,13 +143,12 @@ class Planes:
                 worst = worst[np.argsort(-over[worst])[:_WORST]]
                 self._watched[period][worst] = True
                 found += limit_tangents(local, period, worst)
-            for place in _near_bent(local, second, change, float(x[model.columns.broken[period]])):
-                constraint, curved = int(second.limit[place]), second.limits[place]
-                planes = _bent_limit(local, period, constraint, change, curved)
-                rows = model.planes(planes)
-                found += [
-                    own for own, row in zip(planes, rows, strict=True) if row.excess(x) > self.missed.bent
-                ]
+            near = _near_bent(local, second, change, float(x[model.columns.broken[period]]))
+            planes = _bent_limits(local, period, second, near, change)
+            for own, rows in zip(planes, model.rows(planes), strict=True):
+                beyond = rows.value @ x[rows.column] - rows.upper > self.missed.bent
+                if beyond.any():
+                    found.append(own.part(beyond))
             bent = second.loss @ change
             rise = float(change @ local.loss_slope + 0.5 * change @ bent)
             lost = base * (local.loss + rise)
@@ -153,19 +158,17 @@ class Planes:
         return found
 
 
-def _near_bent(local: Local, second: Curvature, change: Floats, broken: float) -> list[int]:
+def _near_bent(local: Local, second: Curvature, change: Floats, broken: float) -> Ints:
     """Find which limits that bend an answer may break, all of them at once: most are far away."""
     rise = local.slope[:, second.limit].T @ change + 0.5 * (second.limits @ change) @ change
     near = PERCENT * (local.over[second.limit] + rise) > broken
     if len(local.sick):
         near |= np.isin(second.limit, local.sick)
-    places: list[int] = np.flatnonzero(near).tolist()
-    return places
+    return np.flatnonzero(near)
 
 
-def _bent_limit(local: Local, period: int, constraint: int, change: Floats, curved: Floats) -> list[Tangents]:
-    """Planes of a limit that bends, of one row each, where a change of the controls leads."""
-    bent = curved @ change
-    slope = local.slope[:, constraint] + bent
-    rise = np.array([change @ (slope - 0.5 * bent)])
-    return limit_planes(local, period, np.array([constraint]), rise, slope[None], local.at + change)
+def _bent_limits(local: Local, period: int, second: Curvature, near: Ints, change: Floats) -> list[Tangents]:
+    """Planes of limits that bend where a change of the controls leads."""
+    constraints, bent = second.limit[near], second.limits[near] @ change
+    slope = local.slope[:, constraints].T + bent
+    return limit_planes(local, period, constraints, (slope - 0.5 * bent) @ change, slope, local.at + change)

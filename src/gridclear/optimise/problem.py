@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from gridclear.network.movables import movables
 from gridclear.network.reactions import refuse_reactions
@@ -91,6 +93,9 @@ class Problem:
         That are to be kept, in the kernels' numbering: the base state's effective ones, or tighter.
     cures : bool
         Whether what the base state breaks is still to be brought towards its true limits.
+    left : float or None
+        What may stay beyond the true limits, of those that the base state breaks: a normalised sum over the
+        horizon that is to be kept.
     """
 
     scenarios: Scenarios
@@ -103,6 +108,7 @@ class Problem:
     loss_price: float
     limits: tuple[Floats, ...]
     cures: bool = True
+    left: float | None = None
 
     @property
     def compiled(self) -> CompiledCase:
@@ -119,6 +125,22 @@ class Problem:
         """Number of decisions that cannot be divided."""
         every = len(self.devices) + self.stores.count
         return every * self.periods + int(self.offers.asked.sum())
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing but the devices' moves joins the periods, and every row is an item of its own."""
+        return not self.stores.count and len(self.offers.most) == len(self.offers.item)
+
+    @cached_property
+    def parts(self) -> Ints:
+        """Numbers of periods, (period,): those of one number are joined by more than the devices' moves."""
+        if self.stores.count:
+            return np.zeros(self.periods, dtype=np.int64)
+        period, item = self.offers.period, self.periods + self.offers.item
+        size = self.periods + len(self.offers.most)
+        joined = sparse.coo_array((np.ones(len(period)), (period, item)), (size, size))
+        label = connected_components(joined, directed=False)[1][: self.periods]
+        return np.unique(label, return_inverse=True)[1].astype(np.int64)
 
     def nothing(self) -> Plan:
         """Take nothing, leave every device and follow every storage's schedule."""

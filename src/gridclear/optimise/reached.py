@@ -10,7 +10,8 @@ import numpy as np
 from gridclear.network.limits import TOLERANCE, sides
 
 if TYPE_CHECKING:
-    from gridclear.optimise.linearise import Point
+    from gridclear.network.network import Floats
+    from gridclear.optimise.linearise import Local, Point
     from gridclear.optimise.problem import Problem
 
 #: Fraction of a rated current by which a cure may be missed.
@@ -36,12 +37,38 @@ def keep_cure(point: Point) -> Problem:
             topology = int(compiled.topology[period])
             sign, unit = sides(compiled.networks[topology], compiled.limits[topology], local.sick)
             true = compiled.limits[topology].numbered[local.sick]
-            # The best cure is flat: the last of it would cost the profile out of all proportion.
-            current = local.sick >= 2 * compiled.networks[topology].n_node
-            slack = np.where(current, _SAME_CURRENT, 0.5 * TOLERANCE)
-            reached = np.maximum(local.beyond[local.sick], 0.0) + slack
+            reached = np.maximum(local.beyond[local.sick], 0.0)
+            reached += _slack(local, compiled.networks[topology].n_node)
             limits[topology][period, local.sick] = true + sign * unit * reached
     return replace(problem, limits=tuple(limits), cures=False)
+
+
+def keep_sum(point: Point) -> Problem:
+    """State the problem in which the horizon stays as well cured in sum as a point has it.
+
+    Parameters
+    ----------
+    point : Point
+
+    Returns
+    -------
+    Problem
+        The sum is missed by no more than what all limits together may be missed by in ``keep_cure``: which
+        of them is cured at the expense of which is no aim, and to hold each would cost the profile.
+    """
+    compiled, left = point.problem.compiled, point.uncured
+    for period, local in enumerate(point.local):
+        if local is not None:
+            left += float(_slack(local, compiled.networks[int(compiled.topology[period])].n_node).sum())
+    return replace(point.problem, left=left)
+
+
+def _slack(local: Local, nodes: int) -> Floats:
+    """Distances by which the cure of every limit may be missed.
+
+    The best cure is flat: the last of it would cost the profile out of all proportion.
+    """
+    return np.where(local.sick >= 2 * nodes, _SAME_CURRENT, 0.5 * TOLERANCE)
 
 
 def keep_delivery(point: Point, slack: float = 0.0) -> Problem:

@@ -114,6 +114,7 @@ class Singles:
             capability=self._capability(every),
             requests=requests,
             limits=tuple(limits[period] for limits in problem.limits),
+            left=None,
         )
 
     def plan(self, problem: Problem, singles: Sequence[Single]) -> Plan:

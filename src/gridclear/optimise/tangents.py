@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.linearise import Local, Point
 
@@ -45,6 +47,12 @@ class Tangents:
     ) -> Tangents:
         """Touch values at values of the controls."""
         return cls(period, target, constraint, value - slope @ at, slope)
+
+    def part(self, chosen: NDArray[np.bool_]) -> Tangents:
+        """Take some of the planes."""
+        return replace(
+            self, constraint=self.constraint[chosen], level=self.level[chosen], slope=self.slope[chosen]
+        )
 
     def __len__(self) -> int:
         """Count the planes."""
