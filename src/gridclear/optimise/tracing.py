@@ -308,7 +308,7 @@ class Tracer:
         return Trace(
             runs=tuple(runs),
             gaps=tuple((low, high) for low, high in open_ if high - low > _GAP * seam),
-            complete=self._complete and self._sampler.complete,
+            complete=self._complete and self._sampler.complete and not self._sampler.lost,
             lost=self._sampler.lost,
         )
 
