@@ -12,7 +12,7 @@ from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.curves import sample_of
 from gridclear.optimise.highs import LostError
 from gridclear.optimise.problem import DELIVERED_MVA
-from gridclear.optimise.settling import KEPT
+from gridclear.optimise.states import KEPT, over_of
 from gridclear.optimise.tangents import PERCENT
 
 if TYPE_CHECKING:
@@ -240,14 +240,14 @@ class Sampler:
 
     def _agree(self, q: float, near: float, drawn: Drawn, point: Point) -> bool:
         """Whether a state keeps every limit and is what its program expected, and what was asked for."""
-        local, paid = point.local[0], point.cost
-        if local is None or local.over.max(initial=-np.inf) > KEPT * TOLERANCE:
+        local, over, paid = point.local[0], over_of(point), point.cost
+        if local is None or over > KEPT * TOLERANCE:
             return False
         if (point.shortfall[1:] * self._base > DELIVERED_MVA).any():
             return False
         reached = float(local.exchange[self._requests.point[0]])
         away = abs(reached - (q if np.isfinite(q) else drawn.q))
         # Where no limit is as near as the program had them, there is room that it has paid to keep free.
-        unused = drawn.limits * PERCENT * max(-float(local.over.max(initial=-np.inf)), 0.0)
+        unused = drawn.limits * PERCENT * max(-over, 0.0)
         worth = 1e-2 + abs(paid)
         return away <= near and abs(paid - drawn.cost) <= _AGREES * worth and unused <= _UNUSED * worth

@@ -14,6 +14,7 @@ from gridclear.optimise.model import HELD, build_model
 from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.singles import Single
+from gridclear.optimise.states import BENT_PERCENT, KEPT, over_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from gridclear.optimise.states import States
     from gridclear.optimise.weights import Weights
 
-#: Part of the tolerance of limits that states may use, so that solving them anew finds them kept; and per
-#: cent by which programs may miss limits that bend, which is less.
-KEPT, BENT_PERCENT = 0.3, 1e-5
 #: Programs around a decision's own state until it is what its program says, and how far shares may go in each
 #: of them: where limits bend, programs that may go anywhere find their ends in turns.
 _RADIUS = (1.0, 1.0, 1.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02)
@@ -187,7 +185,7 @@ class Settler:
 
     def keeps(self, point: Point) -> bool:
         """Whether a state keeps every limit, and what is asked of other connection points."""
-        if _over(point) > KEPT * TOLERANCE:
+        if over_of(point) > KEPT * TOLERANCE:
             return False
         return bool((point.shortfall * self._base <= DELIVERED_MVA).all())
 
@@ -199,7 +197,7 @@ class Settler:
     def _corrected(self, course: _Course, point: Point, radius: float) -> Chart:
         """Chart around a state with all that is whole as it has it."""
         course.planes.remember(point)
-        if self._learnt < _MOST_LEARNT and _over(point) > _MOST_EASED:
+        if self._learnt < _MOST_LEARNT and over_of(point) > _MOST_EASED:
             self._learnt += 1
             self._planes.remember(point)
         eased, course.margin = _eased(point, course.margin)
@@ -235,12 +233,6 @@ def place_of(axes: Axes, point: Point) -> Floats:
     if local is None:
         raise ValueError("a place needs a state")
     return np.array([axis.value(local) for axis in axes])
-
-
-def _over(point: Point) -> float:
-    """Largest distance beyond a limit, normalised."""
-    local = point.local[0]
-    return np.inf if local is None else float(local.over.max(initial=-np.inf))
 
 
 def _eased(point: Point, margin: Floats) -> tuple[Point, Floats]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gridclear.optimise.problem import Problem
     from gridclear.optimise.singles import Single, Singles
 
+#: Part of the tolerance of limits that states may use, so that solving them anew finds them kept; and per
+#: cent by which programs may miss limits that bend, which is less.
+KEPT, BENT_PERCENT = 0.3, 1e-5
 #: Limits whose curvature is looked at, and the distance to a limit, normalised, within which it may matter.
 _MOST_CURVED, _NEAR = 12, 0.05
 
@@ -93,6 +96,12 @@ class States:
             own = None if local is None else replace(local, offers=np.arange(len(local.offers)))
             found.append(None if own is None else Point(self.problem, plan, (own,)))
         return found
+
+
+def over_of(point: Point) -> float:
+    """Largest distance beyond a limit, normalised."""
+    local = point.local[0]
+    return np.inf if local is None else float(local.over.max(initial=-np.inf))
 
 
 def _near(local: Local) -> Ints:

@@ -9,8 +9,9 @@ import numpy as np
 from gridclear.optimise.charts import Chart
 from gridclear.optimise.model import FREE, build_model
 from gridclear.optimise.planes import Planes
-from gridclear.optimise.settling import BENT_PERCENT, BESIDE, LOSS_MW, Settler, Stand, place_of
+from gridclear.optimise.settling import BESIDE, LOSS_MW, Settler, Stand, place_of
 from gridclear.optimise.singles import Single
+from gridclear.optimise.states import BENT_PERCENT
 from gridclear.optimise.weights import Weights
 
 if TYPE_CHECKING:

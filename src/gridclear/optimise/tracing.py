@@ -17,10 +17,9 @@ from gridclear.optimise.planes import Planes
 from gridclear.optimise.problem import DELIVERED_MVA
 from gridclear.optimise.rivals import Rivals
 from gridclear.optimise.sampling import Asked, Sampler
-from gridclear.optimise.settling import BENT_PERCENT
 from gridclear.optimise.sheet import Drawn, Sheet
 from gridclear.optimise.singles import Single
-from gridclear.optimise.states import States
+from gridclear.optimise.states import BENT_PERCENT, States
 from gridclear.optimise.thinning import thinned
 from gridclear.optimise.weights import Weights
 
