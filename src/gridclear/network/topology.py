@@ -79,12 +79,12 @@ def structure(conversion: Conversion, ordering: Ordering) -> Structure:
     n_free = ordering.n_free
     f = ordering.node[conversion.from_node[ordering.row]]
     t = ordering.node[conversion.to_node[ordering.row]]
-    rows = _rows_of_l(n_free, f, t)
+    rows = rows_of_l(n_free, f, t)
     l_row = np.repeat(np.arange(n_free, dtype=np.int64), [len(r) for r in rows])
     l_col = np.array([k for r in rows for k in r], dtype=np.int64)
     by_column = np.lexsort((l_row, l_col))
     u_col = l_row[by_column]
-    u_start = _starts(l_col, n_free)
+    u_start = starts(l_col, n_free)
     fill = len(l_col)
     stem = np.full(n_free, -1, dtype=np.int64)
     alone = np.flatnonzero(np.diff(u_start) == 1)
@@ -116,31 +116,38 @@ def structure(conversion: Conversion, ordering: Ordering) -> Structure:
         tf=slots(t, f),
         tt=slots(t, t),
         diagonal=2 * fill + np.arange(n_free, dtype=np.int64),
-        l_start=_starts(l_row, n_free),
+        l_start=starts(l_row, n_free),
         l_col=l_col,
         u_start=u_start,
         u_col=u_col,
         stem=stem,
-        hung_start=_starts(l_row[hangs], n_free),
+        hung_start=starts(l_row[hangs], n_free),
         hung=np.flatnonzero(hangs),
-        rest_start=_starts(l_row[~hangs], n_free),
+        rest_start=starts(l_row[~hangs], n_free),
         rest=np.flatnonzero(~hangs),
         node_of_bus=node_of_bus.astype(np.int64),
         is_pv=is_pv,
-        up_start=_starts(np.minimum(f, t), len(ordering.node)),
+        up_start=starts(np.minimum(f, t), len(ordering.node)),
         up=np.argsort(np.minimum(f, t), kind="stable"),
-        down_start=_starts(np.maximum(f, t), len(ordering.node)),
+        down_start=starts(np.maximum(f, t), len(ordering.node)),
         down=np.argsort(np.maximum(f, t), kind="stable"),
     )
 
 
-def _starts(row: Ints, n: int) -> Ints:
+def starts(row: Ints, n: int) -> Ints:
     """Where each row begins in entries that are sorted by row, and where the last ends."""
     return np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n))]).astype(np.int64)
 
 
-def _rows_of_l(n_free: int, f: Ints, t: Ints) -> list[list[int]]:
-    """Sorted columns of each row of L, by climbing the elimination tree."""
+def rows_of_l(n_free: int, f: Ints, t: Ints) -> list[list[int]]:
+    """Sorted columns of each row of L, by climbing the elimination tree.
+
+    Parameters
+    ----------
+    n_free : int
+    f, t : (entry,)
+        Rows and columns of entries, on either side of the diagonal; those beyond ``n_free`` do not count.
+    """
     lower: list[set[int]] = [set() for _ in range(n_free)]
     for a, b in zip(f.tolist(), t.tolist(), strict=True):
         low, high = min(a, b), max(a, b)

@@ -8,16 +8,23 @@ voltages alone. With weights that make it stationary at a state, the plane touch
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import SuperLU, splu
 
+from gridclear.network.topology import rows_of_l
 from gridclear.optimise.supports import CURRENT, State, Support
+from gridclear.powerflow.hermitian import (
+    DEFINITE,
+    SETTLED,
+    Factors,
+    Pattern,
+    lay,
+    least_value,
+    settle,
+    stationary,
+)
 
 if TYPE_CHECKING:
     from gridclear.network.network import Complexes, Floats, Ints
@@ -37,64 +44,58 @@ _STIFF = (0.0, 0.01, 0.1, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class _Slots:
-    """Where the entries of forms go: those between free nodes into a sparse matrix, the rest into columns.
+    """Where the entries of matrices of one structure go.
 
     Attributes
     ----------
+    pattern : Pattern
+        Of the free nodes.
     key : (slot,) of int
-        column · free + row of the sparse matrix, ascending.
-    start : (free + 1,) of int
-        Where its columns begin.
+        row · free + column of what stands above the diagonal, ascending.
     free, size : int
         Free nodes, and all.
     """
 
+    pattern: Pattern
     key: Ints
-    start: Ints
     free: int
     size: int
 
     @classmethod
     def of(cls, row: Ints, column: Ints, free: int, size: int) -> _Slots:
-        inside = (row < free) & (column < free)
-        key = np.unique(column[inside] * free + row[inside])
+        # By columns of what stands above the diagonal: rows of the factor below it.
+        rows = rows_of_l(free, row, column)
+        count = np.array([len(own) for own in rows], dtype=np.int64)
+        at = np.repeat(np.arange(free, dtype=np.int64), count)
+        upper = np.array([one for own in rows for one in own], dtype=np.int64)
+        key = np.sort(upper * free + at)
+        back = np.searchsorted(key, upper * free + at)
         start = np.searchsorted(key, free * np.arange(free + 1))
-        return cls(key, start, free, size)
+        pattern = Pattern(start, key % free, np.concatenate([[0], np.cumsum(count)]), back, upper)
+        return cls(pattern, key, free, size)
+
+    @property
+    def count(self) -> int:
+        """Slots: the diagonal, what is above, what is below, columns of sources twice, and the rest."""
+        sources = self.size - self.free
+        return self.free + 2 * len(self.key) + sources * self.size + 1
 
     def place(self, row: Ints, column: Ints) -> Ints:
-        """Slots: behind the sparse matrix the columns of the sources; the last one takes what is left."""
-        free, count = self.free, len(self.key)
-        inside = (row < free) & (column < free)
-        at = np.searchsorted(self.key, column * free + row)
-        outside = count + (column - free) * self.size + row
-        last = count + (self.size - free) * self.size
-        return np.where(inside, at, np.where(column >= free, outside, last))
+        """Slots of entries, as in ``count``; the last one takes what mirrors the sources' columns."""
+        free, fill, sources = self.free, len(self.key), self.size - self.free
+        above = np.searchsorted(self.key, np.minimum(row, column) * free + np.maximum(row, column))
+        inside = np.where(row == column, row, free + above + np.where(row > column, fill, 0))
+        columns = free + 2 * fill + (column - free) * free + row
+        corner = free + 2 * fill + sources * free + (column - free) * sources + row - free
+        outside = np.where(row < free, columns, np.where(column < free, self.count - 1, corner))
+        return np.where((row < free) & (column < free), inside, outside)
 
-    @cached_property
-    def diagonal(self) -> Ints:
-        """Slots of the diagonal."""
-        return np.searchsorted(self.key, np.arange(self.free) * (self.free + 1))
-
-    def filled(self, slot: Ints, value: Complexes) -> tuple[Complexes, Complexes]:
-        """Add up data of the matrix between free nodes, and the sources' columns (node, source)."""
-        free, count = self.free, len(self.key)
-        last = count + (self.size - free) * self.size + 1
-        data = _summed(slot, value, last)
-        return data[:count], data[count : last - 1].reshape(self.size - free, self.size).T
-
-    @cached_property
-    def _pattern(self) -> sparse.csc_matrix:
-        """Sparse matrix of nothing, whose structure all others share."""
-        empty = np.zeros(len(self.key), dtype=np.complex128)
-        made = sparse.csc_matrix((empty, self.key % self.free, self.start), (self.free, self.free))
-        made.sum_duplicates()
-        return made
-
-    def matrix(self, data: Complexes) -> sparse.csc_matrix:
-        """Sparse matrix of its data."""
-        made = copy(self._pattern)
-        made.data = data
-        return made
+    def filled(self, slot: Ints, value: Complexes) -> tuple[Factors, Complexes]:
+        """Add up a matrix between free nodes, and the sources' columns there (node, source)."""
+        free, fill, data = self.free, len(self.key), _summed(slot, value, self.count)
+        parts = np.split(data, [free, free + fill, free + 2 * fill])
+        across = parts[3][: (self.size - free) * free].reshape(self.size - free, free).T
+        return Factors(self.pattern, parts[0], parts[1], parts[2]), across
 
 
 class Forms:
@@ -173,24 +174,15 @@ class Forms:
         value = self._shunted(setting)
         factor = self._factor(setting)
         value = factor[self._row].conj() * value * factor[self._column]
-        data, across = self._flow.filled(self._flowing, value)
-        try:
-            factors = splu(self._flow.matrix(data), permc_spec="NATURAL", diag_pivot_thresh=0.0)
-        except RuntimeError:
+        factors, across = self._flow.filled(self._flowing, value)
+        if lay(*factors):
             return None
-        idle = -factors.solve(across[:buses] @ setting.source)
-        voltage = idle
-        for _ in range(_MOST_SWEEPS):
-            if not (np.abs(voltage) > 0.1).all():
-                return None
-            current = np.conj(power / voltage)
-            new = idle + factors.solve(current)
-            moved = float(np.abs(new - voltage).max())
-            voltage = new
-            if moved < _SETTLED:
-                every = factor * np.concatenate([voltage, setting.source])[self._joined]
-                return State(setting, every, np.conj(power / voltage), factors, steps)
-        return None
+        voltage, current = np.empty((2, buses), dtype=np.complex128)
+        given = -across @ setting.source
+        if settle(*factors, given, power, _MOST_SWEEPS, _SETTLED, voltage, current) != SETTLED:
+            return None
+        every = factor * np.concatenate([voltage, setting.source])[self._joined]
+        return State(setting, every, current, factors, steps)
 
     def _shunted(self, setting: Setting) -> Complexes:
         """Entries of the admittances with the banks at their steps."""
@@ -307,16 +299,10 @@ class Forms:
         np.add.at(given, self._column[mine], pushed)
         total = np.zeros(buses, dtype=np.complex128)
         np.add.at(total, self._joined[:free], (factor.conj() * given)[:free])
-        own = state.voltage[:buses]
-        turned = np.zeros(buses, dtype=np.complex128)
-        for _ in range(_MOST_SWEEPS):
-            pushed = total + np.conj(turned / own) * state.current
-            new = -state.factors.solve(pushed, "H")  # type: ignore[call-overload]  # scipy's stub: reals only
-            moved = float(np.abs(new - turned).max(initial=0.0))
-            turned = new
-            if not moved > _STATIONARY * float(np.abs(new).max(initial=0.0)):
-                break
-        return np.asarray(np.conj(turned / own))
+        weight = np.empty(buses, dtype=np.complex128)
+        at = state.voltage[:buses]
+        stationary(*state.factors, at, state.current, total, _MOST_SWEEPS, _STATIONARY, weight)
+        return weight
 
     def _tied(
         self, voltage: Complexes, slope: Complexes, value: Complexes, every: Complexes, stiff: float
@@ -341,25 +327,13 @@ class Forms:
 
     def _least(self, slot: Ints, entry: Complexes, part: Support) -> Support | None:
         """Least value of a form over all voltages of free nodes, as a form in the sources'; None if none."""
-        free = self.circuit.n_free
-        data, columns = self._slots.filled(slot, entry)
-        across, corner = columns[:free], columns[free:]
-        inside = self._slots.matrix(data)
-        spare = _DEFINITE * float(np.abs(data[self._slots.diagonal]).max(initial=0.0))
-        less = data.copy()
-        less[self._slots.diagonal] -= spare
-        factors = _definite(self._slots.matrix(less))
-        if factors is None:
+        sources = len(self.circuit.sources)
+        least, figures = np.empty((sources, sources), dtype=np.complex128), np.empty(3)
+        if least_value(self._slots.pattern, slot, entry, _DEFINITE, least, figures) != DEFINITE:
             return None
-        best = -factors.solve(across)
-        # Refined: the factors are those of a form that is a little smaller.
-        best -= factors.solve(inside @ best + across)
-        missed = inside @ best + across
-        twice = across.conj().T @ best
-        least = corner + twice + twice.conj().T + best.conj().T @ (inside @ best)
+        missed, spare, added = figures.tolist()
         size = sum(float(np.abs(source.voltage).max()) ** 2 for source in self.circuit.sources)
-        added = float(np.abs(corner).max(initial=0.0) + 3.0 * np.abs(twice).max(initial=0.0))
-        room = size * (float((np.abs(missed) ** 2).sum()) / spare + _ROUNDING * added)
+        room = size * (missed / spare + _ROUNDING * added)
         return Support(
             part.weights, part.balance, part.bank, part.ratio, 0.5 * (least + least.conj().T), room
         )
@@ -369,18 +343,3 @@ def _summed(place: Ints, value: Complexes, count: int) -> Complexes:
     """Add up values by their places."""
     found: Complexes = np.bincount(place, value.real, count) + 1j * np.bincount(place, value.imag, count)
     return found
-
-
-def _definite(form: sparse.csc_matrix) -> SuperLU | None:
-    """Factors of a Hermitian matrix that is positive definite, else None.
-
-    Without exchange of rows, L U is L D L^H: all of D is positive exactly where the matrix is definite.
-    """
-    try:
-        factors = splu(form, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    except RuntimeError:
-        return None
-    if not np.array_equal(factors.perm_r, factors.perm_c):
-        return None
-    pivots = factors.U.diagonal()
-    return factors if bool((pivots.real > 0.0).all()) else None

@@ -10,10 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scipy.sparse.linalg import SuperLU
-
     from gridclear.network.network import Complexes, Floats
     from gridclear.optimise.circuit import Setting
+    from gridclear.powerflow.hermitian import Factors
 
 VOLTAGE, CURRENT = "voltage", "current"
 
@@ -99,7 +98,7 @@ class State:
     voltage : (node,) complex
     current : (network's free node,) complex
         That is injected, with banks and ratios in the circuit.
-    factors : SuperLU
+    factors : Factors
         Of the admittances between the network's free nodes.
     steps : (device,)
         Where the devices stand, in between where a program has them so.
@@ -108,7 +107,7 @@ class State:
     setting: Setting
     voltage: Complexes
     current: Complexes
-    factors: SuperLU
+    factors: Factors
     steps: Floats
 
 

@@ -51,6 +51,7 @@ _SOURCES = (
     "simplex.py",
     "branching.py",
     "completing.py",
+    "hermitian.py",
 )
 #: So many generations of kernels are kept; the longest unused go first.
 _KEPT = 8
