@@ -26,7 +26,7 @@ from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
 from oracle import small_clearings
 
 GRIDS = Path(__file__).parents[2] / "grids"
-QUICK = (2, 3, 4, 8, 12, 17, 23, 24, 27)
+QUICK = (2, 3, 4, 8, 12, 15, 17, 23, 24, 27)
 SEEDS = [*QUICK, *(pytest.param(seed, marks=pytest.mark.study) for seed in range(60) if seed not in QUICK)]
 ROUNDING = 1e-9
 

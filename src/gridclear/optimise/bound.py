@@ -50,7 +50,7 @@ _RESERVE = 1e-5
 _CONTRADICTED = 1e-4
 _MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 2, 4
 #: Rounds that are enough where placings of the devices are looked at one by one.
-_FEW_ROUNDS = 2
+_FEW_ROUNDS = 1
 #: Gain of a round, as a part of the cost, that is worth another.
 _GAIN = 2e-3
 #: Excess of a plane, in its own scale, that counts.

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Limits of a state that are looked at.
 _WORST = 6
+#: Largest number in a row. Rows around states that hardly exist have larger ones: they say nothing, and spoil
+#: programs.
+_LARGEST = 1e7
 
 
 class Conditional:
@@ -131,6 +134,8 @@ class Conditional:
             return []
         count = len(self._stands)
         plane = plane_of([*terms, (self._stands, np.full(count, more))], upper + count * more)
+        if not np.abs(plane.value).max(initial=0.0) <= _LARGEST:
+            return []
         return [Cut(self._number, plane, weights)]
 
     def _sources(self, control: Floats) -> list[Cut]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from gridclear.optimise.aims import Aim
 from gridclear.optimise.conditional import Conditional
 from gridclear.optimise.enclosures import Enclosure
 from gridclear.optimise.labelled import COMMON
@@ -32,16 +33,16 @@ if TYPE_CHECKING:
     from gridclear.optimise.supports import State, Weights
 
     Offer = Callable[[Ints], float]
+    Where = tuple[int, tuple[int, ...]]  # a period, and places by device
 
 #: Costs that are rounding errors.
 _TINY = 1e-10
 #: Room for the solver's tolerances, as a part of the turnover.
 _SLACK = 1e-5
 #: Courses that are looked at, and solutions of one placing that are cut off.
-_MOST_COURSES, _MOST_CUTS = 1000, 6
-#: Courses, and those that are looked at as closely as can be, within which the bound has to rise by a part of
-#: the cost, or no more is tried.
-_PATIENT, _PATIENT_CLOSELY, _RISE = 25, 6, 1e-3
+_MOST_COURSES, _MOST_CUTS = 10_000, 6
+#: Courses within which the bound has to rise by a part of the cost, or no more is tried.
+_PATIENT, _RISE = 25, 1e-3
 #: Times in a row that the budgets' prices move before a course is looked at closely.
 _MOST_REPRICED = 10
 #: Courses from one that is offered as a plan to the next.
@@ -54,6 +55,8 @@ _MISSED = 1e-7
 _LESS = 0.7
 #: Part of what a period may still rise by that is worth another cut.
 _WORTH = 0.02
+#: Worths at which a search for whole columns stops: the last of it takes longest.
+_COARSE = 5.0
 
 
 class Cutter(Protocol):
@@ -97,9 +100,11 @@ class Courses:
         for number in range(problem.periods):
             if number not in self._pieces:
                 self.placings.learn(number, 0.0, [np.zeros(len(steps)) for steps in self.placings.steps])
-        self._known: set[tuple[int, tuple[int, ...]]] = set()
+        #: Placings that were looked at, and those whose solutions were cut off.
+        self._seen: set[Where] = set()
+        self._known: set[Where] = set()
         #: What was spare when a placing was looked at as closely as could be.
-        self._whole: dict[tuple[int, tuple[int, ...]], float] = {}
+        self._whole: dict[Where, float] = {}
 
     def search(self, cost: float, enough: float, offer: Offer) -> float:
         """Raise the least cost of a course; that is the bound.
@@ -112,57 +117,65 @@ class Courses:
             Part of the cost by which the bound may be below it.
         offer : callable
             Takes the steps of a cheap course, (device, period), and gives the cost of the best plan by now.
+
+        Notes
+        -----
+        What is to be proved is an aim: that no schedule costs less. So rows may suppose one that does, which
+        leaves it little to spend in any one period; what they prove ends at the aim.
         """
-        best, offered, repriced = -np.inf, set[bytes](), 0
-        rising, closely = deque[float](maxlen=_PATIENT), deque[float](maxlen=_PATIENT_CLOSELY)
-        for number in self._pieces:
-            # Without cuts: something is known of all placings, and this one is looked at when its turn comes.
-            self._look(number, self._place(number), cost, np.inf, cuts=0)
+        best, offered, repriced, supposed = -np.inf, set[bytes](), 0, False
+        aim, rising = Aim(cost, enough, len(self._pieces)), deque[float](maxlen=_PATIENT)
+        # Something is known of all placings then.
+        self._look_at([(number, self._place(number)) for number in self._pieces], aim, -np.inf, cuts=0)
         for trial in range(_MOST_COURSES):
             value, places = self.placings.cheapest()
             value += self._constant
-            best = max(best, value)
-            if best >= cost - enough * abs(cost) or self._deadline.passed or value == -np.inf:
+            best = max(best, min(value, aim.eur) if supposed else value)
+            if aim.met(best) or self._deadline.passed or value == -np.inf:
                 break
             course = [(number, tuple(places[number].tolist())) for number in self._pieces]
             new = [one for one in course if one not in self._known]
-            if (not new or trial % _OFFERED == 0) and places.tobytes() not in offered:
+            if (not new or trial % _OFFERED == _OFFERED - 1) and places.tobytes() not in offered:
                 offered.add(places.tobytes())
-                cost = min(cost, self._tried(places, offer))
+                aim.take(self._tried(places, offer))
             if new:
                 repriced = 0
-                if self._tired(rising, best, cost):
+                unseen = [one for one in new if one not in self._seen]
+                if not unseen and self._tired(rising, best, aim.cost):
                     break
-                for number, place in new:
-                    if self._deadline.passed:
-                        break
-                    self._look(number, place, cost, cost - best, cuts=_MOST_CUTS)
+                # First without cuts where that was never done: many placings cost too much by then.
+                self._look_at(unseen or new, aim, best, cuts=0 if unseen else _MOST_CUTS)
                 continue
             repriced += 1
-            if repriced < _MOST_REPRICED and self.placings.reprice(places, cost - value):
+            if repriced < _MOST_REPRICED and self.placings.reprice(places, aim.cost - value):
                 continue
             repriced = 0
-            close = [one for one in course if _LESS * self._whole.get(one, np.inf) > cost - best]
-            if not close or self._tired(closely, best, cost):
-                break
-            best = self._look_closely(close, cost, best)
+            close = [one for one in course if _LESS * self._whole.get(one, np.inf) > aim.eur - best]
+            if not close or aim.out_of_reach(best, len(close)):
+                if not aim.lower(best):
+                    break
+                self._whole.clear()
+                continue
+            supposed = True
+            best = self._look_closely(close, aim, best)
         return best
 
-    def _look_closely(self, course: list[tuple[int, tuple[int, ...]]], cost: float, best: float) -> float:
-        """Look at placings as closely as can be; the least cost of a course by then."""
+    def _look_at(self, course: list[Where], aim: Aim, best: float, *, cuts: int) -> None:
+        """Look at placings of a course."""
         for number, place in course:
             if self._deadline.passed:
                 break
-            self._look_whole(number, place, cost, cost - best)
-            # What one period shows narrows the ranges of the next.
-            best = max(best, self.placings.cheapest()[0] + self._constant)
-        return best
+            self._look(number, place, aim.cost, aim.eur - best, cuts=cuts)
 
-    def _tried(self, places: Ints, offer: Offer) -> float:
-        """Offer a course as a plan, if the budgets let it be; the cost of the best plan by now."""
-        if any((own > 0.0).any() for own in self.placings.excess(places)):
-            return np.inf
-        return offer(np.stack([own[places[:, axis]] for axis, own in enumerate(self.placings.steps)]))
+    def _look_closely(self, course: list[Where], aim: Aim, best: float) -> float:
+        """Look at placings as closely as can be; the least cost of a course by then, the aim at most."""
+        for number, place in course:
+            if self._deadline.passed or best >= aim.eur:
+                break
+            self._look_whole(number, place, aim.cost, aim.eur - best)
+            # What one period shows narrows the ranges of the next.
+            best = max(best, min(self.placings.cheapest()[0] + self._constant, aim.eur))
+        return best
 
     @staticmethod
     def _tired(rising: deque[float], best: float, cost: float) -> bool:
@@ -170,6 +183,12 @@ class Courses:
         tired = len(rising) == rising.maxlen and best - rising[0] < _RISE * abs(cost)
         rising.append(best)
         return tired
+
+    def _tried(self, places: Ints, offer: Offer) -> float:
+        """Offer a course as a plan, if the budgets let it be; the cost of the best plan by now."""
+        if any((own > 0.0).any() for own in self.placings.excess(places)):
+            return np.inf
+        return offer(np.stack([own[places[:, axis]] for axis, own in enumerate(self.placings.steps)]))
 
     def _place(self, number: int) -> tuple[int, ...]:
         """Where the plan stands."""
@@ -182,8 +201,7 @@ class Courses:
     def _look(self, number: int, place: tuple[int, ...], cost: float, spare: float, *, cuts: int) -> None:
         """Look at a placing, and cut off its solutions as long as that is worth it."""
         self._cut_off(number, place, cost, spare, cuts, narrow=False)
-        if cuts:
-            self._known.add((number, place))
+        (self._known if cuts else self._seen).add((number, place))
 
     def _cut_off(
         self, number: int, place: tuple[int, ...], cost: float, spare: float, cuts: int, *, narrow: bool
@@ -194,7 +212,7 @@ class Courses:
         of the first solution.
         """
         piece, last = self._pieces[number], -np.inf
-        worth = _WORTH * min(spare, abs(cost)) / len(self._pieces)
+        worth = self._worth(cost, spare)
         # Where more than what is spare is known of a placing, no course goes through it any more.
         enough = float(self.placings.least[number][place]) + spare
         enough = enough if np.isfinite(enough) else np.inf
@@ -232,6 +250,10 @@ class Courses:
                 break
         return last
 
+    def _worth(self, cost: float, spare: float) -> float:
+        """EUR in one period that are worth another cut."""
+        return _WORTH * min(max(spare, _RISE * abs(cost)), abs(cost)) / len(self._pieces)
+
     def _missed(self, number: int, sight: Sight, state: State) -> float:
         """EUR by which a solution is cheaper than its state, as its optimum weighs them."""
         own, relaxation = self._periods[number], self.relaxation
@@ -262,7 +284,7 @@ class Courses:
     ) -> Conditional:
         """Rows around a state, which hold where a schedule spends no more than ``most`` in the period."""
         own, relaxation, piece = self._periods[number], self.relaxation, self._pieces[number]
-        most += _SLACK * relaxation.point.turnover
+        room = _SLACK * relaxation.point.turnover
         problem, ranges = relaxation.problem, relaxation.ranges_of(number, own)
         lowest = np.array([device.lowest for device in problem.devices], dtype=np.int64)
         steps = [own_steps[at] for own_steps, at in zip(self.placings.steps, place, strict=True)]
@@ -273,8 +295,10 @@ class Courses:
             state,
             control,
             ranges,
-            None if most == np.inf else lambda axes: piece.spans(place, own.control, axes, most),
+            None if most == np.inf else lambda axes: piece.spans(place, own.control, axes, most + room),
         )
+        if enclosure.empty:
+            self.placings.raise_to(number, place, most)
         return Conditional(
             relaxation, number, own, enclosure, np.array(steps) - lowest, largest(problem, number)
         )
@@ -304,11 +328,11 @@ class Courses:
     def _look_whole(self, number: int, place: tuple[int, ...], cost: float, spare: float) -> None:
         """Look at a placing as closely as can be: by narrow ranges, and with all that is whole as such.
 
-        A schedule no dearer than the plan costs in this period at most what is known of the placing and what
-        is spare at all.
+        A schedule cheaper than the aim costs in this period at most what is known of the placing and what is
+        spare at all.
         """
         piece = self._pieces[number]
-        worth = _WORTH * min(spare, abs(cost)) / len(self._pieces)
+        worth = self._worth(cost, spare)
         before = float(self.placings.least[number][place])
         known = -np.inf
         for _ in range(_MOST_NARROWED):
@@ -319,7 +343,7 @@ class Courses:
             known = reached
         last, around = -np.inf, None
         for _ in range(_MOST_CUTS):
-            bound, x = piece.whole_at(place, worth)
+            bound, x = piece.whole_at(place, _COARSE * worth)
             self.placings.raise_to(number, place, bound)
             if not len(x) or bound - last <= worth or self._deadline.passed:
                 break

@@ -83,6 +83,8 @@ class Enclosure:
     ----------
     known : bool
         Whether anything is known: not behind ratios, and not where nothing bounds the voltages.
+    empty : bool
+        Whether the ranges that were asked for say that there is no state at all.
     tangential : (node,)
         Largest distance of every voltage from the state's direction, p.u.
     """
@@ -102,7 +104,7 @@ class Enclosure:
         self._own, self._control, self._ranges = own, control, ranges
         self.source = state.setting.source
         self.voltage = state.voltage[:free]
-        self.known = not circuit.ratios
+        self.known, self.empty = not circuit.ratios, False
         if not self.known:
             return
         self._power = (own.injected + control @ own.change)[:free]
@@ -129,6 +131,9 @@ class Enclosure:
         self._spread = np.abs(self._straight) + np.abs(self._crossed)
         self.tangential = np.full(free, np.inf)
         self._narrow = None if spans is None else self._spanned(spans)
+        if self.empty:
+            self.known = False
+            return
         self._bound_distances(np.abs(impedance))
 
     def _spanned(self, spans: Spans) -> Group | None:
@@ -141,6 +146,7 @@ class Enclosure:
         axes = axes / (np.abs(axes) @ self._top).max(initial=np.finfo(np.float64).tiny)
         at = axes @ self._control
         low, high = spans(axes)
+        self.empty = bool((low > high).any())
         rows = [
             (axis, float(least), float(most))
             for axis, least, most in zip(axes, low - at, high - at, strict=True)
