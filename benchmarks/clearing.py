@@ -24,7 +24,7 @@ from benchmarks.registry import (
     Target,
     interleaved,
 )
-from gridclear.errors import OptionError
+from gridclear.errors import OptionError, SolverError
 from gridclear.network.compiled import compile_case
 from gridclear.optimise.algorithms import ALGORITHMS
 
@@ -106,7 +106,7 @@ def run(name: str, settings: Settings) -> Result:
             # The bound is asked for once, with more time.
             patience = {"bound": True, "deadline_s": BOUND_S} if algorithm == OURS and asked.bound else {}
             found[algorithm] = clear(algorithm=algorithm, **patience)
-        except OptionError as fault:
+        except (OptionError, SolverError) as fault:
             notes.append(f"{algorithm}: left out, {fault}")
     runs: dict[str, Callable[[], Mapping[str, float]]] = {
         algorithm: partial(_clear, clear, algorithm)
