@@ -130,10 +130,11 @@ def run(name: str, settings: Settings) -> Result:
             held = partial(peer.solve, steps, *as_decided(clearing, share))
             relaxed[HELD] = held()
     seconds = {one: answer.solved_s for one, answer in found.items()}
-    if proved:
-        found[PROVED], seconds[PROVED] = found[OURS], sum(proved.values())
+    seconds |= {PROVED: sum(proved.values())} if proved else {}
     seconds |= {key: taken["total"] for key, taken in interleaved(runs, settings.repeats).items()}
     verdicts = {one: judge(answer.schedule, answer.devices) for one, answer in found.items()}
+    if proved:
+        found[PROVED], verdicts[PROVED] = found[OURS], verdicts[OURS]
     base = seconds.get(IPOPT, math.nan)
     rows = [_row(one, found[one], verdicts[one], seconds[one], base) for one in found]
     rows += [

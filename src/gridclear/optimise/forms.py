@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.network.topology import rows_of_l
+from gridclear.network.topology import rows_of_l, starts
 from gridclear.optimise.supports import CURRENT, State, Support
 from gridclear.powerflow.hermitian import (
     DEFINITE,
@@ -70,8 +70,7 @@ class _Slots:
         upper = np.array([one for own in rows for one in own], dtype=np.int64)
         key = np.sort(upper * free + at)
         back = np.searchsorted(key, upper * free + at)
-        start = np.searchsorted(key, free * np.arange(free + 1))
-        pattern = Pattern(start, key % free, np.concatenate([[0], np.cumsum(count)]), back, upper)
+        pattern = Pattern(starts(upper, free), key % free, starts(at, free), back, upper)
         return cls(pattern, key, free, size)
 
     @property

@@ -99,19 +99,24 @@ def lay(pattern, diagonal, upper, lower):
 
 
 @allocating
+def _substitute_back(pattern, inverse, upper, x):
+    """Solve with what stands above the diagonal, of which the inverses are given."""
+    for i in range(len(inverse) - 1, -1, -1):
+        total = x[i]
+        for k in range(pattern.start[i], pattern.start[i + 1]):
+            total -= upper[k] * x[pattern.column[k]]
+        x[i] = total * inverse[i]
+
+
+@allocating
 def _solve(pattern, diagonal, upper, lower, x):
     """Solve L U x = b; x holds b before."""
-    n = len(diagonal)
-    for i in range(n):
+    for i in range(len(diagonal)):
         total = x[i]
         for k in range(pattern.back_start[i], pattern.back_start[i + 1]):
             total -= lower[pattern.back[k]] * x[pattern.back_row[k]]
         x[i] = total
-    for i in range(n - 1, -1, -1):
-        total = x[i]
-        for k in range(pattern.start[i], pattern.start[i + 1]):
-            total -= upper[k] * x[pattern.column[k]]
-        x[i] = total * diagonal[i]
+    _substitute_back(pattern, diagonal, upper, x)
 
 
 @allocating
@@ -235,16 +240,11 @@ def _definite(pattern, diagonal, upper, less, inverse, factor):
 @allocating
 def _solve_definite(pattern, inverse, factor, x):
     """Solve U^H D^-1 U x = b; x holds b before."""
-    n = len(inverse)
-    for i in range(n):
+    for i in range(len(inverse)):
         own = x[i] * inverse[i]
         for k in range(pattern.start[i], pattern.start[i + 1]):
             x[pattern.column[k]] -= np.conj(factor[k]) * own
-    for i in range(n - 1, -1, -1):
-        total = x[i]
-        for k in range(pattern.start[i], pattern.start[i + 1]):
-            total -= factor[k] * x[pattern.column[k]]
-        x[i] = total * inverse[i]
+    _substitute_back(pattern, inverse, factor, x)
 
 
 @allocating
