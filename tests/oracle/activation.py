@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,9 +83,11 @@ def items_of(problem: Problem) -> list[Item]:
         if not placed:
             continue
         name = min((str(bids[i]["bid"]), starts[i], str(bids[i]["direction"])) for i in placed)
-        offered = np.array([number(bids[i], "p_mw") for i in placed])
-        prices = np.array([number(bids[i], "price_eur_mwh", 0.0) for i in placed])
-        price = float(prices @ offered / offered.sum()) if len(placed) > 1 else float(prices[0])
+        # Exactly: rounding must not set a block behind single rows of the price that all of its rows have.
+        offered = [Fraction(number(bids[i], "p_mw")) for i in placed]
+        prices = [Fraction(number(bids[i], "price_eur_mwh", 0.0)) for i in placed]
+        worth = sum((p * mw for p, mw in zip(prices, offered, strict=True)), Fraction(0))
+        price = float(worth / sum(offered)) if len(placed) > 1 else float(prices[0])
         least = max(number(bids[i], "min_p_mw", 0.0) / number(bids[i], "p_mw") for i in members)
         found.append(Item(name, price, tuple(members), units_of(placed, bids, starts, name), least))
     return sorted(found, key=lambda item: (item.price, item.name))

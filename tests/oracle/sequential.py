@@ -244,7 +244,9 @@ def _named(said: Mapping[str, object], broken: frozenset[Key]) -> bool:
 
 def _edge(row: pd.Series, said: float) -> str:
     """Why a published share may be another than that found: at its threshold a share is all or nothing."""
-    if abs(said - row["inside"]) <= AMOUNT:
+    share = row["accepted_mw"] / row["offered_mw"]
+    # On a flat limit much of an offer lies between the two.
+    if row["inside"] - AMOUNT <= said <= share + AMOUNT and (said > 0.0 or row["inside"] == 0.0):
         return f"{row['inside']:.6f} leaves {LAST:.1%} of a tolerance"
     near = abs(row["reach"] - row["least"]) <= EDGE
     either = said == 0.0 or abs(said - row["reach"]) <= AMOUNT

@@ -165,6 +165,23 @@ def test_only_at_a_threshold_may_a_light_fall_to_either_side(off, excused):
     assert (found["edge"] != "").tolist() == [excused]
 
 
+@pytest.mark.parametrize(("share", "excused"), [(0.35, True), (0.1, False), (0.6, False)])
+def test_on_a_flat_limit_any_share_may_be_published_that_leaves_next_to_nothing(share, excused):
+    """The first bid leaves 5e-8 of 1e-5 MW of tolerance: half of the second bid, and 0.2 but for 3e-8 MW."""
+    of = problem(offer("a", 2.0 + 1e-5 - 5e-8, 10.0), offer("b", 1e-7, 20.0))
+    right = judged(of)
+    assert right["accepted_mw"].iloc[1] == pytest.approx(0.5e-7, abs=0.02e-7)
+    found = differences(of, published(of, right["accepted_mw"].iloc[0], share * 1e-7), points=3)
+    assert found["what"].tolist() == ["amount"]
+    assert (found["edge"] != "").tolist() == [excused]
+
+
+def test_equal_prices_of_a_block_are_its_price():
+    rows = [offer("k", 1.4978674061129742, 50.0, start=start, block="x") for start in (T0, T1)]
+    items = items_of(problem(*rows, offer("m", 1.0, 50.0), forecast=loads(3.0, 3.0)))
+    assert [item.name[0] for item in items] == ["k", "m"]
+
+
 def test_lights_in_another_order_are_refused():
     of = problem(*BIDS)
     with pytest.raises(ValueError, match="order"):
