@@ -12,7 +12,7 @@ to break something (`boxes.climbed`) then belong to all boxes that hold them, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,11 @@ from .boxes import EDGE, climbed, corners, published_box, random_points, units_i
 from .fast_states import FastStates
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
-    from .plain_grid import Problem
+    from .plain_grid import Key, Problem
 
 INNER_POINTS = 32  # of each box that are tried beside its corners
 GAIN = 1e-5  # of all that is offered: less is no gain
@@ -44,14 +46,22 @@ class Box:
 
 
 def best_box(
-    problem: Problem, start: pd.Timestamp, *, seed: int = 0, most_units: int = 8, bends: bool = False
+    problem: Problem,
+    start: pd.Timestamp,
+    *,
+    seed: int = 0,
+    most_units: int = 8,
+    bends: bool = False,
+    edges: Mapping[Key, float] | None = None,
 ) -> Box:
     """Search the best safe box of a period (the links of its blocks to other periods are left out).
 
     Without ``bends`` a box counts as safe with its corners and some random points, so that with curves the
-    best one may be too large.
+    best one may be too large. ``edges``: values beyond which a constraint is broken, whatever its limit and
+    tolerance and the base state say, if they are nearer.
     """
     period = Period(problem, start)
+    period.base = replace(period.base, constraints=_within(period.base.constraints, edges or {}))
     units = units_in(problem, period)
     if len(units) > most_units:
         raise ValueError(f"{len(units)} units are too many for an exhaustive search")
@@ -64,6 +74,18 @@ def best_box(
             break
         sides = search.best()
     return Box(dict(zip(search.names, sides.tolist(), strict=True)), float(search.mw @ sides))
+
+
+def _within(constraints: pd.DataFrame, edges: Mapping[Key, float]) -> pd.DataFrame:
+    """Constraints with effective limits so near that the edges are not passed."""
+    found = constraints.copy()
+    for key, edge in edges.items():
+        named = zip(found["kind"], found["element_type"], found["element"], strict=True)
+        mine = np.array([one == key for one in named])
+        limit = edge - found["side"] * found["tolerance"]
+        nearer = mine & (found["side"] * (limit - found["effective"]) < 0.0)
+        found.loc[nearer, "effective"] = limit[nearer]
+    return found
 
 
 def published_mw(problem: Problem, lights: pd.DataFrame, start: pd.Timestamp) -> float:

@@ -248,7 +248,12 @@ def _regulators(problem: Problem, rng: np.random.Generator) -> pd.DataFrame:
         "element_type", "element", "mode", "position", "tap_min", "tap_max", "vm_set_pu", "deadband_pu",
         "group",
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    found = pd.DataFrame(rows, columns=columns)
+    down, up = found["tap_min"] - found["position"], found["tap_max"] - found["position"]
+    if together and down.max() == 0.0 and up.min() == 0.0:
+        # A group that can make no step together is refused.
+        found["tap_max"] = 9
+    return found
 
 
 def _bids(

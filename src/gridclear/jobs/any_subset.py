@@ -34,6 +34,8 @@ _REST = 1e-5
 #: So often a box of the most megawatts begins anew, from another unit in full that lacks so much of it,
 #: within so many rounds.
 _STARTS, _WORTH, _ROUNDS_ANEW = 8, 1e-3, 24
+#: Items of a part that count as few.
+_FEW_ITEMS = 8
 #: A box that found no rest shrinks until it is safe: by this part at first, by twice as much each time, and
 #: by the last part at most.
 _SHRINK, _MOST_SHRINK, _SHRINKS = 1e-3, 0.1, 66
@@ -87,6 +89,8 @@ def judge_any_subset(
     share, calm = _come_to_rest(bids, box, allotment, offers, rounds, progress)
     if search.curved:
         share, calm = _beyond_lines(search, bids, box, allotment, offers, share, calm=calm)
+    elif allotment == MOST_MW and calm:
+        share, calm = _with_whole_ones(bids, box, offers, share)
     for number in range(0 if calm else _SHRINKS):
         share = _without_crumbs(bids, share * (1.0 - min(_SHRINK * 2.0**number, _MOST_SHRINK)))
         if not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS_ON_CURVES)):
@@ -142,13 +146,39 @@ def _beyond_lines(
     return share, not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS_ON_CURVES))
 
 
+def _with_whole_ones(bids: Bids, box: Box, offers: Offers, share: Floats) -> tuple[Floats, bool]:
+    """Look for better boxes with items that have a least share and got none, and whether nothing is broken.
+
+    What lines say of such an item is told far from where it would stand: currents bend in between. Parts with
+    many items are left as they are: there it gains little, and takes long.
+    """
+    part = _parts(bids)
+    items = np.bincount(part[np.unique(bids.item, return_index=True)[1]], minlength=len(part))
+    out = (offers.least[bids.item] > LEAST) & (share == 0.0) & (offers.most > 0.0)
+    out &= items[part] <= _FEW_ITEMS
+    if not out.any():
+        return share, True
+    share = _begun_anew(bids, box, MOST_MW, offers, share, part, np.isin(part, part[out]), out)
+    return share, not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS))
+
+
 def _begun_anew(
-    bids: Bids, box: Box, allotment: str, offers: Offers, share: Floats, part: Ints, open_: NDArray[np.bool_]
+    bids: Bids,
+    box: Box,
+    allotment: str,
+    offers: Offers,
+    share: Floats,
+    part: Ints,
+    open_: NDArray[np.bool_],
+    wanted: NDArray[np.bool_] | None = None,
 ) -> Floats:
-    """Begin anew from boxes with one more of the open units in full, and keep what is better."""
+    """Begin anew from boxes with one more of the wanted units in full; keep what is better of the open ones.
+
+    ``wanted``: all that are open, if not given.
+    """
     size = bids.offered_of_unit
     most_mw = allotment == MOST_MW
-    tried = ~open_
+    tried = ~(open_ if wanted is None else wanted)
     for _ in range(_STARTS if most_mw else 1):
         lacking = np.where(tried | (box.column < 0), 0.0, size * (offers.most - share))
         order = np.lexsort((-lacking, part))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gridclear.powerflow.laid_out import PeriodLimits
 
 #: Limits lie this far inside of the band: their own tolerance, and some more so that rounding moves no tap.
-_INSIDE = 1.1 * TOLERANCE
+_INSIDE = 1.001 * TOLERANCE
 
 
 @dataclass(frozen=True, eq=False)
