@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize
 
 from gridclear.jobs.corners import AIM
 from gridclear.optimise.allotment import MERIT_ORDER, PRO_RATA
+from gridclear.optimise.highs import OPTIMAL, LostError, Solver
+from gridclear.optimise.program import Program
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -218,16 +219,21 @@ class Growth:
         """Find the best box within reach by the slopes at its points."""
         gains, rooms = self._few.rows(box, reach)
         scale = np.maximum(np.abs(gains).max(axis=1, initial=0.0), 1e-9)
-        found = optimize.milp(
+        program = Program()
+        step = program.columns(
+            len(box),
+            np.maximum(low - box, -reach),
+            np.minimum(np.maximum(top, box) - box, reach),
             -self._size,
-            constraints=optimize.LinearConstraint(
-                gains / scale[:, None], -np.inf, np.maximum(rooms, 0.0) / scale
-            ),
-            bounds=optimize.Bounds(
-                np.maximum(low - box, -reach), np.minimum(np.maximum(top, box) - box, reach)
-            ),
         )
-        return box + found.x if found.status == 0 else box
+        row = program.rows(len(gains), upper=np.maximum(rooms, 0.0) / scale)
+        program.entries(row[:, None], step, gains / scale[:, None])
+        try:
+            answer = Solver(program).minimise(program.cost)
+        except LostError:
+            # The box that is there stands without it.
+            return box
+        return box + answer.x if answer.status == OPTIMAL else box
 
     def _traded(self, box: Floats, low: Floats, gain: float) -> Floats | None:
         """Find the best safe box with one side lower and another one higher that is better."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, sparse
 
-from gridclear.errors import SolverError
+from gridclear.optimise.highs import Solver, solved
+from gridclear.optimise.program import Program
 from gridclear.powerflow.filling import fill
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ MERIT_ORDER, PRO_RATA, MOST_MW = "merit-order", "pro-rata", "most-mw"
 ALLOTMENTS = (MERIT_ORDER, PRO_RATA, MOST_MW)
 #: Least shares up to here are crumbs, which are dropped afterwards rather than decided by whole numbers.
 _CRUMB = 1.5e-3
+#: Of the most megawatts a search may leave so much, relative and in MW, unproved.
+_GAP = (1e-4, 1e-9)
 #: Room in which sums may differ, in p.u. of violation.
 _ROUNDING = 1e-12
 #: Halvings of the common share of a pro-rata stage.
@@ -214,7 +216,8 @@ def _most(offers: Offers, limits: Limits) -> Floats:
     """Linear program; with whole numbers for least amounts, and for where units cease to press."""
     items, most = offers.items, offers.of_item(offers.most)
     most = np.where(most < offers.least, 0.0, most)
-    rows = _Rows(most)
+    program = Program()
+    program.columns(items, 0.0, most, -np.bincount(offers.item, weights=offers.size, minlength=items))
     for period in range(len(limits.room)):
         mine = np.flatnonzero(offers.period == period)
         press = limits.press[period][:, offers.column[mine]]
@@ -225,90 +228,48 @@ def _most(offers: Offers, limits: Limits) -> Floats:
             alone = offers.exclusive[mine] < 0
             # In units of what the largest presses: solvers look at absolute differences.
             press[row] /= (scale := press[row].max())
-            column = (
-                offers.item[mine] if reach is None else rows.within(offers.item[mine], press[row], reach[row])
-            )
+            column = offers.item[mine]
+            if reach is not None:
+                column = _within(program, column, most, press[row], reach[row])
             entries = [(column[alone], press[row, alone])]
             for group in np.unique(offers.exclusive[mine[~alone]]):
                 # The largest of the group: one number that is at least each of its members.
                 member = offers.exclusive[mine] == group
-                largest = rows.column()
-                for item, weight in zip(column[member], press[row, member], strict=True):
-                    rows.add([(np.array([item, largest]), np.array([weight, -1.0]))], 0.0)
-                entries.append((np.array([largest]), np.ones(1)))
-            rows.add(entries, limits.room[period, row] / scale)
+                largest = program.columns(1)
+                each = program.rows(int(member.sum()), upper=0.0)
+                program.entries(each, column[member], press[row, member])
+                program.entries(each, largest, -1.0)
+                entries.append((largest, np.ones(1)))
+            _row(program, entries, limits.room[period, row] / scale)
     for item in np.flatnonzero((offers.least > _CRUMB) & (most > 0.0)).tolist():
-        pair = np.array([item, rows.flag()])
-        rows.add([(pair, np.array([1.0, -most[item]]))], 0.0)
-        rows.add([(pair, np.array([-1.0, offers.least[item]]))], 0.0)
-    value = np.bincount(offers.item, weights=offers.size, minlength=items)
-    found = optimize.milp(
-        -np.concatenate([value, np.zeros(len(rows.upper) - items)]),
-        constraints=rows.constraint(),
-        integrality=np.array(rows.whole),
-        bounds=optimize.Bounds(0.0, np.array(rows.upper)),
-    )
-    if found.status != 0:
-        raise SolverError(f"allotment of the most megawatts: {found.message}")
-    share: Floats = np.clip(found.x[:items], 0.0, most)
+        pair = np.array([item, *_flag(program)])
+        _row(program, [(pair, np.array([1.0, -most[item]]))], 0.0)
+        _row(program, [(pair, np.array([-1.0, offers.least[item]]))], 0.0)
+    found = solved(Solver(program).minimise(program.cost, gap=_GAP)).x
+    share: Floats = np.clip(found[:items], 0.0, most)
     return np.where(share < offers.least * (1.0 - 1e-9), 0.0, share)
 
 
-class _Rows:
-    """Rows ``sum of number · column <= room`` of a program, as they come.
+def _within(program: Program, item: Ints, most: Floats, press: Floats, reach: Floats) -> Ints:
+    """Columns of what units press with, at least the smaller of their share and their reach."""
+    column = item.copy()
+    for at in np.flatnonzero((press > 0.0) & (reach < most[item])).tolist():
+        share, part, beyond = int(item[at]), int(program.columns(1)[0]), int(_flag(program)[0])
+        more = most[share] - reach[at]
+        _row(program, [(np.array([share, beyond]), np.array([1.0, -more]))], float(reach[at]))
+        _row(program, [(np.array([part, beyond]), np.array([-1.0, reach[at]]))], 0.0)
+        _row(program, [(np.array([share, part, beyond]), np.array([1.0, -1.0, -more]))], 0.0)
+        column[at] = part
+    return column
 
-    Parameters
-    ----------
-    most : (item,)
-        Upper bounds of the first columns, the shares.
-    """
 
-    def __init__(self, most: Floats) -> None:
-        self.upper, self.whole = most.tolist(), [0] * len(most)
-        self._columns: list[Ints] = []
-        self._numbers: list[Floats] = []
-        self._room: list[float] = []
+def _flag(program: Program) -> Ints:
+    """Add a column that is 0 or 1."""
+    return program.columns(1, 0.0, 1.0, whole=True)
 
-    def column(self, upper: float = np.inf, *, whole: bool = False) -> int:
-        """Give a new column."""
-        self.upper.append(upper)
-        self.whole.append(int(whole))
-        return len(self.upper) - 1
 
-    def flag(self) -> int:
-        """Give a new column that is 0 or 1."""
-        return self.column(1.0, whole=True)
-
-    def within(self, item: Ints, press: Floats, reach: Floats) -> Ints:
-        """Columns of what units press with, at least the smaller of their share and their reach."""
-        column = item.copy()
-        for at in np.flatnonzero((press > 0.0) & (reach < np.array(self.upper)[item])).tolist():
-            share, part, beyond = int(item[at]), self.column(), self.flag()
-            more = self.upper[share] - reach[at]
-            self.add([(np.array([share, beyond]), np.array([1.0, -more]))], float(reach[at]))
-            self.add([(np.array([part, beyond]), np.array([-1.0, reach[at]]))], 0.0)
-            self.add([(np.array([share, part, beyond]), np.array([1.0, -1.0, -more]))], 0.0)
-            column[at] = part
-        return column
-
-    def add(self, entries: list[tuple[Ints, Floats]], room: float) -> None:
-        """Add one row."""
-        self._columns.append(np.concatenate([columns for columns, _ in entries]))
-        self._numbers.append(np.concatenate([numbers for _, numbers in entries]))
-        self._room.append(room)
-
-    def constraint(self) -> optimize.LinearConstraint:
-        """All rows."""
-        first = np.cumsum([0, *(len(columns) for columns in self._columns)])
-        empty = [np.zeros(0)]
-        matrix = sparse.csr_array(
-            (
-                np.concatenate([*self._numbers, *empty]),
-                np.concatenate([*self._columns, *empty]).astype(np.int64),
-                first,
-            ),
-            shape=(len(self._room), len(self.upper)),
-        )
-        # Units of one item in one row are one entry: the solver refuses two.
-        matrix.sum_duplicates()
-        return optimize.LinearConstraint(matrix, -np.inf, np.array(self._room))
+def _row(program: Program, entries: list[tuple[Ints, Floats]], room: float) -> None:
+    """Add a row ``sum of number · column <= room``."""
+    row = program.rows(1, upper=room)
+    for columns, numbers in entries:
+        program.entries(row, columns, numbers)
