@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import highspy
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from gridclear.optimise.program import Program
 def stumbling(times):
     """A solver whose first runs end in an error, as the dual simplex does when its duals grow too large."""
 
-    class Stumbling(highspy.Highs):
+    class Stumbling(highs.QuietHighs):
         runs = 0
 
         def run(self):
@@ -31,7 +34,7 @@ def stumbling(times):
 def claiming(times):
     """A solver whose first runs call an optimum what breaks rows, as after trouble with a basis."""
 
-    class Claiming(highspy.Highs):
+    class Claiming(highs.QuietHighs):
         runs = 0
 
         def run(self):
@@ -55,9 +58,21 @@ def solver_of_two_rows(*, whole=False):
     return highs.Solver(program), program.cost
 
 
+def test_nothing_is_written_to_the_terminal():
+    # The solver writes its header once in a process: a new one is asked.
+    lines = (
+        "from gridclear.optimise import highs, program",
+        "one = program.Program()",
+        "one.columns(1, 0.5, 2.0, 1.0, whole=True)",
+        "print(highs.Solver(one).minimise(one.cost).x)",
+    )
+    ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("[1.]\n", "")
+
+
 @pytest.mark.parametrize("times", [0, 1, 2])
 def test_a_solver_that_stumbles_is_asked_again(monkeypatch, times):
-    monkeypatch.setattr(highs.highspy, "Highs", stumbling(times))
+    monkeypatch.setattr(highs, "QuietHighs", stumbling(times))
     solver, cost = solver_of_two_rows()
     answer = solver.minimise(cost)
     assert answer.status == highs.OPTIMAL
@@ -65,7 +80,7 @@ def test_a_solver_that_stumbles_is_asked_again(monkeypatch, times):
 
 
 def test_a_solver_that_never_answers_is_an_error(monkeypatch):
-    monkeypatch.setattr(highs.highspy, "Highs", stumbling(9))
+    monkeypatch.setattr(highs, "QuietHighs", stumbling(9))
     solver, cost = solver_of_two_rows()
     with pytest.raises(highs.LostError, match="'Not Set', from scratch, too"):
         solver.minimise(cost)
@@ -74,23 +89,23 @@ def test_a_solver_that_never_answers_is_an_error(monkeypatch):
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("times", [0, 1, 2])
 def test_an_optimum_that_breaks_rows_is_sought_anew(monkeypatch, times, whole):
-    monkeypatch.setattr(highs.highspy, "Highs", claiming(times))
+    monkeypatch.setattr(highs, "QuietHighs", claiming(times))
     solver, cost = solver_of_two_rows(whole=whole)
     answer = solver.minimise(cost)
-    assert highs.highspy.Highs.runs == times + 1
+    assert highs.QuietHighs.runs == times + 1
     assert answer.status == highs.OPTIMAL
     assert answer.objective == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_an_optimum_that_breaks_rows_from_scratch_too_has_a_name(monkeypatch, whole):
-    monkeypatch.setattr(highs.highspy, "Highs", claiming(9))
+    monkeypatch.setattr(highs, "QuietHighs", claiming(9))
     solver, cost = solver_of_two_rows(whole=whole)
     with pytest.raises(highs.LostError, match="no solution and says 'Optimal'") as raised:
         solver.minimise(cost)
     assert isinstance(raised.value, SolverError)
     # The program itself stays as it was.
-    highs.highspy.Highs.runs = 10
+    highs.QuietHighs.runs = 10
     assert solver.minimise(cost).objective == pytest.approx(3.0)
 
 

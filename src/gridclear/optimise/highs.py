@@ -118,6 +118,15 @@ def solved(answer: Answer) -> Answer:
     return answer
 
 
+class QuietHighs(highspy.Highs):
+    """A solver that writes nothing to the terminal, the header that comes with its callbacks included."""
+
+    def enableCallbacks(self) -> None:  # noqa: N802 - the solver's own name
+        """Turn output off before the first of it."""
+        self.setOptionValue("output_flag", False)  # noqa: FBT003 - its own signature
+        super().enableCallbacks()
+
+
 class Solver:
     """One program in the solver's memory; costs and bounds can be changed between solutions.
 
@@ -138,9 +147,8 @@ class Solver:
         self._bounds = program.lower[self._whole], program.upper[self._whole]
         self._search = len(self._whole) > 0
         self._count = program.n_column
-        self._solver = highspy.Highs()
+        self._solver = QuietHighs()
         for option, value in (
-            ("output_flag", False),
             ("threads", 1),
             ("random_seed", _SEED),
             # Dense rows, few columns: there is little to presolve, and it costs half of a search.
