@@ -126,9 +126,10 @@ def test_states_lie_above_the_lines_of_their_setting(name, near):
             value = (np.conj(toward) * voltage[node]).real / abs(toward)
             forms.append((enclosure.magnitude(node, toward), value))
         for (form, at), value in forms:
-            for sign in (1.0, -1.0):
+            both = enclosure.bent(form, at)
+            for sign, one in ((1.0, both), (-1.0, both.negative)):
                 for touch in (looked, control):
-                    line = enclosure.below(sign * form, sign * at, touch)
+                    line = one.below(touch)
                     assert sign * value >= line.constant + line.slope @ control - BALANCED
                 # Without what bends, and without errors, the lines would be wrong.
                 bent += sign * value < sign * (at + enclosure._slope(form) @ (control - centre)) - (

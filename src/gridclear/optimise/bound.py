@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.circuit import NotCoveredError, circuits_of
 from gridclear.optimise.courses import Courses
 from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, TimeOverError
@@ -115,8 +116,9 @@ def lower_bound(point: Point, deadline: Deadline) -> Bound:
         A program ended in a way that is no answer.
     """
     start = time.monotonic()
-    # From here on, what the plan reaches is what is to be kept.
-    kept = replace(keep_cure(point), requests=keep_delivery(point).requests)
+    # From here on, what the plan reaches is what is to be kept, within the tolerance of all limits: what may
+    # be missed for the sake of the profile is missed once.
+    kept = replace(keep_cure(point, TOLERANCE), requests=keep_delivery(point).requests)
     point = assess(kept, point.plan)
     try:
         search = _Search(point, circuits_of(point), deadline)

@@ -11,7 +11,8 @@ from gridclear.optimise.supports import VOLTAGE, Weights
 
 if TYPE_CHECKING:
     from gridclear.network.network import Complexes, Floats, Ints
-    from gridclear.optimise.enclosures import Enclosure, Line
+    from gridclear.optimise.bent import Line
+    from gridclear.optimise.enclosures import Enclosure
     from gridclear.optimise.lifted import Period
     from gridclear.optimise.relaxation import Relaxation
     from gridclear.optimise.supports import Quantity, State
@@ -78,7 +79,7 @@ class Conditional:
             form, at, most = self._limit(quantity, state)
             weights = Weights(*self._nothing(), {quantity: 0.5 / abs(most)}) if most else None
             if weights is not None:
-                line = self._enclosure.below(form, at, control)
+                line = self._enclosure.bent(form, at).below(control)
                 found += self._row(line, most, [], weights)
         return found + ([] if worth is None else self._together(state, control, worth))
 
@@ -119,7 +120,7 @@ class Conditional:
         size = float(np.abs(worth.power).max(initial=0.0))
         if not terms or not np.isfinite(more) or not size:
             return []
-        line = enclosure.below(form / size, at / size, control)
+        line = enclosure.bent(form / size, at / size).below(control)
         scaled = [(column, value / size) for column, value in terms]
         return self._row(line, upper / size, scaled, worth.scaled(1.0 / size), more / size)
 
@@ -145,11 +146,11 @@ class Conditional:
             zip(own.fed.tolist(), self._relaxation.ranges_of(self._number, own), strict=True)
         ):
             for part, columns in enumerate((own.active, own.reactive)):
-                form, at = self._enclosure.power(source, part)
+                bent = self._enclosure.bent_power(source, part)
                 low, high = ranges[part]
-                for sign, end in ((1.0, -low), (-1.0, high)):
+                for one, sign, end in ((bent, 1.0, -low), (bent.negative, -1.0, high)):
                     # sign · line <= sign · power: rows over the controls and the power's column.
-                    line = self._enclosure.below(sign * form, sign * at, control)
+                    line = one.below(control)
                     power, current = self._nothing()
                     power[source] = sign * (1.0j if part else 1.0)
                     terms = [(columns[[place]], np.array([-sign / base]))]

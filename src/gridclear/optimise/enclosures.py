@@ -15,13 +15,13 @@ where it bends downwards, chords do. ``docs/bound.md`` has it in full.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import qr
 
+from gridclear.optimise.bent import ROUNDING, Bent, Controls
 from gridclear.optimise.lifted import kept_voltages, largest
 from gridclear.optimise.spans import Group, highest
 
@@ -41,24 +41,8 @@ _NARROWED = 6
 _TERMS = 4
 #: Part of a bound by which it must be above what it is mapped to: far above rounding errors.
 _STRICTLY = 1e-6
-#: Rounding errors of what is affine, by its size: far above what they are.
-_ROUNDING = 1e-10
 #: Directions of the controls whose ranges are asked for.
 _MOST_AXES = 24
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """A number that is at least ``constant`` + ``slope`` · u wherever the limits are kept.
-
-    Attributes
-    ----------
-    constant : float
-    slope : (control,)
-    """
-
-    constant: float
-    slope: Floats
 
 
 class Enclosure:
@@ -110,6 +94,8 @@ class Enclosure:
         self._power = (own.injected + control @ own.change)[:free]
         self._change = own.change[:, :free]
         self._top = largest(problem, number)
+        self._controls = Controls(control, self._top)
+        self._bent: dict[tuple[int, int], Bent] = {}
         self.low, self.high = kept_voltages(problem, number, circuit)
         acts = (np.abs(self._power) > 0.0) | (np.abs(self._change).max(axis=0, initial=0.0) > 0.0)
         if (self.low[acts] <= 0.0).any():
@@ -181,7 +167,7 @@ class Enclosure:
             inside = np.sqrt(np.maximum(self.low**2 - self.tangential**2, 0.0)) - size
             low = np.maximum(-self._highest(-out, rows) - room, inside)
             radial = np.maximum(np.abs(high), np.abs(low))
-            new = np.minimum(self._far, np.hypot(radial, self.tangential) * (1.0 + _ROUNDING))
+            new = np.minimum(self._far, np.hypot(radial, self.tangential) * (1.0 + ROUNDING))
             done = bool((new > 0.95 * self._far).all())
             self._far = new
             if done:
@@ -261,7 +247,7 @@ class Enclosure:
         size, far, (fixed, growing) = np.abs(self.voltage), self._far, self._rest
         change = np.abs(self._change).T
         straight = np.abs(self._moved).T
-        both = far + np.minimum(far + self._spread @ self._most_rest, straight @ self._reach)
+        both = far + np.minimum(far + self._spread @ self._most_rest, straight @ self._controls.reach)
         bent = np.abs(self._power) / size**3
         by_rest = bent * both + self._most_change / size**2
         by_far, by_change = bent * far**2 / self._least, far**2 / (size**2 * self._least)
@@ -275,61 +261,42 @@ class Enclosure:
         """Largest |E| of every node."""
         size, far, change = np.abs(self.voltage), self._far, self._most_change
         beside = self._spread @ self._most_rest
-        both = far + np.minimum(far + beside, np.abs(self._moved).T @ self._reach)
+        both = far + np.minimum(far + beside, np.abs(self._moved).T @ self._controls.reach)
         bent = np.abs(self._power) / size**3
         found: Floats = (bent * both + change / size**2) * beside
         found += bent * far**3 / self._least + change * far**2 / (size**2 * self._least)
         return found
 
-    def _chords(self, steep: Floats) -> tuple[float, Floats]:
-        """Bound steep · |u - u'| from above by the controls' chords: a constant, and slopes by u."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            tilt = np.where(self._top > 0.0, 1.0 - 2.0 * self._control / self._top, 0.0)
-        return float(steep @ self._control), steep * tilt
-
-    def below(self, form: Complexes, at: float, touch: Floats) -> Line:
-        """Bound Re(h · V) from below, by its weights h, its value in the state, and where it is looked at.
+    def bent(self, form: Complexes, at: float) -> Bent:
+        """State Re(h · V) by the controls.
 
         Parameters
         ----------
         form : (node,) complex
+            Its weights h.
         at : float
-        touch : (control,)
-            Where the line is as close as can be: it is sound wherever that is.
+            Its value in the state.
         """
-        slope, turned = self._slope(form), self._turned(form)
+        turned = self._turned(form)
         fixed, growing = self._third
         weight = np.abs(turned)
         bend = (self._moved * (turned * self._power / self.voltage**3)) @ self._moved.T
         bend = (bend - (self._change * (turned / self.voltage**2)) @ self._moved.T).real
         value, vector = np.linalg.eigh(0.5 * (bend + bend.T))
-        away = vector.T @ (touch - self._control)
-        # Tangents where it bends upwards.
-        up = np.maximum(value, 0.0)
-        slope = slope + vector @ (2.0 * up * away)
-        constant = at - float(up @ away**2) - float(slope @ self._control)
-        # Where it bends downwards, chords along what it bends by, or along the controls.
-        down = np.minimum(value, 0.0)
-        along = np.flatnonzero(down < 0.0)
-        across = vector[:, along].T
-        high, low = self._highest(across, self._groups), -self._highest(-across, self._groups)
-        # -y² >= -((low + high) y - low high) between both ends.
-        chord = across.T @ (down[along] * (low + high))
-        level = float(-down[along] @ (low * high)) - float(chord @ self._control)
-        reach, hollow = self._reach, np.abs((vector * down) @ vector.T)
-        steady, tilted = self._chords(hollow @ reach)
-        if level + float(chord @ touch) >= -steady - float(tilted @ touch):
-            constant, slope = constant + level, slope + chord
-        else:
-            constant, slope = constant - steady, slope - tilted
-        error, spread = self._chords(weight @ growing)
-        error += float(weight @ fixed)
-        most = float(weight @ self._most_third)
-        if most < error + float(spread @ touch):
-            error, spread = most, np.zeros(len(spread))
-        size = abs(at) + float(np.abs(slope) @ self._top) + float(reach @ np.abs(bend) @ reach)
-        constant -= error + _ROUNDING * size
-        return Line(constant, slope - spread)
+        axes = vector.T
+        return Bent(
+            controls=self._controls,
+            at=at,
+            slope=self._slope(form),
+            value=value,
+            axes=axes,
+            low=-self._highest(-axes, self._groups),
+            high=self._highest(axes, self._groups),
+            error=float(weight @ self._most_third),
+            fixed=float(weight @ fixed),
+            growing=weight @ growing,
+            size=float(self._controls.reach @ np.abs(bend) @ self._controls.reach),
+        )
 
     def _turned(self, form: Complexes) -> Complexes:
         """Weights w of Re(w · R) in Re(h · d)."""
@@ -339,6 +306,12 @@ class Enclosure:
         """Weights of the active (0) or reactive (1) power of a source, and its value in the state, p.u."""
         return self._source_form(source, part), self._source_at(source, part)
 
+    def bent_power(self, source: int, part: int) -> Bent:
+        """State the active (0) or reactive (1) power of a source by the controls."""
+        if (source, part) not in self._bent:
+            self._bent[source, part] = self.bent(*self.power(source, part))
+        return self._bent[source, part]
+
     def span(self, source: int, part: int) -> tuple[float, float]:
         """Range of a source's active (0) or reactive (1) power, p.u."""
         form, at = self._source_form(source, part), self._source_at(source, part)
@@ -347,11 +320,6 @@ class Enclosure:
             at - float(self._highest(-slope, self._groups)[0]) - room,
             at + float(self._highest(slope, self._groups)[0]) + room,
         )
-
-    @property
-    def _reach(self) -> Floats:
-        """Largest distances of the controls from the state's."""
-        return np.maximum(self._control, self._top - self._control)
 
     @cached_property
     def _most_change(self) -> Floats:

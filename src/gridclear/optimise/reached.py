@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from gridclear.optimise.linearise import Local, Point
     from gridclear.optimise.problem import Problem
 
-#: Fraction of a rated current by which a cure may be missed.
-_SAME_CURRENT = 1e-4
+#: Fraction of a rated current by which a cure may be missed for the sake of the profile.
+SAME_CURRENT = 1e-4
 
 
-def keep_cure(point: Point) -> Problem:
+def keep_cure(point: Point, current: float = SAME_CURRENT) -> Problem:
     """State the problem in which the cure that a point has reached must be kept.
 
     Parameters
     ----------
     point : Point
+    current : float
+        Fraction of a rated current by which each cure may be missed.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def keep_cure(point: Point) -> Problem:
             sign, unit = sides(compiled.networks[topology], compiled.limits[topology], local.sick)
             true = compiled.limits[topology].numbered[local.sick]
             reached = np.maximum(local.beyond[local.sick], 0.0)
-            reached += _slack(local, compiled.networks[topology].n_node)
+            reached += _slack(local, compiled.networks[topology].n_node, current)
             limits[topology][period, local.sick] = true + sign * unit * reached
     return replace(problem, limits=tuple(limits), cures=False)
 
@@ -59,16 +61,18 @@ def keep_sum(point: Point) -> Problem:
     compiled, left = point.problem.compiled, point.uncured
     for period, local in enumerate(point.local):
         if local is not None:
-            left += float(_slack(local, compiled.networks[int(compiled.topology[period])].n_node).sum())
+            left += float(
+                _slack(local, compiled.networks[int(compiled.topology[period])].n_node, SAME_CURRENT).sum()
+            )
     return replace(point.problem, left=left)
 
 
-def _slack(local: Local, nodes: int) -> Floats:
+def _slack(local: Local, nodes: int, current: float) -> Floats:
     """Distances by which the cure of every limit may be missed.
 
     The best cure is flat: the last of it would cost the profile out of all proportion.
     """
-    return np.where(local.sick >= 2 * nodes, _SAME_CURRENT, 0.5 * TOLERANCE)
+    return np.where(local.sick >= 2 * nodes, current, 0.5 * TOLERANCE)
 
 
 def keep_delivery(point: Point, slack: float = 0.0) -> Problem:
