@@ -14,6 +14,7 @@ import pytest
 from algebraic_support import problem_of
 
 from gridclear.jobs.cleared import device_moves, proof_of, schedule_table
+from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.algorithms import Deadline
 from gridclear.optimise.bound import _RESERVE, _Search
 from gridclear.optimise.circuit import circuits_of
@@ -70,9 +71,9 @@ def beyond(judge, verdict):
 def as_good(judge, one, other):
     """Whether a verdict leaves no limit and no request worse off than another."""
     keeps = not one.faults and one.worst <= 1.0
-    overload = (judge.clearing.limits["kind"] == "overload").to_numpy()
     # In tolerances: what ``docs/bound.md`` grants a cure.
-    cured = (beyond(judge, one) <= beyond(judge, other) + np.where(overload, 100.0, 0.5)).all()
+    overload = (judge.clearing.limits["kind"] == "overload").to_numpy()
+    cured = (beyond(judge, one) <= beyond(judge, other) + np.where(overload, 1.0, 0.5)).all()
     closer = (one.shortfall_mvar <= other.shortfall_mvar + CLOSE).all()
     return bool(keeps and cured and closer)
 
@@ -94,7 +95,7 @@ def test_no_plan_is_cut_off(seed):
     # The dearest: most of what can be done is cheaper, and must not be below its bound.
     point = max((assess(problem, plan) for plan in kept), key=lambda one: one.cost)
     point_short = point.shortfall
-    search_problem = replace(keep_cure(point), requests=keep_delivery(point).requests)
+    search_problem = replace(keep_cure(point, TOLERANCE), requests=keep_delivery(point).requests)
     point = assess(search_problem, point.plan)
     own_verdict = judged(point.plan)
     search = _Search(point, circuits_of(point), Deadline())

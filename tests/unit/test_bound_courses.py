@@ -28,6 +28,7 @@ from gridclear.optimise.circuit import circuits_of
 from gridclear.optimise.conditional import Conditional
 from gridclear.optimise.courses import Courses
 from gridclear.optimise.enclosures import Enclosure
+from gridclear.optimise.held import Held
 from gridclear.optimise.lifted import kept_voltages, largest, most_currents
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.placings import Placings, reachable
@@ -167,7 +168,11 @@ def test_rows_of_one_setting_cut_no_plan_off(name, near):
         base[number] = enclosed(relaxation, number, own, point.plan, near)
         enclosure, state, control = base[number]
         steps = point.plan.steps[:, number]
-        around = Conditional(relaxation, number, own, enclosure, steps - lowest, largest(problem, number))
+        stands = tuple(
+            int(columns[number, place])
+            for columns, place in zip(relaxation.lifted.step, steps - lowest, strict=True)
+        )
+        around = Conditional(relaxation, number, own, enclosure, stands, largest(problem, number))
         rows[number] = [cut.plane for cut in around.cuts(state, control, None)]
         # Touched elsewhere, with limits that are broken there, and weighed in many ways.
         for _ in range(10):
@@ -175,7 +180,8 @@ def test_rows_of_one_setting_cut_no_plan_off(name, near):
             there = relaxation.stood(own, other, steps.astype(np.float64))
             if there is not None:
                 worth = random_weights(relaxation, number, own, rng)
-                rows[number] += [cut.plane for cut in around.cuts(there, other, worth)]
+                weighed = around.weighed(there, worth)
+                rows[number] += [cut.plane for cut in around.cuts(there, other, weighed)]
     checked = held = 0
     for plan, number, found in states_of(problem, sampled(point, 240 if near else 80, rng)):
         own = periods[number]
@@ -294,8 +300,8 @@ def looked_at(point):
 def test_looking_closely_cuts_the_plan_itself_never_off(seed):
     problem = problem_of(small_clearings.small_case(seed))
     point = cleared(problem)
-    search, courses = looked_at(point)
-    rows = 0
+    (search, courses), rng = looked_at(point), np.random.default_rng(seed)
+    rows = parts = 0
     for number, own in search.relaxation.periods:
         place, piece = courses._place(number), courses._pieces[number]
         state = search.relaxation.plan_state(number, own)
@@ -307,18 +313,34 @@ def test_looking_closely_cuts_the_plan_itself_never_off(seed):
         injected = (own.injected + x[own.control] @ own.change)[: own.circuit.n_bus_node]
         lost = own.circuit.powers(state.voltage).real.sum() + injected.real.sum()
         x[loss] = problem.compiled.s_base_mva * lost
-        x = x[piece._column]
+        cost = float(piece.frame.cost @ x[piece.frame.column])
         # Narrower and narrower: down to what the plan itself costs above what is known of its placing.
         for _ in range(3):
             courses._look(number, place, point.cost, abs(point.cost), cuts=6)
-            spare = max(float(piece._cost @ x) - float(courses.placings.least[number][place]), 0.0)
+            spare = max(cost - float(courses.placings.least[number][place]), 0.0)
             courses._look_whole(number, place, point.cost, spare + 1e-3)
-        matrix, _, upper = piece._solver.rows()
-        excess = (matrix @ x - upper)[piece._rows :]
-        assert excess.max(initial=0.0) <= BALANCED
-        rows += len(excess)
-        assert courses.placings.least[number][place] <= float(piece._cost @ x) + 1e-3
+        assert excess_of(piece.local, x) <= BALANCED
+        closely = courses._close[number, place]
+        assert min(excess_of(part._local, x) for part in closely._parts) <= BALANCED
+        rows += piece.local.n_row - piece.local.first
+        parts += len(closely._parts)
+        # Parted where nothing is to be gained, too: one of the parts holds the plan.
+        for _ in range(4):
+            one = next(part for part in closely._parts if excess_of(part._local, x) <= BALANCED)
+            axis = rng.normal(0.0, 1.0, len(own.control))
+            closely._parts.remove(one)
+            closely._parts += one.parted(axis, float(axis @ x[own.control]) + rng.normal(0.0, 0.1))
+            courses._look_whole(number, place, point.cost, spare + 1e-3)
+            assert min(excess_of(part._local, x) for part in closely._parts) <= BALANCED
+        assert courses.placings.least[number][place] <= cost + 1e-3
     assert rows
+    assert parts >= len(search.relaxation.periods)
+
+
+def excess_of(local, x):
+    """By how much a point breaks the rows that were added to a program."""
+    matrix, _, upper = local.solver.rows()
+    return float((matrix @ x[local.frame.column] - upper)[local.first :].max(initial=0.0))
 
 
 @pytest.mark.parametrize("seed", [3, 12])
@@ -330,10 +352,11 @@ def test_spans_hold_what_costs_no_more_and_are_narrower_for_less(seed):
     for number, own in search.relaxation.periods:
         place, piece = courses._place(number), courses._pieces[number]
         found = piece.at(place, 10.0 * abs(point.cost))
+        held = Held.at(piece, place, -np.inf)
         weight = rng.normal(0.0, 1.0, (6, len(own.control)))
         widths = []
         for spare in (0.01, 0.1, 1.0):
-            low, high = piece.spans(place, own.control, weight, found.least + spare)
+            low, high = held.spans(weight, found.least + spare)
             # The cheapest solution is one of those that cost no more.
             value = weight @ found.x[own.control]
             assert (low <= value).all()
@@ -343,10 +366,10 @@ def test_spans_hold_what_costs_no_more_and_are_narrower_for_less(seed):
         assert (widths[1] <= widths[2] + ROUNDING).all()
         narrower += int((widths[0] < 0.9 * widths[2]).sum())
         # Below the least there is nothing.
-        low, high = piece.spans(place, own.control, weight, found.least - 1.0)
+        low, high = held.spans(weight, found.least - 1.0)
         assert (low > high).all()
-        # Costs are free again, and so are the devices.
-        assert piece.at(place, 10.0 * abs(point.cost)).least == pytest.approx(found.least)
+        # Costs are free again.
+        assert held.cheapest().least == pytest.approx(found.least)
     assert narrower
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Rounding errors of what is affine, by its size: far above what they are.
 ROUNDING = 1e-10
+#: Part of a range that either side of a parting has at least.
+_NARROWEST = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +114,29 @@ class Bent:
             error, spread = self.error, np.zeros(len(spread))
         size = abs(self.at) + float(np.abs(slope) @ controls.top) + self.size
         return Line(constant - error - ROUNDING * size, slope - spread)
+
+    @property
+    def hollow(self) -> Floats:
+        """How far chords are from what bends downwards, by axis, in the middle of its range."""
+        found: Floats = -0.25 * np.minimum(self.value, 0.0) * (self.high - self.low) ** 2
+        return found
+
+    def deepest(self, touch: Floats) -> tuple[Floats, float] | None:
+        """Find the axis with the most hollow chord, and where to part its range; None if nothing is hollow.
+
+        Parameters
+        ----------
+        touch : (control,)
+            Where chords should be close: the place is as near as leaves no part too narrow.
+        """
+        hollow = self.hollow
+        worst = int(np.argmax(hollow))
+        if not 0.0 < hollow[worst] < np.inf:
+            return None
+        axis, low, high = self.axes[worst], float(self.low[worst]), float(self.high[worst])
+        edge = _NARROWEST * (high - low)
+        at = np.clip(float(axis @ (touch - self.controls.at)), low + edge, high - edge)
+        return axis, float(axis @ self.controls.at) + float(at)
 
     @cached_property
     def _chords(self) -> tuple[tuple[float, Floats], tuple[float, Floats]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from gridclear.optimise.supports import VOLTAGE, Weights
 
 if TYPE_CHECKING:
     from gridclear.network.network import Complexes, Floats, Ints
-    from gridclear.optimise.bent import Line
+    from gridclear.optimise.bent import Bent, Line
     from gridclear.optimise.enclosures import Enclosure
     from gridclear.optimise.lifted import Period
     from gridclear.optimise.relaxation import Relaxation
@@ -24,6 +25,20 @@ _WORST = 6
 _LARGEST = 1e7
 
 
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Powers and limits, weighed: what is ``bent`` and the terms are together no larger than ``upper``.
+
+    ``more`` is the largest value of the terms anywhere.
+    """
+
+    bent: Bent
+    terms: list[tuple[Ints, Floats]]
+    upper: float
+    more: float
+    weights: Weights
+
+
 class Conditional:
     """Rows around a state of one period.
 
@@ -34,8 +49,8 @@ class Conditional:
         Period.
     own : Period
     enclosure : Enclosure
-    place : (device,) of int
-        Steps, from the lowest.
+    stands : tuple by device of int
+        Columns that say that the devices stand there.
     most : (control,)
         Largest values of the controls.
     """
@@ -46,22 +61,13 @@ class Conditional:
         number: int,
         own: Period,
         enclosure: Enclosure,
-        place: Ints,
+        stands: tuple[int, ...],
         most: Floats,
     ) -> None:
         self._relaxation, self._number, self._own, self._enclosure = relaxation, number, own, enclosure
-        self._place, self._most = place, most
-        self._stands = np.array(
-            [columns[number, at] for columns, at in zip(relaxation.lifted.step, place.tolist(), strict=True)],
-            dtype=np.int64,
-        )
+        self._stands, self._most = stands, most
 
-    @property
-    def known(self) -> bool:
-        """Whether there are any."""
-        return self._enclosure.known
-
-    def cuts(self, state: State, control: Floats, worth: Weights | None) -> list[Cut]:
+    def cuts(self, state: State, control: Floats, weighed: Weighed | None) -> list[Cut]:
         """Rows of the sources' powers, of the limits that a state breaks, and of what an optimum weighs.
 
         Parameters
@@ -70,9 +76,11 @@ class Conditional:
             Where the rows are as close as can be.
         control : (control,)
             Of the state.
-        worth : Weights, optional
-            Of the powers and limits in the optimum that led there: together they bend less than one by one.
+        weighed : Weighed, optional
+            What the optimum that led there weighs: together it bends less than one by one.
         """
+        if not self._enclosure.known:
+            return []
         broken = self._relaxation.limited.broken(self._number, self._own.circuit, state.voltage, state.steps)
         found = self._sources(control)
         for quantity in broken[:_WORST]:
@@ -81,7 +89,10 @@ class Conditional:
             if weights is not None:
                 line = self._enclosure.bent(form, at).below(control)
                 found += self._row(line, most, [], weights)
-        return found + ([] if worth is None else self._together(state, control, worth))
+        if weighed is not None:
+            line = weighed.bent.below(control)
+            found += self._row(line, weighed.upper, weighed.terms, weighed.weights, weighed.more)
+        return found
 
     def _nothing(self) -> tuple[Complexes, Floats]:
         """Weights of no power and no current."""
@@ -96,9 +107,11 @@ class Conditional:
         most = float(np.maximum(line.slope, 0.0) @ self._most) + more
         return self._void([(self._own.control, line.slope), *terms], upper - line.constant, most, weights)
 
-    def _together(self, state: State, control: Floats, worth: Weights) -> list[Cut]:
-        """Row of powers and limits as they are weighed."""
+    def weighed(self, state: State, worth: Weights) -> Weighed | None:
+        """Sum up powers and limits as they are weighed, limits as a state has them; None if nothing is."""
         own, base, enclosure = self._own, self._relaxation.problem.compiled.s_base_mva, self._enclosure
+        if not enclosure.known:
+            return None
         form = np.zeros(own.circuit.n_bus_node, dtype=np.complex128)
         at, upper, more = 0.0, 0.0, 0.0
         terms: list[tuple[Ints, Floats]] = []
@@ -119,10 +132,10 @@ class Conditional:
             form, at, upper = form + price * one, at + price * value, upper + price * most
         size = float(np.abs(worth.power).max(initial=0.0))
         if not terms or not np.isfinite(more) or not size:
-            return []
-        line = enclosure.bent(form / size, at / size).below(control)
+            return None
         scaled = [(column, value / size) for column, value in terms]
-        return self._row(line, upper / size, scaled, worth.scaled(1.0 / size), more / size)
+        bent = enclosure.bent(form / size, at / size)
+        return Weighed(bent, scaled, upper / size, more / size, worth.scaled(1.0 / size))
 
     def _void(
         self, terms: list[tuple[Ints, Floats]], upper: float, most: float, weights: Weights
@@ -134,10 +147,11 @@ class Conditional:
         if more == 0.0:
             return []
         count = len(self._stands)
-        plane = plane_of([*terms, (self._stands, np.full(count, more))], upper + count * more)
+        standing = (np.array(self._stands, dtype=np.int64), np.full(count, more))
+        plane = plane_of([*terms, standing], upper + count * more)
         if not np.abs(plane.value).max(initial=0.0) <= _LARGEST:
             return []
-        return [Cut(self._number, plane, weights)]
+        return [Cut(self._number, plane, weights, self._stands)]
 
     def _sources(self, control: Floats) -> list[Cut]:
         own, base = self._own, self._relaxation.problem.compiled.s_base_mva

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gridclear.optimise.aims import Aim
+from gridclear.optimise.closely import Closely, missed, settled
 from gridclear.optimise.conditional import Conditional
 from gridclear.optimise.enclosures import Enclosure
 from gridclear.optimise.labelled import COMMON
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
     from gridclear.optimise.algorithms import Deadline
     from gridclear.optimise.lifted import Period
-    from gridclear.optimise.pieces import Sight
     from gridclear.optimise.relaxation import Cut, Relaxation
     from gridclear.optimise.supports import State, Weights
 
@@ -37,26 +37,24 @@ if TYPE_CHECKING:
 
 #: Costs that are rounding errors.
 _TINY = 1e-10
-#: Room for the solver's tolerances, as a part of the turnover.
-_SLACK = 1e-5
 #: Courses that are looked at, and solutions of one placing that are cut off.
-_MOST_COURSES, _MOST_CUTS = 10_000, 6
+_MOST_COURSES, _MOST_CUTS = 100_000, 6
 #: Courses within which the bound has to rise by a part of the cost, or no more is tried.
 _PATIENT, _RISE = 25, 1e-3
 #: Times in a row that the budgets' prices move before a course is looked at closely.
 _MOST_REPRICED = 10
+#: A close look that gained no more than so many worths of a cut is the last one, until less is spare.
+_LITTLE = 5.0
+#: Gains of close looks that are remembered, by period.
+_REMEMBERED = 4
 #: Courses from one that is offered as a plan to the next.
 _OFFERED = 10
-#: Enclosures of one placing, each around what the lines of the one before have left.
-_MOST_NARROWED = 5
 #: Excess of a row, in its own scale, that counts.
 _MISSED = 1e-7
 #: Part of what was spare below which a placing is looked at as closely again.
 _LESS = 0.7
 #: Part of what a period may still rise by that is worth another cut.
 _WORTH = 0.02
-#: Worths at which a search for whole columns stops: the last of it takes longest.
-_COARSE = 5.0
 
 
 class Cutter(Protocol):
@@ -103,6 +101,13 @@ class Courses:
         #: Placings that were looked at, and those whose solutions were cut off.
         self._seen: set[Where] = set()
         self._known: set[Where] = set()
+        #: Those that were looked at closely.
+        self._close: dict[Where, Closely] = {}
+        #: Courses that were offered as plans, and how many were found since the last one.
+        self._offered: set[bytes] = set()
+        self._since = 0
+        #: EUR that the last close looks at placings of a period gained.
+        self._gains: dict[int, deque[float]] = {}
         #: What was spare when a placing was looked at as closely as could be.
         self._whole: dict[Where, float] = {}
 
@@ -123,11 +128,11 @@ class Courses:
         What is to be proved is an aim: that no schedule costs less. So rows may suppose one that does, which
         leaves it little to spend in any one period; what they prove ends at the aim.
         """
-        best, offered, repriced, supposed = -np.inf, set[bytes](), 0, False
+        best, repriced, supposed = -np.inf, 0, False
         aim, rising = Aim(cost, enough, len(self._pieces)), deque[float](maxlen=_PATIENT)
         # Something is known of all placings then.
         self._look_at([(number, self._place(number)) for number in self._pieces], aim, -np.inf, cuts=0)
-        for trial in range(_MOST_COURSES):
+        for _ in range(_MOST_COURSES):
             value, places = self.placings.cheapest()
             value += self._constant
             best = max(best, min(value, aim.eur) if supposed else value)
@@ -135,8 +140,7 @@ class Courses:
                 break
             course = [(number, tuple(places[number].tolist())) for number in self._pieces]
             new = [one for one in course if one not in self._known]
-            if (not new or trial % _OFFERED == _OFFERED - 1) and places.tobytes() not in offered:
-                offered.add(places.tobytes())
+            if self._worth_offering(places, known=not new):
                 aim.take(self._tried(places, offer))
             if new:
                 repriced = 0
@@ -151,13 +155,14 @@ class Courses:
                 continue
             repriced = 0
             close = [one for one in course if _LESS * self._whole.get(one, np.inf) > aim.eur - best]
-            if not close or aim.out_of_reach(best, len(close)):
+            if not close or aim.out_of_reach(best, 1):
                 if not aim.lower(best):
                     break
                 self._whole.clear()
                 continue
             supposed = True
-            best = self._look_closely(close, aim, best)
+            # What one placing shows may lead the course elsewhere.
+            self._look_whole(*max(close, key=self._promise), aim.cost, aim.eur - best)
         return best
 
     def _look_at(self, course: list[Where], aim: Aim, best: float, *, cuts: int) -> None:
@@ -167,15 +172,21 @@ class Courses:
                 break
             self._look(number, place, aim.cost, aim.eur - best, cuts=cuts)
 
-    def _look_closely(self, course: list[Where], aim: Aim, best: float) -> float:
-        """Look at placings as closely as can be; the least cost of a course by then, the aim at most."""
-        for number, place in course:
-            if self._deadline.passed or best >= aim.eur:
-                break
-            self._look_whole(number, place, aim.cost, aim.eur - best)
-            # What one period shows narrows the ranges of the next.
-            best = max(best, min(self.placings.cheapest()[0] + self._constant, aim.eur))
-        return best
+    def _worth_offering(self, places: Ints, *, known: bool) -> bool:
+        """Whether a course is new as a plan: the first that is known everywhere, then one of so many."""
+        self._since += 1
+        if self._since <= _OFFERED and (self._offered or not known):
+            return False
+        new = places.tobytes() not in self._offered
+        if new:
+            self._offered.add(places.tobytes())
+            self._since = 0
+        return new
+
+    def _promise(self, where: Where) -> float:
+        """EUR that a close look at a placing is to gain: as much as others of its period did on average."""
+        gains = self._gains.get(where[0])
+        return float(np.mean(gains)) if gains else np.inf
 
     @staticmethod
     def _tired(rising: deque[float], best: float, cost: float) -> bool:
@@ -200,19 +211,17 @@ class Courses:
 
     def _look(self, number: int, place: tuple[int, ...], cost: float, spare: float, *, cuts: int) -> None:
         """Look at a placing, and cut off its solutions as long as that is worth it."""
-        self._cut_off(number, place, cost, spare, cuts, narrow=False)
+        self._cut_off(number, place, cost, spare, cuts)
         (self._known if cuts else self._seen).add((number, place))
 
-    def _cut_off(
-        self, number: int, place: tuple[int, ...], cost: float, spare: float, cuts: int, *, narrow: bool
-    ) -> float:
-        """Cut off solutions of a placing as long as that is worth it; the cost of the last one.
+    def _cut_off(self, number: int, place: tuple[int, ...], cost: float, spare: float, cuts: int) -> None:
+        """Cut off solutions of a placing as long as that is worth it.
 
         Planes come first. Where they gain nothing more, so do lines, all of one enclosure, around the state
         of the first solution.
         """
         piece, last = self._pieces[number], -np.inf
-        worth = self._worth(cost, spare)
+        own, steps, worth = self._periods[number], self._steps(place), self._worth(cost, spare)
         # Where more than what is spare is known of a placing, no course goes through it any more.
         enough = float(self.placings.least[number][place]) + spare
         enough = enough if np.isfinite(enough) else np.inf
@@ -230,135 +239,70 @@ class Courses:
                 if lines:
                     break
                 lines = True
-            found = self._solution(number, place, sight.x)
+            found = settled(self.relaxation, number, own, sight.x, steps)
             if found is None:
                 break
             control, state = found
-            if self._missed(number, sight, state) <= worth:
+            if missed(self.relaxation, number, own, sight.x, sight.worth, state) <= worth:
                 break
             if not lines and self._plane(number, sight.x, state, sight.worth):
                 continue
             lines = True
             if around is None:
-                most = float(self.placings.least[number][place]) + spare if narrow else np.inf
-                around = self._around(number, place, control, state, most)
+                around = self._around(number, place, control, state)
             found_lines = self._line(number, sight.x, control, state, sight.worth, around)
-            # In narrow ranges, lines say more than planes ever do.
-            if narrow and found_lines:
-                continue
             if not self._plane(number, sight.x, state, sight.worth) and not found_lines:
                 break
-        return last
 
     def _worth(self, cost: float, spare: float) -> float:
         """EUR in one period that are worth another cut."""
         return _WORTH * min(max(spare, _RISE * abs(cost)), abs(cost)) / len(self._pieces)
 
-    def _missed(self, number: int, sight: Sight, state: State) -> float:
-        """EUR by which a solution is cheaper than its state, as its optimum weighs them."""
+    def _around(self, number: int, place: tuple[int, ...], control: Floats, state: State) -> Conditional:
+        """Rows around a state."""
         own, relaxation = self._periods[number], self.relaxation
-        if relaxation.limited.broken(number, own.circuit, state.voltage, state.steps):
-            return np.inf
-        power = own.circuit.powers(state.voltage)[own.fed]
-        base, x = relaxation.problem.compiled.s_base_mva, sight.x
-        away = power - (x[own.active] + 1j * x[own.reactive]) / base
-        return float((sight.worth.power[own.fed].conj() * away).real.sum())
-
-    def _solution(self, number: int, place: tuple[int, ...], x: Floats) -> tuple[Floats, State] | None:
-        """Take the controls of a solution, and their state at a placing; None if there is none."""
-        own, relaxation = self._periods[number], self.relaxation
-        control = np.clip(x[own.control], 0.0, largest(relaxation.problem, number))
-        steps = np.array(
-            [steps[at] for steps, at in zip(self.placings.steps, place, strict=True)], dtype=np.float64
-        )
-        state = relaxation.stood(own, control, steps)
-        return None if state is None else (control, state)
-
-    def _around(
-        self,
-        number: int,
-        place: tuple[int, ...],
-        control: Floats,
-        state: State,
-        most: float,
-    ) -> Conditional:
-        """Rows around a state, which hold where a schedule spends no more than ``most`` in the period."""
-        own, relaxation, piece = self._periods[number], self.relaxation, self._pieces[number]
-        room = _SLACK * relaxation.point.turnover
         problem, ranges = relaxation.problem, relaxation.ranges_of(number, own)
-        lowest = np.array([device.lowest for device in problem.devices], dtype=np.int64)
-        steps = [own_steps[at] for own_steps, at in zip(self.placings.steps, place, strict=True)]
-        enclosure = Enclosure(
-            problem,
-            number,
-            own,
-            state,
-            control,
-            ranges,
-            None if most == np.inf else lambda axes: piece.spans(place, own.control, axes, most + room),
-        )
-        if enclosure.empty:
-            self.placings.raise_to(number, place, most)
-        return Conditional(
-            relaxation, number, own, enclosure, np.array(steps) - lowest, largest(problem, number)
-        )
+        enclosure = Enclosure(problem, number, own, state, control, ranges)
+        stands = self._pieces[number].stands(place)
+        return Conditional(relaxation, number, own, enclosure, stands, largest(problem, number))
 
     def _plane(self, number: int, x: Floats, state: State, worth: Weights | None) -> bool:
         """Cut off a solution by planes at its state; False if nothing does."""
         own = self._periods[number]
         cuts = self._cutter(number, own, state, x, worth, plain=not own.circuit.ratios)
-        self._pieces[number].add(cuts)
+        self._pieces[number].local.add(cuts)
         return bool(cuts)
 
     def _line(
-        self,
-        number: int,
-        x: Floats,
-        control: Floats,
-        state: State,
-        worth: Weights | None,
-        around: Conditional,
+        self, number: int, x: Floats, control: Floats, state: State, worth: Weights, around: Conditional
     ) -> bool:
         """Cut off a solution by lines at its state; False if nothing does."""
-        cuts = around.cuts(state, control, worth) if around.known else []
+        cuts = around.cuts(state, control, around.weighed(state, worth))
         cuts = [cut for cut in cuts if cut.plane.excess(x) > _MISSED]
-        self._pieces[number].add(cuts)
+        self._pieces[number].local.add(cuts)
         return bool(cuts)
 
     def _look_whole(self, number: int, place: tuple[int, ...], cost: float, spare: float) -> None:
-        """Look at a placing as closely as can be: by narrow ranges, and with all that is whole as such.
+        """Look at a placing as closely as can be.
 
         A schedule cheaper than the aim costs in this period at most what is known of the placing and what is
         spare at all.
         """
-        piece = self._pieces[number]
-        worth = self._worth(cost, spare)
+        where, worth = (number, place), self._worth(cost, spare)
         before = float(self.placings.least[number][place])
-        known = -np.inf
-        for _ in range(_MOST_NARROWED):
-            # Of the program without whole columns: what these add comes last.
-            reached = self._cut_off(number, place, cost, spare, _MOST_CUTS, narrow=True)
-            if reached - known <= worth or self._deadline.passed:
-                break
-            known = reached
-        last, around = -np.inf, None
-        for _ in range(_MOST_CUTS):
-            bound, x = piece.whole_at(place, _COARSE * worth)
-            self.placings.raise_to(number, place, bound)
-            if not len(x) or bound - last <= worth or self._deadline.passed:
-                break
-            found = self._solution(number, place, x)
-            if found is None:
-                break
-            control, state = found
-            if around is None:
-                most = float(self.placings.least[number][place]) + spare
-                around = self._around(number, place, control, state, most)
-            if not self._line(number, x, control, state, None, around):
-                break
-            last = bound
-        if self.placings.least[number][place] - before <= worth:
-            self._whole[number, place] = spare
+        if where not in self._close:
+            piece, steps = self._pieces[number], self._steps(place)
+            self._close[where] = Closely(self.relaxation, number, piece, place, steps, before, self._deadline)
+        least = self._close[where].look(before + spare, worth)
+        self.placings.raise_to(number, place, least)
+        self._gains.setdefault(number, deque(maxlen=_REMEMBERED)).append(min(least - before, spare))
+        if least - before <= _LITTLE * worth:
+            self._whole[where] = spare
+
+    def _steps(self, place: tuple[int, ...]) -> Floats:
+        """Where devices stand at places among the steps that are told apart."""
+        steps = [own[at] for own, at in zip(self.placings.steps, place, strict=True)]
+        return np.array(steps, dtype=np.float64)
 
 
 def _priced(relaxation: Relaxation) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ where it bends downwards, chords do. ``docs/bound.md`` has it in full.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,9 @@ _TERMS = 4
 _STRICTLY = 1e-6
 #: Directions of the controls whose ranges are asked for.
 _MOST_AXES = 24
+#: Directions whose ranges are asked for besides: those of the most hollow chord, if it is as much of all, and
+#: no other was asked for that is the same but for so much (a cosine).
+_MOST_ASKED, _MUCH, _SAME = 8, 0.2, 0.99
 
 
 class Enclosure:
@@ -95,6 +99,8 @@ class Enclosure:
         self._change = own.change[:, :free]
         self._top = largest(problem, number)
         self._controls = Controls(control, self._top)
+        self._spans = spans
+        self._asked_axes: list[Floats] = []
         self._bent: dict[tuple[int, int], Bent] = {}
         self.low, self.high = kept_voltages(problem, number, circuit)
         acts = (np.abs(self._power) > 0.0) | (np.abs(self._change).max(axis=0, initial=0.0) > 0.0)
@@ -284,7 +290,7 @@ class Enclosure:
         bend = (bend - (self._change * (turned / self.voltage**2)) @ self._moved.T).real
         value, vector = np.linalg.eigh(0.5 * (bend + bend.T))
         axes = vector.T
-        return Bent(
+        bent = Bent(
             controls=self._controls,
             at=at,
             slope=self._slope(form),
@@ -297,6 +303,28 @@ class Enclosure:
             growing=weight @ growing,
             size=float(self._controls.reach @ np.abs(bend) @ self._controls.reach),
         )
+        if not self._ask(bent):
+            return bent
+        low, high = -self._highest(-axes, self._groups), self._highest(axes, self._groups)
+        return replace(bent, low=low, high=high)
+
+    def _ask(self, bent: Bent) -> bool:
+        """Ask for the range of what has the most hollow chord; whether there is anything new."""
+        hollow = bent.hollow
+        worst = int(np.argmax(hollow))
+        axis = bent.axes[worst]
+        if self._spans is None or len(self._asked_axes) == _MOST_ASKED:
+            return False
+        if not _MUCH * hollow.sum() < hollow[worst] < np.inf:
+            return False
+        if any(abs(float(axis @ one)) > _SAME for one in self._asked_axes):
+            return False
+        self._asked_axes.append(axis)
+        low, high = (float(end[0]) for end in self._spans(axis[None]))
+        at = float(axis @ self._control)
+        if np.isfinite(low) and np.isfinite(high) and low <= high:
+            self._groups.append(Group.of([(axis, low - at, high - at)], self._top))
+        return True
 
     def _turned(self, form: Complexes) -> Complexes:
         """Weights w of Re(w · R) in Re(h · d)."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
-from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, Plane, Solver
+from gridclear.optimise.highs import OPTIMAL, LostError, Plane, Solver
 from gridclear.optimise.program import Program
 from gridclear.optimise.supports import Weights
 
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 #: By which the solver may miss rows and reduced costs.
 _TOLERANCE = 1e-7
-#: Room for the solver's tolerances in ranges.
-_SLACK = 1e-6
-#: Seconds of a search for one placing.
-_PATIENCE = 5.0
 #: Reduced costs that are rounding errors.
 _TINY = 1e-9
 
@@ -58,6 +55,142 @@ class Sight:
     worth: Weights
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What the programs of one period share.
+
+    Attributes
+    ----------
+    own : Period
+    column : (own column,) of int
+        Columns of all periods.
+    place : (column,) of int
+        Own column, -1 where there is none.
+    cost : (own column,)
+    base_mva : float
+    """
+
+    own: Period
+    column: Ints
+    place: Ints
+    cost: Floats
+    base_mva: float
+
+    def full(self, x: Floats) -> Floats:
+        """Put a solution among the columns of all periods."""
+        found = np.zeros(len(self.place))
+        found[self.column] = x
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Ranges of columns, and which are whole: (column,)."""
+
+    lower: Floats
+    upper: Floats
+    whole: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Balances:
+    """Rows of a program: lower <= matrix · x <= upper."""
+
+    matrix: sparse.csr_array
+    lower: Floats
+    upper: Floats
+
+
+class Local:
+    """A program of one period in the solver's memory, whose rows grow.
+
+    Parameters
+    ----------
+    frame : Frame
+    columns : Columns
+    rows : Balances
+        The last ones, as many as there are kinds, were added.
+    cuts : list of Cut
+    kinds : list of bool
+        Whether an added row is a cut; in the order of the cuts.
+    """
+
+    def __init__(
+        self, frame: Frame, columns: Columns, rows: Balances, cuts: list[Cut], kinds: list[bool]
+    ) -> None:
+        self.frame, self.columns, self.cuts = frame, columns, cuts
+        self._kinds, self.first = kinds, len(rows.lower) - len(kinds)
+        self._balances = rows.matrix[: self.first]
+        program = Program()
+        for run in np.split(np.arange(len(frame.column)), np.flatnonzero(np.diff(columns.whole)) + 1):
+            if len(run):
+                program.columns(
+                    len(run), columns.lower[run], columns.upper[run], whole=bool(columns.whole[run[0]])
+                )
+        entries = rows.matrix.tocoo()
+        program.entries(
+            program.rows(len(rows.lower), rows.lower, rows.upper)[entries.coords[0]],
+            entries.coords[1],
+            entries.data,
+        )
+        self.solver = Solver(program, _TOLERANCE)
+        self.solver.relax(whole=False)
+
+    @property
+    def n_row(self) -> int:
+        """Rows, those that were added among them."""
+        return self.first + len(self._kinds)
+
+    def add(self, cuts: list[Cut]) -> None:
+        """Take cuts into the program."""
+        self.cuts = self.cuts + cuts
+        self._add([cut.plane for cut in cuts], cut=True)
+
+    def add_planes(self, planes: list[Plane]) -> None:
+        """Take other rows into the program."""
+        self._add(planes, cut=False)
+
+    def _add(self, planes: list[Plane], *, cut: bool) -> None:
+        place = self.frame.place
+        self._kinds = self._kinds + [cut] * len(planes)
+        self.solver.add([Plane(place[plane.column], plane.value, plane.upper) for plane in planes])
+
+    def held(self, columns: Columns, stands: tuple[int, ...]) -> Local:
+        """Copy the program with other ranges, without cuts that ask for nothing where the devices stand."""
+        matrix, lower, upper = self.solver.rows()
+        kept = np.array([cut.stands in ((), stands) for cut in self.cuts], dtype=bool)
+        kinds = np.array(self._kinds, dtype=bool)
+        added = np.ones(len(kinds), dtype=bool)
+        added[kinds] = kept
+        rows = np.concatenate([np.ones(self.first, dtype=bool), added])
+        cuts = [cut for cut, keep in zip(self.cuts, kept.tolist(), strict=True) if keep]
+        balances = Balances(matrix[rows], lower[rows], upper[rows])
+        return Local(self.frame, columns, balances, cuts, kinds[added].tolist())
+
+    def minimised(self, cost: Floats, *, primal: bool = False) -> Answer | None:
+        """Solve without whole columns; None where the solver has lost its way."""
+        try:
+            return self.solver.minimise(cost, primal=primal)
+        except LostError:
+            return None
+
+    def worth(self, dual: Floats) -> Weights:
+        """Weigh the sources' powers by all rows but cuts, and limits by the duals of the cuts."""
+        frame = self.frame
+        own = frame.own
+        power = np.zeros(len(own.circuit.sources), dtype=np.complex128)
+        rows = dual[: self.first] @ self._balances
+        for columns, turn in ((own.active, 1.0), (own.reactive, 1.0j)):
+            mine = frame.place[columns]
+            power[own.fed] += turn * frame.base_mva * (frame.cost[mine] - rows[mine])
+        limits: dict[Quantity, float] = {}
+        weighed = -dual[self.first :][np.array(self._kinds, dtype=bool)]
+        for place in np.flatnonzero(weighed > _TINY).tolist():
+            for quantity, weight in self.cuts[place].weights.limits.items():
+                limits[quantity] = limits.get(quantity, 0.0) + float(weighed[place]) * weight
+        return Weights(power, np.zeros(len(power)), limits)
+
+
 class Piece:
     """One period's program.
 
@@ -70,71 +203,45 @@ class Piece:
         Folded costs of all columns.
     placings : Placings
         Whose steps are told apart.
+
+    Attributes
+    ----------
+    local : Local
+        Without the rows between periods.
     """
 
     def __init__(
         self, relaxation: Relaxation, number: int, own: Period, cost: Floats, placings: Placings
     ) -> None:
-        base, local = relaxation.lifted.program, ~relaxation.coupled
-        self._column = np.flatnonzero(relaxation.labels == number)
-        self._place = np.full(len(cost), -1, dtype=np.int64)
-        self._place[self._column] = np.arange(len(self._column))
-        matrix = relaxation.matrix[local].tocoo()
-        mine = np.zeros(matrix.shape[0], dtype=bool)
-        inside = self._place[matrix.coords[1]] >= 0
-        mine[matrix.coords[0][inside]] = True
-        row = np.cumsum(mine) - 1
-        program = Program()
-        lower, upper, whole = base.lower, base.upper, base.whole
-        for run in np.split(self._column, np.flatnonzero(np.diff(whole[self._column])) + 1):
-            if len(run):
-                program.columns(len(run), lower[run], upper[run], whole=bool(whole[run[0]]))
-        program.rows(int(mine.sum()), base.row_lower[local][mine], base.row_upper[local][mine])
-        program.entries(
-            row[matrix.coords[0][inside]], self._place[matrix.coords[1][inside]], matrix.data[inside]
-        )
-        self._size = len(cost)
-        self._cost = cost[self._column]
-        self._own, self._matrix = own, program.matrix
-        self._base = relaxation.problem.compiled.s_base_mva
-        self.cuts: list[Cut] = []
-        self._kinds: list[bool] = []
-        # Costs that a schedule has at most here, where that is asked.
-        self._costs = program.n_row
-        mine = np.flatnonzero(self._cost)
-        program.entries(program.rows(1), mine, self._cost[mine])
-        self._rows = program.n_row
-        self._solver = Solver(program, _TOLERANCE)
-        self._solver.relax(whole=False)
-        self._add_planes([plane for plane in relaxation.ranges if self._place[plane.column[0]] >= 0])
-        self.add([cut for cut in relaxation.cuts if cut.period == number])
-        self._steps: list[Ints] = []
+        base, apart = relaxation.lifted.program, ~relaxation.coupled
+        column = np.flatnonzero(relaxation.labels == number)
+        place = np.full(len(cost), -1, dtype=np.int64)
+        place[column] = np.arange(len(column))
+        self.frame = Frame(own, column, place, cost[column], relaxation.problem.compiled.s_base_mva)
+        matrix = sparse.csr_array(relaxation.matrix[apart][:, column])
+        mine = np.diff(matrix.indptr) > 0
+        rows = Balances(matrix[mine], base.row_lower[apart][mine], base.row_upper[apart][mine])
+        columns = Columns(base.lower[column], base.upper[column], base.whole[column])
+        self.local = Local(self.frame, columns, rows, [], [])
+        self.local.add_planes([plane for plane in relaxation.ranges if place[plane.column[0]] >= 0])
+        self.local.add([cut for cut in relaxation.cuts if cut.period == number])
+        self.steps: list[Ints] = []
         self._open: list[NDArray[np.bool_]] = []
-        for device, columns, steps in zip(
+        for device, standing, steps in zip(
             relaxation.problem.devices, relaxation.lifted.step, placings.steps, strict=True
         ):
-            mine = columns[number][steps - device.lowest]
-            self._steps.append(self._place[mine])
-            self._open.append(upper[mine] > 0.0)
+            own_columns = place[standing[number][steps - device.lowest]]
+            self.steps.append(own_columns)
+            self._open.append(columns.upper[own_columns] > 0.0)
 
-    def add(self, cuts: list[Cut]) -> None:
-        """Take cuts of the period into the program."""
-        self.cuts += cuts
-        self._add([cut.plane for cut in cuts], cut=True)
-
-    def _add_planes(self, planes: list[Plane]) -> None:
-        """Take other rows of the period into the program."""
-        self._add(planes, cut=False)
-
-    def _add(self, planes: list[Plane], *, cut: bool) -> None:
-        own = [Plane(self._place[plane.column], plane.value, plane.upper) for plane in planes]
-        self._kinds += [cut] * len(own)
-        self._solver.add(own)
+    def stands(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Give the columns of all periods that say that the devices stand at places."""
+        return tuple(int(self.frame.column[own[at]]) for own, at in zip(self.steps, place, strict=True))
 
     def _asked(self, place: tuple[int, ...], penalty: float) -> Floats:
         """Costs with what is to be paid for devices that stand elsewhere."""
-        cost = self._cost.copy()
-        for columns, own in zip(self._steps, place, strict=True):
+        cost = self.frame.cost.copy()
+        for columns, own in zip(self.steps, place, strict=True):
             cost[np.delete(columns, own)] += penalty
         return cost
 
@@ -153,108 +260,15 @@ class Piece:
         the penalties that z pays: reduced costs are those of a column at its lower bound if positive, and
         at its upper bound, one, if negative.
         """
-        found = self._minimised(self._asked(place, penalty))
+        found = self.local.minimised(self._asked(place, penalty))
         if found is None or found.status != OPTIMAL or found.reduced is None or found.dual is None:
             return None
         tables = []
-        for columns, open_, own in zip(self._steps, self._open, place, strict=True):
+        for columns, open_, own in zip(self.steps, self._open, place, strict=True):
             reduced = found.reduced[columns]
             # Columns that no budget opens by then stay at zero: theirs say nothing.
             reduced = np.where(open_ & (np.abs(reduced) > _TINY), reduced, 0.0)
             table = reduced - np.minimum(reduced, 0.0).sum()
             table[np.arange(len(columns)) != own] -= penalty
             tables.append(table)
-        x = np.zeros(self._size)
-        x[self._column] = found.x
-        return Sight(found.objective, tables, x, self._worth(found.dual))
-
-    def _minimised(self, cost: Floats, *, primal: bool = False) -> Answer | None:
-        """Solve without whole columns; None where the solver has lost its way."""
-        try:
-            return self._solver.minimise(cost, primal=primal)
-        except LostError:
-            return None
-
-    def _worth(self, dual: Floats) -> Weights:
-        """Weigh the sources' powers by all rows but cuts, and limits by the duals of the cuts."""
-        own = self._own
-        power = np.zeros(len(own.circuit.sources), dtype=np.complex128)
-        rows = dual[: self._matrix.shape[0]] @ self._matrix
-        for columns, turn in ((own.active, 1.0), (own.reactive, 1.0j)):
-            mine = self._place[columns]
-            power[own.fed] += turn * self._base * (self._cost[mine] - rows[mine])
-        limits: dict[Quantity, float] = {}
-        weighed = -dual[self._rows :][np.array(self._kinds, dtype=bool)]
-        for place in np.flatnonzero(weighed > _TINY).tolist():
-            for quantity, weight in self.cuts[place].weights.limits.items():
-                limits[quantity] = limits.get(quantity, 0.0) + float(weighed[place]) * weight
-        return Weights(power, np.zeros(len(power)), limits)
-
-    def _stand(self, place: tuple[int, ...]) -> None:
-        """Hold the devices at a placing."""
-        for columns, own in zip(self._steps, place, strict=True):
-            self._solver.fix(columns, (np.arange(len(columns)) == own).astype(np.float64))
-
-    def spans(
-        self, place: tuple[int, ...], column: Ints, weight: Floats, most: float
-    ) -> tuple[Floats, Floats]:
-        """Find the ranges of what columns are weighed to at one placing, where at most ``most`` is spent.
-
-        Parameters
-        ----------
-        place : tuple by device of int
-        column : (column,) of int
-        weight : (row, column)
-        most : float
-            EUR.
-
-        Returns
-        -------
-        least, most : (row,)
-            Infinite where the solver has no answer; the least above the most where there is no solution.
-        """
-        own, ends = self._place[column], (np.full(len(weight), -np.inf), np.full(len(weight), np.inf))
-        self._stand(place)
-        self._solver.cap(self._costs, most)
-        room = _SLACK * (1.0 + np.abs(weight).sum(axis=1))
-        for number, one in enumerate(weight):
-            for end, sign in ((0, 1.0), (1, -1.0)):
-                aim = np.zeros(len(self._cost))
-                aim[own] = sign * one
-                found = self._minimised(aim, primal=True)
-                if found is None:
-                    continue
-                if found.status == INFEASIBLE:
-                    ends[0][:], ends[1][:] = np.inf, -np.inf
-                elif found.status == OPTIMAL and len(found.x):
-                    ends[end][number] = float(one @ found.x[own]) - sign * room[number]
-            if ends[0][number] > ends[1][number]:
-                break
-        self._solver.cap(self._costs, np.inf)
-        self._solver.release()
-        return ends
-
-    def whole_at(self, place: tuple[int, ...], worth: float) -> tuple[float, Floats]:
-        """Find what a placing costs at least with all that is whole as such, and a solution (may be empty).
-
-        Parameters
-        ----------
-        place : tuple by device of int
-        worth : float
-            EUR at which the search stops.
-        """
-        self._stand(place)
-        self._solver.relax(whole=True)
-        try:
-            found = self._solver.minimise(self._cost, gap=(0.0, worth), seconds=_PATIENCE)
-        except LostError:
-            return -np.inf, np.zeros(0)
-        finally:
-            self._solver.relax(whole=False)
-            self._solver.release()
-        if found.status == INFEASIBLE:
-            return np.inf, np.zeros(0)
-        x = np.zeros(self._size if len(found.x) else 0)
-        if len(found.x):
-            x[self._column] = found.x
-        return found.bound, x
+        return Sight(found.objective, tables, self.frame.full(found.x), self.local.worth(found.dual))

@@ -39,11 +39,15 @@ _NARROWER = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A plane as a row of the program, and what it weighs, in the row's scale."""
+    """A plane as a row of the program, and what it weighs, in the row's scale.
+
+    ``stands``: columns that say where devices stand, without all of which it asks for nothing.
+    """
 
     period: int
     plane: Plane
     weights: Weights
+    stands: tuple[int, ...] = ()
 
 
 class Relaxation:
