@@ -7,20 +7,17 @@ whatever they cost, nor the ranges and closed steps if they cost no more than th
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from algebraic_support import problem_of
 
 from gridclear.jobs.cleared import device_moves, proof_of, schedule_table
-from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.algorithms import Deadline
 from gridclear.optimise.bound import _RESERVE, _Search
 from gridclear.optimise.circuit import circuits_of
 from gridclear.optimise.linearise import assess
 from gridclear.optimise.problem import Plan
-from gridclear.optimise.reached import keep_cure, keep_delivery
+from gridclear.optimise.reached import keep_all
 from gridclear.optimise.successive import successive
 from oracle.awkward_clearings import FEEDINGS, awkward_case
 from oracle.clearing_judge import Judge
@@ -95,7 +92,7 @@ def test_no_plan_is_cut_off(seed):
     # The dearest: most of what can be done is cheaper, and must not be below its bound.
     point = max((assess(problem, plan) for plan in kept), key=lambda one: one.cost)
     point_short = point.shortfall
-    search_problem = replace(keep_cure(point, TOLERANCE), requests=keep_delivery(point).requests)
+    search_problem = keep_all(point)
     point = assess(search_problem, point.plan)
     own_verdict = judged(point.plan)
     search = _Search(point, circuits_of(point), Deadline())

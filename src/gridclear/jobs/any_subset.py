@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from gridclear.jobs.box import Box
-from gridclear.jobs.small import grow, small_parts
+from gridclear.jobs.small import FEW_ITEMS, grow, small_parts
 from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.allotment import MOST_MW, Offers, allot
 from gridclear.powerflow.rays import LEAST
@@ -34,8 +34,6 @@ _REST = 1e-5
 #: So often a box of the most megawatts begins anew, from another unit in full that lacks so much of it,
 #: within so many rounds.
 _STARTS, _WORTH, _ROUNDS_ANEW = 8, 1e-3, 24
-#: Items of a part that count as few.
-_FEW_ITEMS = 8
 #: A box that found no rest shrinks until it is safe: by this part at first, by twice as much each time, and
 #: by the last part at most.
 _SHRINK, _MOST_SHRINK, _SHRINKS = 1e-3, 0.1, 66
@@ -93,7 +91,7 @@ def judge_any_subset(
         share, calm = _with_whole_ones(bids, box, offers, share)
     for number in range(0 if calm else _SHRINKS):
         share = _without_crumbs(bids, share * (1.0 - min(_SHRINK * 2.0**number, _MOST_SHRINK)))
-        if not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS_ON_CURVES)):
+        if _holds(box, share, _ROUNDS_ON_CURVES):
             calm = True
             break
     _fill(verdict, bids, box, share, calm=calm and (not at_rest or box.rests(share)))
@@ -143,7 +141,7 @@ def _beyond_lines(
         share = _begun_anew(bids, box, allotment, offers, share, part, ~grown)
     share = grow(search, box, small, allotment, share, _ROUNDS_ON_CURVES, calm=calm)
     # Lines are left as they are drawn at the box that is answered.
-    return share, not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS_ON_CURVES))
+    return share, _holds(box, share, _ROUNDS_ON_CURVES)
 
 
 def _with_whole_ones(bids: Bids, box: Box, offers: Offers, share: Floats) -> tuple[Floats, bool]:
@@ -155,11 +153,16 @@ def _with_whole_ones(bids: Bids, box: Box, offers: Offers, share: Floats) -> tup
     part = _parts(bids)
     items = np.bincount(part[np.unique(bids.item, return_index=True)[1]], minlength=len(part))
     out = (offers.least[bids.item] > LEAST) & (share == 0.0) & (offers.most > 0.0)
-    out &= items[part] <= _FEW_ITEMS
+    out &= items[part] <= FEW_ITEMS
     if not out.any():
         return share, True
     share = _begun_anew(bids, box, MOST_MW, offers, share, part, np.isin(part, part[out]), out)
-    return share, not (box.correct(share, frozen=True) or box.probe(share, _ROUNDS))
+    return share, _holds(box, share, _ROUNDS)
+
+
+def _holds(box: Box, share: Floats, seed: int) -> bool:
+    """Whether nothing is broken by a box, at its corners and at random points, with the lines as they are."""
+    return not (box.correct(share, frozen=True) or box.probe(share, seed))
 
 
 def _begun_anew(

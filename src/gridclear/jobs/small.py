@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gridclear.network.network import Floats, Ints
 
 #: Items and corners of a part that count as few.
-_ITEMS, _CORNERS = 8, 2**10
+FEW_ITEMS, _CORNERS = 8, 2**10
 #: So often boxes are grown again with the points that broke the one before, and at first without programs.
 _SEARCHES, _WITHOUT = 8, 4
 #: Boxes that did not stand by then are drawn back, and further by these parts: peaks move along with a box.
@@ -76,7 +76,7 @@ def small_parts(search: Search, bids: Bids, box: Box, part: Ints, most: Floats) 
         units = box.units[part[box.units] == number]
         items, side = np.unique(bids.item[units], return_inverse=True)
         periods, count = np.unique(bids.activations.period[units], return_counts=True)
-        if len(items) > _ITEMS or (2.0**count).sum() > _CORNERS:
+        if len(items) > FEW_ITEMS or (2.0**count).sum() > _CORNERS:
             continue
         of_unit = np.full(len(bids.item), -1)
         of_unit[units] = side

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridclear.network.limits import TOLERANCE
 from gridclear.optimise.circuit import NotCoveredError, circuits_of
 from gridclear.optimise.courses import Courses
 from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, TimeOverError
@@ -22,7 +21,7 @@ from gridclear.optimise.placings import MOST_PLACINGS, count_placings
 from gridclear.optimise.pricing import prices
 from gridclear.optimise.probing import parts_of, probed, tightened
 from gridclear.optimise.problem import DELIVERED_MVA
-from gridclear.optimise.reached import keep_cure, keep_delivery
+from gridclear.optimise.reached import keep_all
 from gridclear.optimise.relaxation import Relaxation
 from gridclear.optimise.successive import Stage
 from gridclear.optimise.supports import VOLTAGE, Quantity, Weights
@@ -54,8 +53,6 @@ _MOST_ROUNDS, _MOST_PROBES, _MOST_SEARCHES = 6, 2, 4
 _FEW_ROUNDS = 1
 #: Gain of a round, as a part of the cost, that is worth another.
 _GAIN = 2e-3
-#: Excess of a plane, in its own scale, that counts.
-_MISSED = 1e-7
 #: Limits of a period that are looked at in a round.
 _WORST = 2
 #: Times that a direction is weighed as much as can be in one period.
@@ -116,10 +113,8 @@ def lower_bound(point: Point, deadline: Deadline) -> Bound:
         A program ended in a way that is no answer.
     """
     start = time.monotonic()
-    # From here on, what the plan reaches is what is to be kept, within the tolerance of all limits: what may
-    # be missed for the sake of the profile is missed once.
-    kept = replace(keep_cure(point, TOLERANCE), requests=keep_delivery(point).requests)
-    point = assess(kept, point.plan)
+    # From here on, what the plan reaches is what is to be kept.
+    point = assess(keep_all(point), point.plan)
     try:
         search = _Search(point, circuits_of(point), deadline)
     except NotCoveredError as what:
@@ -373,7 +368,7 @@ class _Search:
             self._tries[key] = self._tries.get(key, 0) + 1
             if self._tries[key] <= _MOST_TRIES:
                 found += self._steepest(number, own, state, direction)
-        return [cut for cut in found if cut.plane.excess(x) > _MISSED]
+        return [cut for cut in found if cut.broken_by(x)]
 
     def _misjudged(self, own: Period, state: State, x: Floats) -> list[Weights]:
         """Directions in which a solution has the sources' powers, or squares, other than its state."""

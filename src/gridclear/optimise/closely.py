@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.optimise.conditional import Conditional
-from gridclear.optimise.enclosures import Enclosure
 from gridclear.optimise.held import Held
 from gridclear.optimise.lifted import largest
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 _MOST_VISITS, _MOST_PARTS = 12, 32
 #: Solutions of one part that are cut off around one state.
 _MOST_CUTS = 6
-#: Excess of a row, in its own scale, that counts.
-_MISSED = 1e-7
 #: Room for the solver's tolerances, as a part of the turnover.
 _SLACK = 1e-5
 #: Worths at which a search for whole columns stops: the last of it takes longest.
@@ -110,7 +107,7 @@ class Closely:
         around: Conditional | None = None
         last, hollow = -np.inf, None
         for trial in range(_MOST_CUTS + 1):
-            least, x, weights = self._solution(part, whole)
+            least, x, weights = part.cheapest() if whole is None else (*part.whole(whole), None)
             part.least = max(part.least, least)
             if not len(x) or part.least >= most or least - last <= worth or trial == _MOST_CUTS:
                 break
@@ -124,43 +121,30 @@ class Closely:
                 return None
             if around is None:
                 around = self._around(part, control, state, most)
-                if around is None:
+                if around.empty:
                     part.least = max(part.least, most)
                     break
             weighed = None if weights is None else around.weighed(state, weights)
             if weighed is not None:
                 hollow = weighed.bent.deepest(control)
-            cuts = [one for one in around.cuts(state, control, weighed) if one.plane.excess(x) > _MISSED]
+            cuts = around.cut_off(x, state, control, weighed)
             if not cuts:
                 break
             part.add(cuts)
         return hollow
 
-    @staticmethod
-    def _solution(part: Held, whole: float | None) -> tuple[float, Floats, Weights | None]:
-        """Least cost of a part, the cheapest solution, which may be empty, and what it weighs."""
-        if whole is not None:
-            return *part.whole(whole), None
-        sight = part.cheapest()
-        return (-np.inf, np.zeros(0), None) if sight is None else (sight.least, sight.x, sight.worth)
-
-    def _around(self, part: Held, control: Floats, state: State, most: float) -> Conditional | None:
-        """Rows around a state for schedules that spend no more than ``most``; None where there are none."""
-        relaxation, number, own = self._relaxation, self._number, self._own
-        spent = most + _SLACK * relaxation.point.turnover
-        enclosure = Enclosure(
-            relaxation.problem,
-            number,
-            own,
+    def _around(self, part: Held, control: Floats, state: State, most: float) -> Conditional:
+        """Rows around a state for schedules that spend no more than ``most``."""
+        spent = most + _SLACK * self._relaxation.point.turnover
+        return Conditional.around(
+            self._relaxation,
+            self._number,
+            self._own,
+            self._stands,
             state,
             control,
-            relaxation.ranges_of(number, own),
             lambda axes: part.spans(axes, spent),
         )
-        if enclosure.empty:
-            return None
-        top = largest(relaxation.problem, number)
-        return Conditional(relaxation, number, own, enclosure, self._stands, top)
 
 
 def settled(

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridclear.optimise.enclosures import Enclosure
+from gridclear.optimise.lifted import largest
 from gridclear.optimise.relaxation import Cut, plane_of
 from gridclear.optimise.supports import VOLTAGE, Weights
 
 if TYPE_CHECKING:
     from gridclear.network.network import Complexes, Floats, Ints
     from gridclear.optimise.bent import Bent, Line
-    from gridclear.optimise.enclosures import Enclosure
+    from gridclear.optimise.enclosures import Spans
     from gridclear.optimise.lifted import Period
     from gridclear.optimise.relaxation import Relaxation
     from gridclear.optimise.supports import Quantity, State
@@ -51,8 +53,6 @@ class Conditional:
     enclosure : Enclosure
     stands : tuple by device of int
         Columns that say that the devices stand there.
-    most : (control,)
-        Largest values of the controls.
     """
 
     def __init__(
@@ -62,10 +62,34 @@ class Conditional:
         own: Period,
         enclosure: Enclosure,
         stands: tuple[int, ...],
-        most: Floats,
     ) -> None:
         self._relaxation, self._number, self._own, self._enclosure = relaxation, number, own, enclosure
-        self._stands, self._most = stands, most
+        self._stands, self._most = stands, largest(relaxation.problem, number)
+
+    @classmethod
+    def around(
+        cls,
+        relaxation: Relaxation,
+        number: int,
+        own: Period,
+        stands: tuple[int, ...],
+        state: State,
+        control: Floats,
+        spans: Spans | None = None,
+    ) -> Conditional:
+        """Enclose a state with its controls; ``spans`` as of ``Enclosure``."""
+        ranges = relaxation.ranges_of(number, own)
+        enclosure = Enclosure(relaxation.problem, number, own, state, control, ranges, spans)
+        return cls(relaxation, number, own, enclosure, stands)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no state is in the ranges that were asked for."""
+        return self._enclosure.empty
+
+    def cut_off(self, x: Floats, state: State, control: Floats, weighed: Weighed | None) -> list[Cut]:
+        """Rows that a solution breaks; the others as of ``cuts``."""
+        return [one for one in self.cuts(state, control, weighed) if one.broken_by(x)]
 
     def cuts(self, state: State, control: Floats, weighed: Weighed | None) -> list[Cut]:
         """Rows of the sources' powers, of the limits that a state breaks, and of what an optimum weighs.

@@ -15,9 +15,7 @@ import numpy as np
 from gridclear.optimise.aims import Aim
 from gridclear.optimise.closely import Closely, missed, settled
 from gridclear.optimise.conditional import Conditional
-from gridclear.optimise.enclosures import Enclosure
 from gridclear.optimise.labelled import COMMON
-from gridclear.optimise.lifted import largest
 from gridclear.optimise.pieces import Piece
 from gridclear.optimise.placings import Placings
 
@@ -49,8 +47,6 @@ _LITTLE = 5.0
 _REMEMBERED = 4
 #: Courses from one that is offered as a plan to the next.
 _OFFERED = 10
-#: Excess of a row, in its own scale, that counts.
-_MISSED = 1e-7
 #: Part of what was spare below which a placing is looked at as closely again.
 _LESS = 0.7
 #: Part of what a period may still rise by that is worth another cut.
@@ -210,16 +206,12 @@ class Courses:
         )
 
     def _look(self, number: int, place: tuple[int, ...], cost: float, spare: float, *, cuts: int) -> None:
-        """Look at a placing, and cut off its solutions as long as that is worth it."""
-        self._cut_off(number, place, cost, spare, cuts)
-        (self._known if cuts else self._seen).add((number, place))
-
-    def _cut_off(self, number: int, place: tuple[int, ...], cost: float, spare: float, cuts: int) -> None:
-        """Cut off solutions of a placing as long as that is worth it.
+        """Look at a placing, and cut off its solutions as long as that is worth it.
 
         Planes come first. Where they gain nothing more, so do lines, all of one enclosure, around the state
         of the first solution.
         """
+        (self._known if cuts else self._seen).add((number, place))
         piece, last = self._pieces[number], -np.inf
         own, steps, worth = self._periods[number], self._steps(place), self._worth(cost, spare)
         # Where more than what is spare is known of a placing, no course goes through it any more.
@@ -249,8 +241,9 @@ class Courses:
                 continue
             lines = True
             if around is None:
-                around = self._around(number, place, control, state)
-            found_lines = self._line(number, sight.x, control, state, sight.worth, around)
+                around = Conditional.around(self.relaxation, number, own, piece.stands(place), state, control)
+            found_lines = around.cut_off(sight.x, state, control, around.weighed(state, sight.worth))
+            piece.local.add(found_lines)
             if not self._plane(number, sight.x, state, sight.worth) and not found_lines:
                 break
 
@@ -258,27 +251,10 @@ class Courses:
         """EUR in one period that are worth another cut."""
         return _WORTH * min(max(spare, _RISE * abs(cost)), abs(cost)) / len(self._pieces)
 
-    def _around(self, number: int, place: tuple[int, ...], control: Floats, state: State) -> Conditional:
-        """Rows around a state."""
-        own, relaxation = self._periods[number], self.relaxation
-        problem, ranges = relaxation.problem, relaxation.ranges_of(number, own)
-        enclosure = Enclosure(problem, number, own, state, control, ranges)
-        stands = self._pieces[number].stands(place)
-        return Conditional(relaxation, number, own, enclosure, stands, largest(problem, number))
-
-    def _plane(self, number: int, x: Floats, state: State, worth: Weights | None) -> bool:
+    def _plane(self, number: int, x: Floats, state: State, worth: Weights) -> bool:
         """Cut off a solution by planes at its state; False if nothing does."""
         own = self._periods[number]
         cuts = self._cutter(number, own, state, x, worth, plain=not own.circuit.ratios)
-        self._pieces[number].local.add(cuts)
-        return bool(cuts)
-
-    def _line(
-        self, number: int, x: Floats, control: Floats, state: State, worth: Weights, around: Conditional
-    ) -> bool:
-        """Cut off a solution by lines at its state; False if nothing does."""
-        cuts = around.cuts(state, control, around.weighed(state, worth))
-        cuts = [cut for cut in cuts if cut.plane.excess(x) > _MISSED]
         self._pieces[number].local.add(cuts)
         return bool(cuts)
 

@@ -89,7 +89,7 @@ class Enclosure:
     ) -> None:
         circuit = own.circuit
         free = circuit.n_bus_node
-        self._own, self._control, self._ranges = own, control, ranges
+        self._own, self._ranges = own, ranges
         self.source = state.setting.source
         self.voltage = state.voltage[:free]
         self.known, self.empty = not circuit.ratios, False
@@ -97,8 +97,7 @@ class Enclosure:
             return
         self._power = (own.injected + control @ own.change)[:free]
         self._change = own.change[:, :free]
-        self._top = largest(problem, number)
-        self._controls = Controls(control, self._top)
+        self._controls = Controls(control, largest(problem, number))
         self._spans = spans
         self._asked_axes: list[Floats] = []
         self._bent: dict[tuple[int, int], Bent] = {}
@@ -133,10 +132,10 @@ class Enclosure:
         unit = np.conj(self.voltage) / np.abs(self.voltage)
         moved = np.concatenate([(unit * self._moved).real, (unit * self._moved).imag], axis=1)
         # A few voltages that the others follow from most closely.
-        order = qr(moved * self._top[:, None], mode="r", pivoting=True)[1]
+        order = qr(moved * self._controls.top[:, None], mode="r", pivoting=True)[1]
         axes = moved[:, order[:_MOST_AXES]].T
-        axes = axes / (np.abs(axes) @ self._top).max(initial=np.finfo(np.float64).tiny)
-        at = axes @ self._control
+        axes = axes / (np.abs(axes) @ self._controls.top).max(initial=np.finfo(np.float64).tiny)
+        at = axes @ self._controls.at
         low, high = spans(axes)
         self.empty = bool((low > high).any())
         rows = [
@@ -144,7 +143,7 @@ class Enclosure:
             for axis, least, most in zip(axes, low - at, high - at, strict=True)
             if np.isfinite(least) and np.isfinite(most)
         ]
-        return Group.of(rows, self._top) if rows else None
+        return Group.of(rows, self._controls.top) if rows else None
 
     def _bound_distances(self, impedance: Floats) -> None:
         """Bound |V - V'| wherever the limits are kept: by what contracts, then by what is affine."""
@@ -193,7 +192,7 @@ class Enclosure:
                     room = float(self._weight(form) @ rest)
                     rows.append((slope, low - at - room, high - at + room))
         groups = [] if self._narrow is None else [self._narrow]
-        return groups + ([Group.of(rows, self._top)] if rows else [])
+        return groups + ([Group.of(rows, self._controls.top)] if rows else [])
 
     @cached_property
     def _groups(self) -> list[Group]:
@@ -202,7 +201,7 @@ class Enclosure:
 
     def _highest(self, slope: Floats, groups: list[Group]) -> Floats:
         """Bound slopes · (u - u') from above, (row, control)."""
-        return highest(slope, -self._control, self._top - self._control, groups)
+        return highest(slope, -self._controls.at, self._controls.top - self._controls.at, groups)
 
     def _source_form(self, source: int, part: int) -> Complexes:
         """Weights h of Re(h · (V - V')): the change of a source's active or reactive power."""
@@ -321,9 +320,9 @@ class Enclosure:
             return False
         self._asked_axes.append(axis)
         low, high = (float(end[0]) for end in self._spans(axis[None]))
-        at = float(axis @ self._control)
+        at = float(axis @ self._controls.at)
         if np.isfinite(low) and np.isfinite(high) and low <= high:
-            self._groups.append(Group.of([(axis, low - at, high - at)], self._top))
+            self._groups.append(Group.of([(axis, low - at, high - at)], self._controls.top))
         return True
 
     def _turned(self, form: Complexes) -> Complexes:
@@ -352,7 +351,7 @@ class Enclosure:
     @cached_property
     def _most_change(self) -> Floats:
         """Largest |D| of every node: what some controls add, others take away again."""
-        low, high = -self._control, self._top - self._control
+        low, high = -self._controls.at, self._controls.top - self._controls.at
         sides = []
         for part in (self._change.real.T, self._change.imag.T):
             up, down = np.maximum(part, 0.0), np.minimum(part, 0.0)

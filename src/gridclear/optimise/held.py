@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridclear.optimise.highs import INFEASIBLE, OPTIMAL, LostError, Plane
-from gridclear.optimise.pieces import Columns, Sight
+from gridclear.optimise.pieces import Columns
 
 if TYPE_CHECKING:
     from gridclear.network.network import Floats
     from gridclear.optimise.pieces import Local, Piece
     from gridclear.optimise.relaxation import Cut
+    from gridclear.optimise.supports import Weights
 
 #: Room for the solver's tolerances in ranges.
 _SLACK = 1e-6
@@ -72,18 +73,19 @@ class Held:
         """Take cuts into the program."""
         self._local.add(cuts)
 
-    def cheapest(self) -> Sight | None:
-        """Find the cheapest solution without whole columns; None if the solver has no answer.
+    def cheapest(self) -> tuple[float, Floats, Weights | None]:
+        """Find the least cost without whole columns, a solution, and what it weighs.
 
-        Where there is no solution, the least is infinite and ``x`` is empty.
+        Where there is no solution, the least is infinite; where the solver has no answer, -inf. ``x`` is
+        empty then, and nothing is weighed.
         """
         local = self._local
         found = local.minimised(local.frame.cost)
         if found is not None and found.status == INFEASIBLE:
-            return Sight(np.inf, [], np.zeros(0), local.worth(np.zeros(local.n_row)))
+            return np.inf, np.zeros(0), None
         if found is None or found.status != OPTIMAL or found.dual is None:
-            return None
-        return Sight(found.objective, [], local.frame.full(found.x), local.worth(found.dual))
+            return -np.inf, np.zeros(0), None
+        return found.objective, local.frame.full(found.x), local.worth(found.dual)
 
     def spans(self, weight: Floats, most: float) -> tuple[Floats, Floats]:
         """Find the ranges of what the controls are weighed to, where at most ``most`` is spent.

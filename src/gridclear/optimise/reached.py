@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from gridclear.optimise.problem import Problem
 
 #: Fraction of a rated current by which a cure may be missed for the sake of the profile.
-SAME_CURRENT = 1e-4
+_SAME_CURRENT = 1e-4
 
 
-def keep_cure(point: Point, current: float = SAME_CURRENT) -> Problem:
+def keep_cure(point: Point, current: float = _SAME_CURRENT) -> Problem:
     """State the problem in which the cure that a point has reached must be kept.
 
     Parameters
@@ -45,6 +45,22 @@ def keep_cure(point: Point, current: float = SAME_CURRENT) -> Problem:
     return replace(problem, limits=tuple(limits), cures=False)
 
 
+def keep_all(point: Point) -> Problem:
+    """State the problem in which all that a point has reached must be kept, within the tolerance of limits.
+
+    Parameters
+    ----------
+    point : Point
+
+    Returns
+    -------
+    Problem
+        What may be missed for the sake of the profile was missed on the way to the point, and is not missed
+        once more.
+    """
+    return replace(keep_cure(point, TOLERANCE), requests=keep_delivery(point).requests)
+
+
 def keep_sum(point: Point) -> Problem:
     """State the problem in which the horizon stays as well cured in sum as a point has it.
 
@@ -61,9 +77,8 @@ def keep_sum(point: Point) -> Problem:
     compiled, left = point.problem.compiled, point.uncured
     for period, local in enumerate(point.local):
         if local is not None:
-            left += float(
-                _slack(local, compiled.networks[int(compiled.topology[period])].n_node, SAME_CURRENT).sum()
-            )
+            nodes = compiled.networks[int(compiled.topology[period])].n_node
+            left += float(_slack(local, nodes, _SAME_CURRENT).sum())
     return replace(point.problem, left=left)
 
 

@@ -29,6 +29,8 @@ _GUARDS = ((1.02, 0.0), (1.02, 1.0), (1.5, 1.5), (4.0, 4.0))
 _NEAR = (0.0, 0.003, 0.03, 0.3)
 #: By which the solver may miss rows and reduced costs.
 _TOLERANCE = 1e-7
+#: Excess of a plane, in its own scale, that counts.
+_MISSED = 1e-7
 #: Largest number in a row, by those of the powers.
 _LARGEST = 100.0
 #: Costs that are rounding errors.
@@ -48,6 +50,10 @@ class Cut:
     plane: Plane
     weights: Weights
     stands: tuple[int, ...] = ()
+
+    def broken_by(self, x: Floats) -> bool:
+        """Whether a solution is beyond it by what counts."""
+        return self.plane.excess(x) > _MISSED
 
 
 class Relaxation:
